@@ -1,0 +1,1 @@
+"""The two Beam jobs (`preprocess`, `enhance`) and the `zerodce` command line."""

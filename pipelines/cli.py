@@ -1,0 +1,119 @@
+"""The `zerodce` command line: options and their help. Everything heavy is imported inside the command it serves."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+_QUIET = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",  # TensorFlow's start-up lines
+    "GRPC_VERBOSITY": "ERROR",
+    "ABSL_MIN_LOG_LEVEL": "3",
+    "KERAS_BACKEND": "tensorflow",
+}
+
+
+@click.group(context_settings={"auto_envvar_prefix": "ZERODCE", "help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="zerodce")
+def main() -> None:
+    """Bring light into archives of dark photos."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+
+
+def _job_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What both Beam jobs take."""
+    for decorate in (
+        click.argument("beam_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM OPTIONS]"),
+        click.option("--overwrite", is_flag=True, help="Start anew instead of going on from what OUT holds."),
+        click.option(
+            "--workers",
+            type=click.IntRange(1),
+            help="Threads per process.  [default: one for each core]",
+        ),
+        click.option(
+            "--runner",
+            default="DirectRunner",
+            show_default=True,
+            help="DirectRunner (this machine), FlinkRunner, DataflowRunner, ... Their options follow `--`.",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+@main.command()
+@click.argument("photos")
+@click.argument("out")
+@_job_options
+@click.option("--model", help="A model.keras that `zerodce train` wrote.  [default: the shipped weights]")
+@click.option("--reference", help="Folder of well-exposed photos of the same names, for PSNR and SSIM.")
+@click.option(
+    "--curve-size",
+    default="auto",
+    show_default=True,
+    help="Where the curves are estimated: auto, full (every pixel; slow), or the long side in PIXELS.",
+)
+@click.option("--denoise", default="auto", show_default=True, help="auto, off, or a STRENGTH from 0.")
+@click.option("--exposure", default="auto", show_default=True, help="auto, or the mean brightness aimed at, 0 to 1.")
+@click.option("--no-autocontrast", is_flag=True, help="Leave out the PIL-autocontrast baselines.")
+@click.option("--format", "output_format", help="Write all photos as this: JPEG, PNG, WebP, TIFF, ...")
+@click.option(
+    "--quality",
+    type=click.IntRange(1, 100),
+    help="JPEG, WebP and AVIF quality.  [default: about the original's]",
+)
+@click.option("--strip-metadata", is_flag=True, help="Drop EXIF, ICC profile, XMP, DPI and the file time.")
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    default=500_000_000,
+    show_default=True,
+    help="Refuse larger photos before they are decoded.",
+)
+@click.option("--max-failures", type=click.IntRange(0), help="Stop once more photos than this have failed.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Progress and result as JSON lines on standard output.")
+def enhance(**options: Any) -> None:
+    """Enhance PHOTOS, a folder or one photo, into OUT."""
+    from pipelines import enhance as job
+
+    sys.exit(job.enhance(**options))
+
+
+@main.command()
+@click.argument("data")
+@click.argument("out")
+@_job_options
+@click.option("--size", default="256", show_default=True, help="Pixels, or WIDTHxHEIGHT.")
+@click.option(
+    "--train-count",
+    type=click.IntRange(1),
+    default=400,
+    show_default=True,
+    help="LoL: how many images, in sorted order, are for training.",
+)
+@click.option("--split", help="Any folder: train=0.8,val=0.1,test=0.1, by a stable hash of the name.")
+@click.option("--split-file", help="CSV with the columns path,split.")
+@click.option("--reference", help="Folder of well-exposed images of the same names.")
+@click.option(
+    "--resize",
+    type=click.Choice(["stretch", "fit", "crop"]),
+    default="stretch",
+    show_default=True,
+    help="How an image of another shape comes to the size.",
+)
+@click.option("--encoding", type=click.Choice(["png", "jpeg"]), default="png", show_default=True)
+@click.option("--shard-records", type=click.IntRange(1), help="Records in a shard.  [default: about 64 MiB]")
+@click.option("--max-rejected", type=click.IntRange(0), help="Fail if more images than this cannot be read.")
+def preprocess(**options: Any) -> None:
+    """Convert DATA, the LoL data set or a folder of images, into TFRecord shards in OUT."""
+    from pipelines import preprocess as job
+
+    sys.exit(job.preprocess(**options))
+
+
+if __name__ == "__main__":
+    main()

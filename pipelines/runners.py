@@ -1,0 +1,56 @@
+"""Where a job runs: Beam's options from the command line's `--runner` and what follows `--`."""
+
+from collections.abc import Callable, Sequence
+
+import click
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+
+# The name itself: DirectRunner tries Prism first, which downloads a binary.
+LOCAL = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+
+
+def pipeline_options(runner: str, beam_args: Sequence[str] = ()) -> PipelineOptions:
+    """The options of one job.
+
+    Args:
+        runner: DirectRunner (on this machine, downloads nothing), or any name that Beam resolves.
+        beam_args: Further Beam options, such as `--flink_master=host:8081`.
+
+    Raises:
+        click.UsageError: An option that would lose data or that Beam does not know.
+    """
+    options = PipelineOptions(list(beam_args))
+    if options.view_as(DirectOptions).direct_running_mode == "multi_threading":
+        raise click.UsageError(
+            "--direct_running_mode=multi_threading loses records in Beam; leave it out and use --workers"
+        )
+    options.view_as(StandardOptions).runner = LOCAL if is_local(runner) else runner
+    return options
+
+
+def is_local(runner: str) -> bool:
+    """Whether the job runs in this process."""
+    return runner in ("DirectRunner", "FnApiRunner", LOCAL)
+
+
+def run_command(command: click.Command, argv: Sequence[str] | None = None) -> None:
+    """Runs a command of `zerodce` as Beam people start a job: `--input IN --output OUT`, Beam options among the rest.
+
+    Args:
+        command: A command with two leading arguments and a trailing one for Beam's options.
+        argv: The arguments; those of the process if None.
+    """
+    import argparse
+    import sys
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--input", required=True)
+    parser.add_argument("--output", required=True)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if "--help" in arguments:
+        command.main(["--help"])
+    known, rest = parser.parse_known_args(arguments)
+    invoke: Callable[..., None] = command.main
+    invoke(
+        [known.input, known.output, *rest], ignore_unknown_options=True, auto_envvar_prefix=f"ZERODCE_{command.name}"
+    )

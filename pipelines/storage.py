@@ -1,0 +1,107 @@
+"""Files wherever Beam's filesystems reach: a local disk, s3://, gs://, hdfs://.
+
+On a local disk a file appears under its final name complete or not at all (temporary name beside the
+target, then a rename); on an object store a write is one put, which has the same property.
+"""
+
+import dataclasses
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+TEMPORARY_SUFFIX = ".zerodce-tmp"
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A file found: `path` relative to the listed folder with `/`, `size` in bytes, `mtime` in seconds."""
+
+    path: str
+    size: int
+    mtime: float
+
+
+def is_local(path: str) -> bool:
+    """Whether a path lies on a local (or mounted) disk."""
+    return "://" not in path
+
+
+def join(folder: str, relative: str) -> str:
+    """The path of `relative` (with `/`) below `folder`."""
+    return os.path.join(folder, *relative.split("/")) if is_local(folder) else f"{folder.rstrip('/')}/{relative}"
+
+
+def exists(path: str) -> bool:
+    """Whether a file (locally also a folder) is there."""
+    return os.path.exists(path) if is_local(path) else FileSystems.exists(path)
+
+
+def walk(folder: str) -> Iterator[Entry]:
+    """Lists all files below a folder, in no particular order; links that lead out of the folder are left out."""
+    if not is_local(folder):
+        (match,) = FileSystems.match([f"{folder.rstrip('/')}/**"])
+        prefix = len(folder.rstrip("/")) + 1
+        for found in match.metadata_list:
+            yield Entry(found.path[prefix:], found.size_in_bytes, found.last_updated_in_seconds)
+        return
+    root = os.path.realpath(folder)
+    pending = [""]
+    while pending:
+        parent = pending.pop()
+        with os.scandir(os.path.join(root, parent)) as entries:
+            for entry in entries:
+                relative = f"{parent}/{entry.name}" if parent else entry.name
+                if entry.is_symlink() and not _stays_inside(entry.path, root):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(relative)
+                elif entry.is_file():
+                    stat = entry.stat()
+                    yield Entry(relative, stat.st_size, stat.st_mtime)
+
+
+def _stays_inside(link: str, root: str) -> bool:
+    return Path(os.path.realpath(link)).is_relative_to(root)
+
+
+def read(path: str) -> bytes:
+    """The whole content of a file."""
+    if is_local(path):
+        return Path(path).read_bytes()
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        return file.read()
+
+
+def write(path: str, content: bytes, mtime: float | None = None) -> None:
+    """Writes a file, complete or not at all, making the folders above it.
+
+    Args:
+        path: Where to; a file already there is replaced.
+        content: What to write.
+        mtime: Modification time to give it, in seconds; local disks only.
+
+    Raises:
+        OSError: It could not be written; nothing is left under the final name.
+    """
+    if not is_local(path):
+        with FileSystems.create(
+            path, mime_type="application/octet-stream", compression_type=CompressionTypes.UNCOMPRESSED
+        ) as file:
+            file.write(content)
+        return
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    # the name of the target does not enter: it may already be as long as a name can be
+    temporary = os.path.join(os.path.dirname(path), f".{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+        if mtime is not None:
+            os.utime(temporary, (mtime, mtime))
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,31 @@
+"""What all tests share: quiet libraries, the real images where they are at hand, and no silent skips in CI."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+import pytest
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real images beside the checkout; the test is skipped where it is missing."""
+    if not DATA.is_dir():
+        pytest.skip(f"the real test images are not at {DATA}")
+    return DATA
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if os.environ.get("ZERODCE_TESTS_NO_SKIP") and terminalreporter.stats.get("skipped"):
+        terminalreporter.write_line("skipped tests count as failures here", red=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("ZERODCE_TESTS_NO_SKIP") and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

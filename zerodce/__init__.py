@@ -1,0 +1,26 @@
+"""Zero-DCE: brightens dark photos with curves that a small network estimates. Arrays in, arrays out.
+
+    image = zerodce.enhance(image)      # a NumPy array, uint8, uint16 or float
+    model = zerodce.load_pretrained()   # a ZeroDCE, a keras.Model
+
+Keras is imported at first use, not with the package.
+"""
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "ZeroDCE": "zerodce.model",
+    "Recipe": "zerodce.recipes",
+    "RECIPES": "zerodce.recipes",
+    "denoise": "zerodce.denoise",
+    "enhance": "zerodce.enhancement",
+    "load_pretrained": "zerodce.pretrained",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'zerodce' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,119 @@
+"""`ZeroDCE`: the network, its curves and its losses as one Keras model that trains with `fit`."""
+
+import dataclasses
+from typing import Any
+
+import keras
+from keras import KerasTensor, ops
+
+from zerodce import losses, writeup
+from zerodce.curves import apply_curves
+from zerodce.network import dce_net
+from zerodce.recipes import DEFAULT, Recipe
+
+Tensor = KerasTensor
+
+TERMS = (
+    "color_constancy",
+    "exposure",
+    "illumination_smoothness",
+    "spatial_consistency",
+    "ssim",
+    "total_variation",
+)
+LOSS_NAMES = ("total_loss", *(f"{term}_loss" for term in TERMS))
+
+
+@keras.saving.register_keras_serializable("zerodce")
+class ZeroDCE(keras.Model):
+    """Zero-reference deep curve estimation (Guo et al., CVPR 2020).
+
+    It learns from images alone: `fit(images)`. Where the data set also gives references, as
+    `(images, references)` or `(images, references, weights)`, they never enter a loss; PSNR and SSIM
+    against them are tracked, with the weights (0 where an image has no reference).
+
+        model = zerodce.ZeroDCE()
+        model.compile(optimizer=keras.optimizers.Adam(1e-4, clipnorm=0.1))
+        model.fit(dataset, validation_data=validation, epochs=100)
+        enhanced = model(images)["enhanced"]
+
+    Args:
+        recipe: The loss weights and switches, a `Recipe` or its fields as a dict.
+    """
+
+    def __init__(self, recipe: Recipe | dict[str, Any] = DEFAULT, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.recipe = recipe if isinstance(recipe, Recipe) else Recipe(**recipe)
+        self.network = dce_net(self.recipe.initial_stddev)
+        self.loss_trackers = {name: keras.metrics.Mean(name=name) for name in LOSS_NAMES}
+        self.reference_trackers = {name: keras.metrics.Mean(name=name) for name in ("psnr", "ssim")}
+
+    def build(self, input_shape: Any) -> None:
+        self.built = True
+
+    def call(self, images: Tensor, training: bool | None = None) -> dict[str, Tensor]:
+        """Enhances images.
+
+        Args:
+            images: Float (batch, height, width, 3) in [0, 1].
+            training: Ignored; the network behaves alike in training and inference.
+
+        Returns:
+            `maps`, float (batch, height, width, 24) in [-1, 1], and `enhanced`, images like the input.
+        """
+        images = ops.cast(images, "float32")
+        maps = ops.cast(self.network(images, training=training), "float32")
+        return {"maps": maps, "enhanced": apply_curves(images, maps)}
+
+    def loss_terms(self, images: Tensor, maps: Tensor, enhanced: Tensor) -> dict[str, Tensor]:
+        """The six losses times their weights in the recipe, scalars named as in `TERMS`; they add up to the total."""
+        recipe = self.recipe
+        variant = writeup if recipe.writeup_terms else losses
+        terms = {
+            "color_constancy": losses.color_constancy(enhanced),
+            "exposure": losses.exposure(enhanced, recipe.exposure_level, recipe.exposure_patch),
+            "illumination_smoothness": variant.illumination_smoothness(maps),
+            "spatial_consistency": variant.spatial_consistency(images, enhanced),
+            "ssim": losses.ssim(images, enhanced),
+            "total_variation": variant.total_variation(enhanced),
+        }
+        return {name: getattr(recipe, name) * term for name, term in terms.items()}
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
+        """The recipe's total for images `x` and what `call` made of them; updates the trackers of its parts."""
+        del y, sample_weight, training  # zero-reference: a reference never enters the loss
+        images = ops.cast(x, "float32")
+        terms = self.loss_terms(images, y_pred["maps"], y_pred["enhanced"])
+        total = sum(terms.values())
+        batch_size = ops.shape(images)[0]
+        self.loss_trackers["total_loss"].update_state(total, sample_weight=batch_size)
+        for name, term in terms.items():
+            self.loss_trackers[f"{name}_loss"].update_state(term, sample_weight=batch_size)
+        return total
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """The seven losses so far and, where references `y` were given, PSNR in dB and SSIM against them."""
+        results = {name: tracker.result() for name, tracker in self.loss_trackers.items()}
+        if y is not None:
+            enhanced = ops.clip(y_pred["enhanced"], 0, 1)
+            y = ops.cast(y, "float32")
+            error = ops.maximum(ops.mean((y - enhanced) ** 2, axis=(1, 2, 3)), 1e-10)
+            self.reference_trackers["psnr"].update_state(-10 * ops.log10(error), sample_weight)
+            self.reference_trackers["ssim"].update_state(ops.image.ssim(y, enhanced, max_val=1.0), sample_weight)
+            results |= {name: tracker.result() for name, tracker in self.reference_trackers.items()}
+        return results
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """All trackers, so that Keras resets them at the start of every epoch and evaluation."""
+        return [*self.loss_trackers.values(), *self.reference_trackers.values()]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "recipe": dataclasses.asdict(self.recipe)}

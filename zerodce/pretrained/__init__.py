@@ -1,0 +1,18 @@
+"""The shipped weights; MODEL_CARD.md beside this file says what they were trained on and what they may be used for."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zerodce.model import ZeroDCE
+
+PATH = Path(__file__).with_name("zerodce.keras")
+
+
+def load_pretrained() -> "ZeroDCE":
+    """Loads the shipped model, a `ZeroDCE` ready for `model(images)["enhanced"]`."""
+    import keras
+
+    from zerodce import model  # noqa: F401  (registers the class with Keras)
+
+    return keras.saving.load_model(PATH, compile=False)

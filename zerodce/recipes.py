@@ -1,0 +1,70 @@
+"""Named ways to train: the weights and switches of the losses, the initial weights and the gradient's bounds."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One way to train, as data.
+
+    Attributes:
+        name: What `--recipe` calls it.
+        color_constancy, exposure, illumination_smoothness, spatial_consistency, ssim, total_variation:
+            The factor of each loss in the total; 0 leaves it out of the gradient.
+        exposure_level: Brightness in [0, 1] that the exposure loss aims at.
+        exposure_patch: Side in pixels of the patches the exposure loss looks at.
+        writeup_terms: Compute spatial consistency, illumination smoothness and total variation with the
+            faults of the project's first write-up (`zerodce.writeup`).
+        initial_stddev: Standard deviation of the initial kernels; None for Glorot uniform.
+        clipnorm: Largest norm of each gradient; None for no bound.
+        weight_decay: Decoupled weight decay of Adam; None for none.
+    """
+
+    name: str
+    color_constancy: float
+    exposure: float
+    illumination_smoothness: float
+    spatial_consistency: float
+    ssim: float
+    total_variation: float
+    exposure_level: float = 0.6
+    exposure_patch: int = 16
+    writeup_terms: bool = False
+    initial_stddev: float | None = 0.02
+    clipnorm: float | None = 0.1
+    weight_decay: float | None = None
+
+
+DEFAULT = Recipe(
+    "default",
+    color_constancy=5,
+    exposure=10,
+    illumination_smoothness=200,
+    spatial_consistency=1,
+    ssim=0.1,
+    total_variation=0.1,
+)
+PAPER = Recipe(
+    "paper",
+    color_constancy=5,
+    exposure=10,
+    illumination_smoothness=200,
+    spatial_consistency=1,
+    ssim=0,
+    total_variation=0,
+    weight_decay=1e-4,
+)
+ORIGINAL = Recipe(
+    "original",
+    color_constancy=5,
+    exposure=10,
+    illumination_smoothness=200,
+    spatial_consistency=1,
+    ssim=1,
+    total_variation=0.1,
+    writeup_terms=True,
+    initial_stddev=None,
+    clipnorm=None,
+)
+
+RECIPES = {recipe.name: recipe for recipe in (DEFAULT, PAPER, ORIGINAL)}
