@@ -7,7 +7,7 @@ target, then a rename); on an object store a write is one put, which has the sam
 import dataclasses
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from apache_beam.io.filesystem import CompressionTypes
@@ -105,3 +105,15 @@ def write(path: str, content: bytes, mtime: float | None = None) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def delete(paths: Iterable[str]) -> None:
+    """Deletes files; one that is not there is no error."""
+    remote = []
+    for path in paths:
+        if is_local(path):
+            Path(path).unlink(missing_ok=True)
+        else:
+            remote.append(path)
+    if remote:
+        FileSystems.delete(remote)

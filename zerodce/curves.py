@@ -28,7 +28,7 @@ def apply_curves(images: KerasTensor, maps: KerasTensor) -> KerasTensor:
     return images
 
 
-def brighten(photo: np.ndarray, maps: np.ndarray) -> tuple[np.ndarray, float]:
+def brighten(photo: np.ndarray, maps: np.ndarray) -> np.ndarray:
     """Applies maps of any size to a photo of any size, as if the maps were resized to it first.
 
     The maps are interpolated bilinearly between pixel centres (as `tf.image.resize` and OpenCV do) inside
@@ -39,8 +39,7 @@ def brighten(photo: np.ndarray, maps: np.ndarray) -> tuple[np.ndarray, float]:
         maps: Float (map height, map width, channels * iterations) in [-1, 1].
 
     Returns:
-        The enhanced photo, rounded to the photo's type, and the summed squared difference from `photo` in
-        units of the type's steps, for PSNR.
+        The enhanced photo, shaped as `photo` and rounded to its type.
 
     Raises:
         TypeError: The photo is of another type.
@@ -56,8 +55,8 @@ def brighten(photo: np.ndarray, maps: np.ndarray) -> tuple[np.ndarray, float]:
         maps.astype(np.float32, copy=False).reshape(height, width, -1, channels).transpose(3, 2, 0, 1)
     )
     enhanced = np.empty_like(photo, order="C")
-    error = _kernel()(np.ascontiguousarray(photo), planes, enhanced, float(np.iinfo(photo.dtype).max))
-    return enhanced, error
+    _kernel()(np.ascontiguousarray(photo), planes, enhanced, float(np.iinfo(photo.dtype).max))
+    return enhanced
 
 
 def merge_channels(maps: np.ndarray, channels: int = 3) -> np.ndarray:
@@ -83,30 +82,28 @@ def _kernel() -> Callable[..., Any]:
             right = min(left + 1, last)
             out[x] = row[left] + np.float32(position - left) * (row[right] - row[left])
 
-    @numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
+    @numba.njit(nogil=True, cache=True)
+    def map_row(y, height, map_height):
+        """The position among the map's rows of the photo's row y."""
+        return min(max((y + 0.5) * map_height / height - 0.5, 0.0), map_height - 1.0)
+
+    @numba.njit(nogil=True, cache=True, fastmath={"contract"})
     def kernel(photo, planes, enhanced, levels):
         height, width, channels = photo.shape
         _, iterations, map_height, _ = planes.shape
         top = np.empty((iterations, tile_width), np.float32)
         step = np.empty((iterations, tile_width), np.float32)
-        before = np.empty(tile_width, np.float32)
         values = np.empty(tile_width, np.float32)
-        scale = np.float32(levels)
         unit = np.float32(1 / levels)
-        one = np.float32(1)
+        scale = np.float32(levels)
         half = np.float32(0.5)
-        zero = np.float32(0)
-        total = 0.0
         first = 0
         while first < height:
             # all rows between the same two rows of the maps
-            position = min(max((first + 0.5) * map_height / height - 0.5, 0.0), map_height - 1.0)
-            upper = int(position)
+            upper = int(map_row(first, height, map_height))
             lower = min(upper + 1, map_height - 1)
             end = first + 1
-            while (
-                end < height and int(min(max((end + 0.5) * map_height / height - 0.5, 0.0), map_height - 1.0)) == upper
-            ):
+            while end < height and int(map_row(end, height, map_height)) == upper:
                 end += 1
             for start in range(0, width, tile_width):
                 n = min(tile_width, width - start)
@@ -117,25 +114,17 @@ def _kernel() -> Callable[..., Any]:
                         for x in range(n):
                             step[i, x] -= top[i, x]
                     for y in range(first, end):
-                        position = min(max((y + 0.5) * map_height / height - 0.5, 0.0), map_height - 1.0)
-                        weight = np.float32(position - upper)
+                        weight = np.float32(map_row(y, height, map_height) - upper)
                         for x in range(n):
-                            before[x] = photo[y, start + x, channel]
-                        for x in range(n):
-                            values[x] = before[x] * unit
+                            values[x] = photo[y, start + x, channel] * unit
                         for i in range(iterations):
                             for x in range(n):
                                 v = values[x]
                                 values[x] = v + (top[i, x] + weight * step[i, x]) * (v * v - v)
-                        squares = zero
                         for x in range(n):
-                            v = np.floor(min(max(values[x], zero), one) * scale + half)
-                            squares += (v - before[x]) * (v - before[x])
-                            values[x] = v
-                        total += squares
-                        for x in range(n):
-                            enhanced[y, start + x, channel] = int(values[x])
+                            # float rounding can step just outside [0, 1]
+                            v = min(max(values[x], np.float32(0)), np.float32(1))
+                            enhanced[y, start + x, channel] = int(v * scale + half)
             first = end
-        return total
 
     return kernel

@@ -1,12 +1,13 @@
-"""PSNR of 8-bit images, from the images or from a sum of squared differences."""
+"""PSNR and SSIM between two images of one size."""
 
 import math
 
+import cv2
 import numpy as np
 
 
 def psnr_from_error(squared_error: float, count: int) -> float:
-    """PSNR in dB.
+    """PSNR in dB from a sum.
 
     Args:
         squared_error: Sum of squared differences, in steps of 1/255.
@@ -20,5 +21,10 @@ def psnr_from_error(squared_error: float, count: int) -> float:
 
 def psnr(first: np.ndarray, second: np.ndarray) -> float:
     """PSNR in dB of two uint8 arrays of one shape; infinity where they are equal."""
-    difference = np.subtract(first, second, dtype=np.int16).astype(np.int32)
-    return psnr_from_error(float(np.sum(difference * difference, dtype=np.int64)), first.size)
+    return psnr_from_error(cv2.norm(first, second, cv2.NORM_L2SQR), first.size)
+
+
+def mean(image: np.ndarray) -> float:
+    """Mean of a uint8 image (height, width, channels) over pixels and channels, in [0, 1]."""
+    channels = image.shape[2]
+    return sum(cv2.mean(image)[:channels]) / (255 * channels)

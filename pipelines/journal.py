@@ -1,0 +1,129 @@
+"""What is done: one line of JSON for each photo finished or failed, safe from a kill as soon as it is written.
+
+A local journal is one file for each process, appended to; on an object store it is one object for each photo.
+A line that a kill cut short does not count. Of several lines about a photo the latest holds.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pipelines import storage
+
+SUFFIX = ".jsonl"
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One photo, finished or failed.
+
+    Attributes:
+        path: Relative path of the original.
+        size: Of the original in bytes; another size asks for doing it again, as do another mtime and settings.
+        mtime: Of the original in seconds.
+        settings: Digest of the model and of all settings that the result depends on.
+        row: Its row of metrics.csv; None if it failed.
+        failure: Its `stage` and `error`; None if it did not fail.
+        time: When it was written, in seconds.
+    """
+
+    path: str
+    size: int
+    mtime: float
+    settings: str
+    row: dict[str, Any] | None = None
+    failure: dict[str, str] | None = None
+    time: float = dataclasses.field(default_factory=time.time)
+
+    def line(self) -> bytes:
+        """The record as a line of JSON; pure ASCII, so that any file name survives."""
+        return json.dumps(vars(self)).encode() + b"\n"
+
+
+class Journal:
+    """The journal in a folder. Picklable: each process that gets it appends to a file of its own."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self._file: int | None = None
+        self._opening = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Journal, (self.folder,)
+
+    def append(self, record: Record) -> None:
+        """Adds a record, which is safe when this returns. Threads may call it at the same time."""
+        if not storage.is_local(self.folder):
+            name = hashlib.sha256(os.fsencode(record.path)).hexdigest()
+            storage.write(storage.join(self.folder, name + SUFFIX), record.line())
+            return
+        with self._opening:
+            if self._file is None:
+                os.makedirs(self.folder, exist_ok=True)
+                name = os.path.join(self.folder, uuid.uuid4().hex + SUFFIX)
+                self._file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        line = record.line()
+        if os.write(self._file, line) != len(line):
+            raise OSError(f"the journal {self.folder} could not be written")
+
+    def read(self) -> dict[str, Record]:
+        """The latest record of every photo, by path."""
+        latest: dict[str, Record] = {}
+        for name in self._names():
+            for line in storage.read(storage.join(self.folder, name)).splitlines():
+                record = _parse(line)
+                if record and (record.path not in latest or latest[record.path].time <= record.time):
+                    latest[record.path] = record
+        return latest
+
+    def compact(self, records: Iterable[Record]) -> None:
+        """Replaces the whole journal by these records, in one file. Nobody may be appending."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+        old = self._names()
+        storage.write(storage.join(self.folder, uuid.uuid4().hex + SUFFIX), b"".join(r.line() for r in records))
+        storage.delete(storage.join(self.folder, name) for name in old)
+
+    def _names(self) -> list[str]:
+        if not storage.exists(self.folder) and storage.is_local(self.folder):
+            return []
+        return [entry.path for entry in storage.walk(self.folder) if entry.path.endswith(SUFFIX)]
+
+
+class Follower:
+    """Reads what is appended to a local journal while others write it."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self._read: dict[str, int] = {}
+        list(self.poll())
+
+    def poll(self) -> Iterator[Record]:
+        """The records added since the last call, in no particular order between processes."""
+        if not os.path.isdir(self.folder):
+            return
+        for name in os.listdir(self.folder):
+            if not name.endswith(SUFFIX):
+                continue
+            with open(os.path.join(self.folder, name), "rb") as file:
+                file.seek(self._read.get(name, 0))
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break  # still being written
+                    self._read[name] = self._read.get(name, 0) + len(line)
+                    if record := _parse(line):
+                        yield record
+
+
+def _parse(line: bytes) -> Record | None:
+    try:
+        return Record(**json.loads(line))
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,178 @@
+"""A model applied to photos: curves estimated on a small copy, or on every pixel, and applied at full size."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+
+import cv2
+import keras
+import numpy as np
+
+from zerodce.curves import apply_curves, brighten, merge_channels
+
+AUTO_CURVE_SIZE = 256
+"""Long side of the small copy in pixels; docs/curve-size.md has the measurement behind it."""
+
+HALO = 7
+"""How many pixels around a pixel the network sees: seven 3x3 convolutions."""
+
+TILE = 512
+"""Side of the tiles in which the network sees every pixel of a photo."""
+
+MAX_STRENGTH = 2.0
+"""How far `exposure` may scale the curve parameters."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Curves:
+    """What was estimated for one photo.
+
+    Attributes:
+        maps: Float32 (height, width, 24) in [-1, 1], of the small copy, scaled by `strength`.
+        strength: The factor that brought the model's parameters to the exposure aimed at; 1 leaves them.
+        exposure: Mean brightness of the enhanced small copy, in [0, 1].
+    """
+
+    maps: np.ndarray
+    strength: float
+    exposure: float
+
+
+def small_size(height: int, width: int, long_side: int) -> tuple[int, int]:
+    """Height and width with the longer side at most `long_side`: never enlarged, aspect kept, at least 1."""
+    scale = min(1.0, long_side / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+class Enhancer:
+    """Applies a model to photos of any size.
+
+    Args:
+        model: A `ZeroDCE`.
+        curve_size: Where the curves are estimated: "auto", "full" (the network sees every pixel), or the long
+            side of a small copy in pixels.
+        exposure: "auto" for what the model makes of a photo, or the mean brightness to aim at, in [0, 1].
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        curve_size: int | Literal["auto", "full"] = "auto",
+        exposure: float | Literal["auto"] = "auto",
+    ) -> None:
+        self.network = model.network
+        self.network.jit_compile = False  # oneDNN is faster than XLA on a CPU, and compiles nothing per shape
+        self.full = curve_size == "full"
+        self.curve_size = AUTO_CURVE_SIZE if isinstance(curve_size, str) else curve_size
+        self.exposure = exposure
+
+    def __call__(self, photo: np.ndarray) -> np.ndarray:
+        """Enhances a photo: `estimate` on a small copy made here, then `apply`."""
+        small = photo if photo.dtype == np.uint8 else (photo // 257).astype(np.uint8)
+        height, width = small_size(*small.shape[:2], self.curve_size)
+        small = cv2.resize(small, (width, height), interpolation=cv2.INTER_AREA)
+        if photo.shape[2] == 1:
+            small = cv2.cvtColor(small, cv2.COLOR_GRAY2RGB)
+        return self.apply(photo, self.estimate([small])[0])
+
+    def estimate(self, small_copies: Sequence[np.ndarray]) -> list[Curves]:
+        """Estimates the curves of photos; small copies of one shape go through the network together.
+
+        Args:
+            small_copies: uint8 (height, width, 3), RGB, each of any size.
+        """
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for index, small in enumerate(small_copies):
+            by_shape.setdefault(small.shape, []).append(index)
+        maps = {}
+        for indices in by_shape.values():
+            batch = np.stack([small_copies[index] for index in indices])
+            maps |= dict(zip(indices, self._maps(batch), strict=True))
+        return [self._expose(small, maps[index]) for index, small in enumerate(small_copies)]
+
+    def apply(self, photo: np.ndarray, curves: Curves) -> np.ndarray:
+        """Applies curves to a photo at full size.
+
+        Args:
+            photo: uint8 or uint16 (height, width, 3 or 1), RGB or grey, the full range of its type.
+            curves: What `estimate` made of its small copy.
+
+        Returns:
+            The enhanced photo, shaped and typed as `photo`.
+        """
+        if not self.full:
+            return brighten(photo, _fit_channels(curves.maps, photo))
+        enhanced = np.empty_like(photo)
+        levels = np.iinfo(photo.dtype).max
+        height, width, channels = photo.shape
+        for top in range(0, height, TILE):
+            for left in range(0, width, TILE):
+                above, before = min(HALO, top), min(HALO, left)
+                tile = photo[top - above : top + TILE + HALO, left - before : left + TILE + HALO]
+                seen = np.broadcast_to(tile, (*tile.shape[:2], 3)).astype(np.float32) / levels
+                maps = np.clip(self._maps(seen[np.newaxis])[0] * curves.strength, -1, 1)
+                inner = np.s_[above : above + TILE, before : before + TILE]
+                maps, pixels = _fit_channels(maps[inner], photo), seen[inner][..., :channels]
+                enhanced[top : top + TILE, left : left + TILE] = apply_curves(pixels, maps) * levels + 0.5
+        return enhanced
+
+    def _maps(self, images: np.ndarray) -> np.ndarray:
+        """The network's maps for a batch of uint8 images, or of float images in [0, 1]."""
+        if images.dtype == np.uint8:
+            images = images.astype(np.float32) / 255
+        return np.asarray(self.network.predict_on_batch(images), np.float32)
+
+    def _expose(self, small: np.ndarray, maps: np.ndarray) -> Curves:
+        """Scales maps until the enhanced small copy has the mean brightness aimed at, by bisection."""
+        image = small.astype(np.float32) / 255
+
+        def brightness(strength: float) -> float:
+            return float(apply_curves(image, np.clip(maps * strength, -1, 1)).mean())
+
+        strength = 1.0
+        if self.exposure != "auto":
+            low, high = 0.0, MAX_STRENGTH
+            for _ in range(12):
+                strength = (low + high) / 2
+                low, high = (strength, high) if brightness(strength) < self.exposure else (low, strength)
+        return Curves(np.clip(maps * strength, -1, 1), strength, brightness(strength))
+
+
+def _fit_channels(maps: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    return maps if photo.shape[2] == 3 else merge_channels(maps)
+
+
+def enhance(
+    image: np.ndarray,
+    *,
+    model: keras.Model | None = None,
+    curve_size: int | Literal["auto", "full"] = "auto",
+    exposure: float | Literal["auto"] = "auto",
+) -> np.ndarray:
+    """Brightens one image.
+
+    Args:
+        image: (height, width, 3) RGB or (height, width) grey; uint8, uint16, or float in [0, 1]. Not changed.
+        model: A `ZeroDCE`; the shipped one if None.
+        curve_size: As in `Enhancer`.
+        exposure: As in `Enhancer`.
+
+    Returns:
+        The enhanced image, shaped, typed and ranged as `image`.
+
+    Raises:
+        TypeError: The image is of another type.
+        ValueError: The image is of another shape, or empty.
+    """
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)) or not image.size:
+        raise ValueError(f"an image is (height, width, 3) or (height, width), not {image.shape}")
+    floating = np.issubdtype(image.dtype, np.floating)
+    pixels = np.rint(np.clip(image, 0, 1) * 65535).astype(np.uint16) if floating else image
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise TypeError(f"an image is uint8, uint16 or float, not {image.dtype}")
+    if model is None:
+        from zerodce.pretrained import load_pretrained
+
+        model = load_pretrained()
+    enhanced = Enhancer(model, curve_size, exposure)(pixels.reshape(*pixels.shape[:2], -1)).reshape(image.shape)
+    return (enhanced / 65535).astype(image.dtype) if floating else enhanced
