@@ -50,6 +50,7 @@ setup(
         "pillow>=12.0,<13",
         "rich>=13,<16",
         "scikit-image>=0.25,<0.27",
+        "tensorboard>=2.20,<2.22",
         "tensorflow>=2.20,<2.22",
     ],
     extras_require=EXTRAS,
