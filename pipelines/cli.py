@@ -1,8 +1,10 @@
 """The `zerodce` command line: options and their help. Everything heavy is imported inside the command it serves."""
 
+import contextlib
+import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -15,12 +17,48 @@ _QUIET = {
 }
 
 
+@contextlib.contextmanager
+def _quiet_imports() -> Iterator[None]:
+    """Hides what native libraries print on standard error while they load; Python's own errors are not lost."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger().setLevel(logging.ERROR)  # Beam says on the root logger what concerns nobody
+    sys.stderr.flush()
+    kept = os.dup(2)
+    silence = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(silence, 2)
+        import tensorflow  # noqa: F401
+
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(silence)
+
+
 @click.group(context_settings={"auto_envvar_prefix": "ZERODCE", "help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="zerodce")
 def main() -> None:
     """Bring light into archives of dark photos."""
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
+
+
+class WordOrNumber(click.ParamType):
+    """A number of a type, or one of some words."""
+
+    name = "value"
+
+    def __init__(self, number: click.ParamType, *words: str) -> None:
+        self.number = number
+        self.words = words
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value in self.words:
+            return value
+        try:
+            return self.number.convert(value, param, ctx)
+        except click.BadParameter as error:
+            self.fail(f"{error.message} Or use {' or '.join(self.words)}.", param, ctx)
 
 
 def _job_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,14 +90,32 @@ def _job_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--reference", help="Folder of well-exposed photos of the same names, for PSNR and SSIM.")
 @click.option(
     "--curve-size",
+    type=WordOrNumber(click.IntRange(16), "auto", "full"),
     default="auto",
     show_default=True,
     help="Where the curves are estimated: auto, full (every pixel; slow), or the long side in PIXELS.",
 )
-@click.option("--denoise", default="auto", show_default=True, help="auto, off, or a STRENGTH from 0.")
-@click.option("--exposure", default="auto", show_default=True, help="auto, or the mean brightness aimed at, 0 to 1.")
-@click.option("--no-autocontrast", is_flag=True, help="Leave out the PIL-autocontrast baselines.")
-@click.option("--format", "output_format", help="Write all photos as this: JPEG, PNG, WebP, TIFF, ...")
+@click.option(
+    "--exposure",
+    type=WordOrNumber(click.FloatRange(0, 1), "auto"),
+    default="auto",
+    show_default=True,
+    help="auto, or the mean brightness aimed at, 0 to 1.",
+)
+@click.option(
+    "--no-autocontrast",
+    "autocontrast",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Leave out the PIL-autocontrast baselines.",
+)
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["JPEG", "PNG", "WebP", "TIFF", "BMP", "JPEG2000", "AVIF"], case_sensitive=False),
+    help="Write all photos in this format.  [default: each its own, where it can be written]",
+)
 @click.option(
     "--quality",
     type=click.IntRange(1, 100),
@@ -78,7 +134,8 @@ def _job_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--json", "as_json", is_flag=True, help="Progress and result as JSON lines on standard output.")
 def enhance(**options: Any) -> None:
     """Enhance PHOTOS, a folder or one photo, into OUT."""
-    from pipelines import enhance as job
+    with _quiet_imports():
+        from pipelines import enhance as job
 
     sys.exit(job.enhance(**options))
 

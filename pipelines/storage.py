@@ -40,6 +40,30 @@ def exists(path: str) -> bool:
     return os.path.exists(path) if is_local(path) else FileSystems.exists(path)
 
 
+def is_file(path: str) -> bool:
+    """Whether a path is a file, not a folder."""
+    return os.path.isfile(path) if is_local(path) else not path.endswith("/") and FileSystems.exists(path)
+
+
+def split(path: str) -> tuple[str, str]:
+    """The folder and the name of a file."""
+    if is_local(path):
+        return os.path.dirname(os.path.abspath(path)), os.path.basename(path)
+    folder, _, name = path.rpartition("/")
+    return folder, name
+
+
+def stat(folder: str, relative: str) -> Entry:
+    """One file of a folder."""
+    path = join(folder, relative)
+    if is_local(path):
+        found = os.stat(path)
+        return Entry(relative, found.st_size, found.st_mtime)
+    (match,) = FileSystems.match([path])
+    (metadata,) = match.metadata_list
+    return Entry(relative, metadata.size_in_bytes, metadata.last_updated_in_seconds)
+
+
 def walk(folder: str) -> Iterator[Entry]:
     """Lists all files below a folder, in no particular order; links that lead out of the folder are left out."""
     if not is_local(folder):
@@ -60,8 +84,8 @@ def walk(folder: str) -> Iterator[Entry]:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(relative)
                 elif entry.is_file():
-                    stat = entry.stat()
-                    yield Entry(relative, stat.st_size, stat.st_mtime)
+                    found = entry.stat()
+                    yield Entry(relative, found.st_size, found.st_mtime)
 
 
 def _stays_inside(link: str, root: str) -> bool:

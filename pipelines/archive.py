@@ -1,0 +1,261 @@
+"""An archive before and after the job: what there is to do, the lock, and the files that tell what was done."""
+
+import contextlib
+import csv
+import dataclasses
+import importlib.metadata
+import io
+import json
+import os
+import platform
+from collections.abc import Iterable
+from typing import Any
+
+import click
+import filelock
+
+from pipelines import photos, report, storage
+from pipelines.journal import Journal, Record
+from pipelines.work import Settings, Task
+
+STATE = ".zerodce"
+COLUMNS = (
+    "path",
+    "output",
+    "width",
+    "height",
+    "mean_input",
+    "mean_enhanced",
+    "psnr_enhanced_db",
+    "psnr_autocontrast_db",
+    "exposure",
+    "notes",
+)
+REFERENCE_COLUMNS = tuple(
+    f"{metric}_{image}_reference{unit}"
+    for metric, unit in (("psnr", "_db"), ("ssim", ""))
+    for image in ("input", "enhanced", "autocontrast")
+)
+FAILURE_COLUMNS = ("path", "stage", "error")
+
+
+@dataclasses.dataclass
+class Plan:
+    """What a run found.
+
+    Attributes:
+        source: Folder of the photos.
+        found: Every photo by name, by path.
+        todo: Those to enhance, sorted by path.
+        skipped: How many are done already and unchanged.
+        clashes: Those whose output would overwrite another's.
+        ignored: How many other files there are.
+    """
+
+    source: str
+    found: dict[str, storage.Entry]
+    todo: list[Task]
+    skipped: int
+    clashes: list[Record]
+    ignored: int
+
+
+def find(path: str) -> tuple[str, list[storage.Entry], int]:
+    """Lists the photos of a folder, or one photo.
+
+    Returns:
+        The folder, its photos sorted by path, and the number of other files.
+
+    Raises:
+        click.UsageError: There is nothing to enhance.
+    """
+    if storage.is_file(path):
+        folder, name = storage.split(path)
+        entries = [storage.stat(folder, name)]
+    else:
+        if not storage.exists(path):
+            raise click.UsageError(f"{path} does not exist: name a folder of photos, or one photo")
+        folder, entries = path, list(storage.walk(path))
+        if not entries:
+            raise click.UsageError(f"{path} is empty: name a folder of photos")
+    found = sorted((entry for entry in entries if photos.is_photo(entry.path)), key=lambda entry: entry.path)
+    if not found:
+        raise click.UsageError(f"{path} holds no photos, only {len(entries)} other file(s)")
+    return folder, found, len(entries) - len(found)
+
+
+def refuse_overlap(source: str, out: str) -> None:
+    """Raises click.UsageError if one folder lies in the other, so that outputs never become inputs."""
+    if storage.is_local(source) != storage.is_local(out):
+        return
+    if storage.is_local(source):
+        first, second = (os.path.join(os.path.realpath(path), "") for path in (source, out))
+    else:
+        first, second = (path.rstrip("/") + "/" for path in (source, out))
+    if first.startswith(second) or second.startswith(first):
+        raise click.UsageError(f"{source} and {out} overlap: choose an output folder outside the photos")
+
+
+def make_plan(
+    source: str,
+    found: list[storage.Entry],
+    ignored: int,
+    out: str,
+    settings: Settings,
+    done: dict[str, Record],
+    references: dict[str, str],
+) -> Plan:
+    """Decides what there is to do.
+
+    Args:
+        source: Folder of the photos.
+        found: Its photos.
+        ignored: Number of its other files.
+        out: Folder of the results.
+        settings: What the results depend on; done with others is not done.
+        done: The journal's records, by path.
+        references: Path of the reference of each photo's path without extension.
+    """
+    present = {entry.path for entry in storage.walk(out)} if storage.exists(out) else set()
+    digest = settings.digest()
+    owners: dict[str, str] = {}
+    # a photo whose output has its own name comes first, whatever the order of the paths
+    for entry in sorted(found, key=lambda entry: photos.output_path(entry.path, settings.output_format) != entry.path):
+        owners.setdefault(photos.output_path(entry.path, settings.output_format), entry.path)
+    plan = Plan(source, {entry.path: entry for entry in found}, [], 0, [], ignored)
+    for entry in found:
+        output = photos.output_path(entry.path, settings.output_format)
+        if owners[output] != entry.path:
+            failure = {"stage": "write", "error": f"its output {output} is also that of {owners[output]}: rename one"}
+            plan.clashes.append(Record(entry.path, entry.size, entry.mtime, digest, failure=failure))
+        elif is_done(done.get(entry.path), entry, digest) and set(outputs(output, settings)) <= present:
+            plan.skipped += 1
+        else:
+            reference = references.get(os.path.splitext(entry.path)[0], "")
+            sampled = report.is_sampled(entry.path, len(found))
+            plan.todo.append(Task(entry.path, entry.size, entry.mtime, output, reference, sampled))
+    return plan
+
+
+def outputs(output: str, settings: Settings) -> list[str]:
+    """The images that a photo's output consists of, relative to the folder of the results."""
+    return [f"{folder}/{output}" for folder in ("enhanced", "autocontrast")[: 1 + settings.autocontrast]]
+
+
+def is_done(record: Record | None, entry: storage.Entry, digest: str) -> bool:
+    """Whether a journal record says that this photo, unchanged, was enhanced with these settings."""
+    return (
+        record is not None
+        and record.row is not None
+        and (record.size, record.mtime, record.settings) == (entry.size, entry.mtime, digest)
+    )
+
+
+def references(folder: str | None) -> dict[str, str]:
+    """The photos of a folder of references, by path without extension.
+
+    Raises:
+        click.UsageError: The folder holds none.
+    """
+    return {} if folder is None else {os.path.splitext(entry.path)[0]: entry.path for entry in find(folder)[1]}
+
+
+def lock(out: str) -> contextlib.AbstractContextManager[Any]:
+    """Makes the folder of the results and takes its lock, which a killed process gives back.
+
+    Raises:
+        click.ClickException: The folder cannot be written, or another process works on it.
+    """
+    state = storage.join(out, STATE)
+    probe = storage.join(state, "writable")
+    try:
+        storage.write(probe, b"")
+        storage.delete([probe])
+        # an object store has no locks
+        held = filelock.FileLock(storage.join(state, "lock")) if storage.is_local(out) else contextlib.nullcontext()
+        if isinstance(held, filelock.BaseFileLock):
+            held.acquire(timeout=0)
+    except filelock.Timeout:
+        raise click.ClickException(f"another process is working on {out}: wait for it, or choose another") from None
+    except OSError as error:
+        raise click.ClickException(f"{out} cannot be written ({error.strerror or error}): choose another") from error
+    return held
+
+
+def write_plan(out: str, plan: Plan) -> str:
+    """Writes the tasks where every worker can read them, a line each, and returns the path."""
+    path = storage.join(out, f"{STATE}/plan.jsonl")
+    storage.write(path, b"".join(json.dumps(task).encode() + b"\n" for task in plan.todo))
+    return path
+
+
+@dataclasses.dataclass
+class Result:
+    """What a run left behind.
+
+    Attributes:
+        counts: found, enhanced, skipped, failed, ignored; and missing, photos without a row after an interruption.
+        megapixels: Enhanced in this run.
+    """
+
+    counts: dict[str, int]
+    megapixels: float
+
+
+def finish(out: str, plan: Plan, settings: Settings, journal: Journal, run: dict[str, Any]) -> Result:
+    """Writes metrics.csv, failures.csv, run.json and the report from the journal, and checks the counts.
+
+    Args:
+        out: Folder of the results.
+        plan: What the run found.
+        settings: As it ran.
+        journal: Its journal; nobody may be appending. It is compacted.
+        run: What else run.json shall hold.
+    """
+    records = journal.read() | {record.path: record for record in plan.clashes}
+    records = {path: records[path] for path in sorted(plan.found) if path in records}
+    journal.compact(records.values())
+    present = {entry.path for entry in storage.walk(out)}
+    digest = settings.digest()
+    rows, failures = [], []
+    for record in records.values():
+        if is_done(record, plan.found[record.path], digest) and record.row:
+            if set(outputs(record.row["output"], settings)) <= present:
+                rows.append(record.row)
+        elif record.failure and record.settings == digest:
+            failures.append({"path": record.path, **record.failure})
+    worked_on = {task.path for task in plan.todo}
+    enhanced = [row for row in rows if row["path"] in worked_on]
+    counts = {
+        "found": len(plan.found),
+        "enhanced": len(enhanced),
+        "skipped": len(rows) - len(enhanced),
+        "failed": len(failures),
+        "ignored": plan.ignored,
+    }
+    megapixels = sum(row["width"] * row["height"] for row in enhanced) / 1e6
+    columns = COLUMNS + REFERENCE_COLUMNS * (settings.reference is not None)
+    storage.write(storage.join(out, "metrics.csv"), _csv(columns, rows))
+    storage.write(storage.join(out, "failures.csv"), _csv(FAILURE_COLUMNS, failures))
+    run |= {"counts": counts, "megapixels": round(megapixels, 3), "versions": versions()}
+    storage.write(storage.join(out, "run.json"), json.dumps(run, indent=2).encode())
+    report.write_report(out, plan.source, rows, failures, run)
+    return Result(counts, megapixels)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide about the pixels."""
+    names = ("zerodce", "tensorflow", "keras", "apache-beam", "numpy", "numba", "pillow", "opencv-python-headless")
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in names}
+
+
+def _csv(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(_formatted(row) for row in rows)
+    return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+def _formatted(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()}

@@ -1,0 +1,383 @@
+"""The archive job: a folder of dark photos in; enhanced photos, autocontrast baselines and a row for each out.
+
+list -> leave out what is done -> spread the paths -> small copy -> RunInference (curves) -> decode, apply, encode,
+write, measure, journal. Only paths cross the shuffle; pixels live and die inside one fused step.
+"""
+
+import collections
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import apache_beam as beam
+import click
+import rich.box
+import rich.console
+import rich.table
+from apache_beam.metrics import Metrics
+from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInference
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
+
+from pipelines import archive, progress, runners, storage
+from pipelines.journal import Follower, Journal
+from pipelines.photos import PhotoError
+from pipelines.work import Done, Prepared, Settings, Task, Work
+from zerodce.enhancement import Curves, Enhancer
+
+BATCH = 8
+"""Small copies that go through the network at a time."""
+
+STOP = threading.Event()
+"""Set in the process of the command to end a local job after the photos in flight."""
+
+
+class StoppedError(Exception):
+    """The job was asked to end."""
+
+
+class CurveModelHandler(ModelHandler[Prepared, PredictionResult, Enhancer]):
+    """RunInference's handler: small copies in, `Curves` out.
+
+    A batch that fails is tried one by one, so that a photo sinks none of its neighbours; the inference of the one
+    that fails is a PhotoError.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
+    def load_model(self) -> Enhancer:
+        return self.work.enhancer()
+
+    def batch_elements_kwargs(self) -> dict[str, int]:
+        return {"min_batch_size": 1, "max_batch_size": BATCH}
+
+    def get_num_bytes(self, batch: Sequence[Prepared]) -> int:
+        return sum(prepared.small.nbytes for prepared in batch)
+
+    def run_inference(
+        self, batch: Sequence[Prepared], model: Enhancer, inference_args: dict[str, Any] | None = None
+    ) -> Iterator[PredictionResult]:
+        curves: Sequence[Curves | PhotoError]
+        try:
+            curves = model.estimate([prepared.small for prepared in batch])
+        except Exception:
+            curves = [_estimate_one(prepared, model) for prepared in batch]
+        return (PredictionResult(*pair) for pair in zip(batch, curves, strict=True))
+
+
+def _estimate_one(prepared: Prepared, model: Enhancer) -> Curves | PhotoError:
+    try:
+        return model.estimate([prepared.small])[0]
+    except Exception as error:
+        return PhotoError("model", str(error).split("\n", 1)[0])
+
+
+class ThreadMap(beam.DoFn):
+    """Maps a function over the elements in threads, handing results on oldest first.
+
+    At most twice as many elements as threads are under way, so memory does not grow with the bundle. A result
+    that is `Done` is counted in Beam's metrics and goes no further: its row is in the journal.
+    """
+
+    def __init__(self, function: Callable[..., Any], workers: int) -> None:
+        self.function = function
+        self.workers = workers
+        self.enhanced = Metrics.counter("zerodce", "enhanced")
+        self.failed = Metrics.counter("zerodce", "failed")
+        self.pixels = Metrics.counter("zerodce", "pixels")
+        self.milliseconds = Metrics.distribution("zerodce", "milliseconds")
+
+    def setup(self) -> None:
+        self.pool = ThreadPoolExecutor(self.workers)
+        self.pending: collections.deque[Future[Any]] = collections.deque()
+
+    def teardown(self) -> None:
+        self.pool.shutdown(cancel_futures=True)
+
+    def process(self, element: Any) -> Iterator[Any]:
+        self.pending.append(self.pool.submit(self.function, element))
+        yield from self._results(2 * self.workers)
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        window = GlobalWindow()
+        for result in self._results(0):
+            yield WindowedValue(result, window.max_timestamp(), (window,))
+
+    def _results(self, allowed: int) -> Iterator[Any]:
+        """The finished results at the head of the queue, waiting for them while more than `allowed` are under way."""
+        while self.pending and (len(self.pending) > allowed or self.pending[0].done()):
+            if STOP.is_set():
+                self.pool.shutdown(cancel_futures=True)
+                raise StoppedError
+            result = self.pending.popleft().result()
+            if isinstance(result, Done):
+                self._count(result)
+            else:
+                yield result
+
+    def _count(self, done: Done) -> None:
+        row = done.record.row
+        if row is None:
+            self.failed.inc()
+        else:
+            self.enhanced.inc()
+            self.pixels.inc(row["width"] * row["height"])
+        self.milliseconds.update(round(done.seconds * 1000))
+
+
+class Enhance(beam.PTransform):
+    """From paths of plan files (lines of JSON, each a `Task`) to enhanced photos and journal records.
+
+    Args:
+        work: What is done with each photo.
+        workers: Threads per process.
+    """
+
+    def __init__(self, work: Work, workers: int | None) -> None:
+        super().__init__()
+        self.work = work
+        self.workers = workers or os.cpu_count() or 1
+
+    def expand(self, plans: beam.PCollection[str]) -> beam.PCollection:
+        return (
+            plans
+            | "ReadPlan" >> beam.io.ReadAllFromText()
+            | "Parse" >> beam.Map(parse_task)
+            | "Spread" >> beam.Reshuffle()
+            | "Prepare" >> beam.ParDo(ThreadMap(self.work.prepare, self.workers))
+            | "EstimateCurves" >> RunInference(CurveModelHandler(self.work))
+            | "Finish" >> beam.ParDo(ThreadMap(functools.partial(finish, self.work), self.workers))
+        )
+
+
+def parse_task(line: str) -> Task:
+    """A task from its line in a plan."""
+    return Task(*json.loads(line))
+
+
+def finish(work: Work, prediction: PredictionResult) -> Done:
+    """The last step of a photo, from what RunInference made of it."""
+    return work.finish(prediction.example, prediction.inference)
+
+
+class Job(threading.Thread):
+    """A pipeline run in a thread of its own, so that the command's main thread can show progress and take Ctrl-C.
+
+    Attributes:
+        error: What ended the job, if it failed.
+    """
+
+    def __init__(self, plan: str, work: Work, workers: int | None, options: PipelineOptions) -> None:
+        super().__init__(name="job", daemon=True)
+        self.pipeline = beam.Pipeline(options=options)
+        _ = self.pipeline | "Plan" >> beam.Create([plan]) | Enhance(work, workers)
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self.result = self.pipeline.run()
+            self.result.wait_until_finish()
+        except BaseException as error:
+            self.error = error
+
+    def stop(self) -> None:
+        """Ends the job: locally after the photos in flight, elsewhere by cancelling it."""
+        STOP.set()
+        if self.result is not None and self.is_alive():
+            self.result.cancel()
+        if self.is_alive():
+            self.join()
+
+
+def enhance(
+    photos: str,
+    out: str,
+    *,
+    model: str | None,
+    workers: int | None,
+    runner: str,
+    overwrite: bool,
+    max_failures: int | None,
+    dry_run: bool,
+    as_json: bool,
+    beam_args: Sequence[str],
+    **settings: Any,
+) -> int:
+    """The command `zerodce enhance`; its options, as `zerodce enhance --help` explains them, are the arguments.
+
+    Args:
+        settings: The fields of `Settings` but for the model's digest.
+
+    Returns:
+        The exit code: 0 everything done, 1 something failed, 130 interrupted.
+
+    Raises:
+        click.UsageError: Wrong arguments.
+        click.ClickException: A bad model, or an output that cannot be written.
+    """
+    options = runners.pipeline_options(runner, beam_args)
+    source, found, ignored = archive.find(photos)
+    archive.refuse_overlap(source, out)
+    model_file = read_model(model)
+    chosen = Settings(hashlib.sha256(model_file).hexdigest(), **settings)
+    references = archive.references(chosen.reference)
+    journal = Journal(storage.join(out, f"{archive.STATE}/journal"))
+    done = {} if overwrite else journal.read()
+    plan = archive.make_plan(source, found, ignored, out, chosen, done, references)
+    if dry_run:
+        say_plan(plan, out, as_json)
+        return 0
+    work = Work(source, out, model_file, chosen, journal)
+    check_model(work, model)
+    with archive.lock(out):
+        run = {"photos": photos, "runner": runner, "settings": dataclasses.asdict(chosen)}
+        return run_job(plan, work, run, workers, options, max_failures, as_json)
+
+
+def read_model(path: str | None) -> bytes:
+    """The content of a model file, the shipped one if None.
+
+    Raises:
+        click.ClickException: It cannot be read.
+    """
+    from zerodce.pretrained import PATH
+
+    try:
+        return storage.read(path or str(PATH))
+    except OSError as error:
+        raise click.ClickException(f"the model {path} cannot be read: {error.strerror or error}") from error
+
+
+def check_model(work: Work, path: str | None) -> None:
+    """Loads the model once before the job starts.
+
+    Raises:
+        click.ClickException: It is no ZeroDCE model.
+    """
+    try:
+        work.enhancer()
+    except Exception as error:
+        reason = str(error).split("\n", 1)[0]
+        raise click.ClickException(
+            f"{path} is not a model that `zerodce train` wrote ({reason}); leave --model out for the shipped one"
+        ) from error
+
+
+def say_plan(plan: archive.Plan, out: str, as_json: bool) -> None:
+    """Prints what a run would do, and about how much disk it would take."""
+    copies = 2 if plan.todo else 0
+    megabytes = copies * sum(task.size for task in plan.todo) / 1e6
+    counts = {
+        "found": len(plan.found),
+        "to_enhance": len(plan.todo),
+        "skipped": plan.skipped,
+        "clashes": len(plan.clashes),
+        "ignored": plan.ignored,
+        "megabytes": round(megabytes, 1),
+    }
+    if as_json:
+        click.echo(json.dumps({"event": "plan", **counts}))
+        return
+    for task in plan.todo:
+        click.echo(f"{task.path} -> {storage.join(out, 'enhanced/' + task.output)}")
+    for record in plan.clashes:
+        click.echo(f"{record.path}: {(record.failure or {})['error']}")
+    click.echo(
+        f"{len(plan.todo)} of {len(plan.found)} photos would be enhanced, {plan.skipped} are done, {len(plan.clashes)} "
+        f"clash, {plan.ignored} other files are ignored; about {megabytes:.0f} MB would be written"
+    )
+
+
+def run_job(
+    plan: archive.Plan,
+    work: Work,
+    run: dict[str, Any],
+    workers: int | None,
+    options: PipelineOptions,
+    max_failures: int | None,
+    as_json: bool,
+) -> int:
+    """Runs the job with its progress shown, writes what tells about it, and returns the exit code."""
+    STOP.clear()
+    started = time.monotonic()
+    interrupted, reason = False, ""
+    with progress.Reporter(len(plan.todo), "photos", as_json) as reporter:
+        follower = Follower(work.journal.folder)
+        job = Job(archive.write_plan(work.out, plan), work, workers, options)
+        try:
+            if plan.todo:
+                job.start()
+            while job.is_alive():
+                job.join(0.2)
+                for record in follower.poll():
+                    row = record.row or {"width": 0, "height": 0}
+                    reporter.advance(row["width"] * row["height"] / 1e6, record.row is None)
+                reporter.show()
+                if max_failures is not None and reporter.failed > max_failures:
+                    reason = f"more than {max_failures} photos failed (--max-failures)"
+                    job.stop()
+        except KeyboardInterrupt:
+            interrupted = True
+            job.stop()
+    if job.error and not isinstance(job.error, StoppedError) and not reason and not interrupted:
+        reason = failure_reason(job.error)
+    seconds = time.monotonic() - started
+    run |= {"interrupted": interrupted, "seconds": round(seconds, 3), "error": reason or None}
+    result = archive.finish(work.out, plan, work.settings, work.journal, run)
+    missing = result.counts["found"] - sum(result.counts[name] for name in ("enhanced", "skipped", "failed"))
+    if missing and not interrupted and not reason:
+        reason = f"{missing} photos were lost on the way"
+    say_result(work.out, run, as_json)
+    if interrupted:
+        click.echo(f"Interrupted with {missing} photos to go: the same command goes on from here.", err=True)
+        return 130
+    if reason:
+        click.echo(f"Error: {reason}; {missing} photos are to go: the same command goes on from here.", err=True)
+    return 1 if reason or result.counts["failed"] else 0
+
+
+def failure_reason(error: BaseException) -> str:
+    """One line on why a job ended: what `OutputError` said, or the last line that Beam gives."""
+    text = str(error) or type(error).__name__
+    found = re.search(r"OutputError: ([^\n]*?)(?: \[while running|$)", text, re.MULTILINE)
+    return f"cannot write {found[1]}" if found else text.strip().splitlines()[-1]
+
+
+def say_result(out: str, run: dict[str, Any], as_json: bool) -> None:
+    """Prints the closing table, or the whole of run.json as a line."""
+    if as_json:
+        click.echo(json.dumps({"event": "result", **run}))
+        return
+    table = rich.table.Table(box=rich.box.SIMPLE, show_header=False)
+    for name, count in run["counts"].items():
+        table.add_row(name, f"{count:,}", style="red" if name == "failed" and count else None)
+    speed = run["megapixels"] / run["seconds"] if run["seconds"] else 0.0
+    table.add_row("megapixels", f"{run['megapixels']:,.1f} in {run['seconds']:.1f} s, {speed:.1f} MP/s")
+    table.add_row("to look at", storage.join(out, "report.html"))
+    if run["counts"]["failed"]:
+        table.add_row("what failed", storage.join(out, "failures.csv"))
+    rich.console.Console().print(table)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """`python -m pipelines.enhance --input PHOTOS --output OUT [options] [Beam options]`."""
+    from pipelines.cli import enhance
+
+    runners.run_command(enhance, argv)
+
+
+if __name__ == "__main__":
+    from pipelines.enhance import main as entry
+
+    entry()

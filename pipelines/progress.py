@@ -1,0 +1,76 @@
+"""What a person or a program sees while a job works: a bar, plain lines, or JSON lines."""
+
+import json
+import time
+from types import TracebackType
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+LINE_SECONDS = 5.0
+"""How often a plain line is printed where there is no terminal."""
+
+
+class Reporter:
+    """Shows how far a job is: a bar on a terminal, a line every few seconds elsewhere, JSON lines on request.
+
+    Args:
+        total: Number of elements to work on.
+        what: What they are, in the plural.
+        as_json: Print JSON lines on standard output, and nothing else there.
+    """
+
+    def __init__(self, total: int, what: str, as_json: bool = False) -> None:
+        self.total = total
+        self.what = what
+        self.as_json = as_json
+        self.done = self.failed = 0
+        self.megapixels = 0.0
+        self.started = self.printed = time.monotonic()
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=as_json or not self.console.is_terminal,
+        )
+        self.task = self.bar.add_task(what, total=total, rate="")
+
+    def __enter__(self) -> "Reporter":
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def advance(self, megapixels: float, failed: bool) -> None:
+        """Counts one element."""
+        self.done += 1
+        self.failed += failed
+        self.megapixels += megapixels
+
+    def show(self) -> None:
+        """Shows the counts so far; plain and JSON lines appear only every few seconds."""
+        seconds = time.monotonic() - self.started
+        rate = self.megapixels / seconds if seconds else 0.0
+        failed = f", {self.failed} failed" if self.failed else ""
+        if not self.bar.disable:
+            self.bar.update(self.task, completed=self.done, rate=f"{rate:.1f} MP/s{failed}")
+            return
+        if time.monotonic() - self.printed < LINE_SECONDS:
+            return
+        self.printed = time.monotonic()
+        left = seconds / self.done * (self.total - self.done) if self.done else None
+        if self.as_json:
+            counts = {"event": "progress", "done": self.done, "total": self.total, "failed": self.failed}
+            speed = {"megapixels_per_second": round(rate, 2), "seconds_left": None if left is None else round(left)}
+            click.echo(json.dumps(counts | speed))
+        else:
+            remaining = "" if left is None else f", {left:.0f} s left"
+            click.echo(f"{self.done} of {self.total} {self.what}{failed}, {rate:.1f} MP/s{remaining}", err=True)
