@@ -16,10 +16,10 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
-from apache_beam.io.filesystems import FileSystems
-from PIL import Image, ImageOps
+from PIL import Image
 
 from pipelines import storage
+from pipelines.photos import PhotoError, small_copy
 
 THUMBNAILS = 2000  # photos that have thumbnails, at most
 LONG_SIDE = 800  # of a thumbnail, in pixels
@@ -28,37 +28,7 @@ _SAMPLE = 1800  # of them the even sample: a hash hits it within a few dozen, an
 _EXTREMES = 15  # photos of each kind
 _CHUNK = 5000  # rows in a script
 _TEXTS = {"path", "output", "notes"}
-_BACKGROUND = (128, 128, 128)  # what shows through a transparent thumbnail
-
-
-def thumbnails(before: Image.Image, after: Image.Image, autocontrast: Image.Image | None) -> dict[str, bytes]:
-    """The small pictures of one photo.
-
-    Args:
-        before: The photo as it was, upright, 8 bits a channel, any size.
-        after: The enhanced photo.
-        autocontrast: What automatic contrast makes of it, or None where that was not asked for.
-
-    Returns:
-        JPEG files of at most `LONG_SIDE` pixels a side, by kind: `before`, `after` and, if given, `autocontrast`. They
-        carry the ICC profile that `before.info` holds.
-    """
-    profile = before.info.get("icc_profile")
-    images = {"before": before, "autocontrast": autocontrast, "after": after}
-    return {kind: _thumbnail(image, profile) for kind, image in images.items() if image is not None}
-
-
-def _thumbnail(image: Image.Image, icc_profile: bytes | None) -> bytes:
-    scale = min(1.0, LONG_SIDE / max(image.size))
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    # whole blocks are averaged first: a third of the time of filtering every pixel
-    image = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=1.5)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", size, (*_BACKGROUND, 255)), image).convert("RGB")
-    content = io.BytesIO()
-    image.save(content, "JPEG", quality=78, icc_profile=icc_profile)
-    return content.getvalue()
+_LAST = "after"  # is written last: where it is, all of a photo's thumbnails are
 
 
 def is_sampled(path: str, total: int) -> bool:
@@ -72,18 +42,37 @@ def is_sampled(path: str, total: int) -> bool:
 
 
 def write_thumbnails(
-    out: str, row: Mapping[str, Any], before: Image.Image, after: Image.Image, autocontrast: Image.Image | None
+    out: str,
+    row: Mapping[str, Any],
+    before: Image.Image,
+    after: Image.Image,
+    autocontrast: Image.Image | None,
+    icc_profile: bytes = b"",
 ) -> None:
-    """Writes the `thumbnails` of a photo where `write_report` finds them.
+    """Writes the small pictures of a photo, JPEG files, where `write_report` finds them.
 
     Args:
         out: The folder of the run.
         row: The photo's row of `metrics.csv`, as `write_report` will get it.
-        before, after, autocontrast: See `thumbnails`.
+        before: The photo as it was, upright, mode RGB or L.
+        after: The enhanced photo.
+        autocontrast: What automatic contrast makes of it, or None where that was not asked for.
+        icc_profile: The colours of all three; empty for sRGB.
     """
-    name = _name(row)
-    for kind, content in thumbnails(before, after, autocontrast).items():  # the last one, "after", says: all there
-        storage.write(storage.join(out, f"report/thumbs/{name}-{kind}.jpg"), content)
+    stem = storage.join(out, f"report/thumbs/{_name(row)}")
+    for kind, image in (("before", before), ("autocontrast", autocontrast), (_LAST, after)):
+        if image is not None:
+            storage.write(f"{stem}-{kind}.jpg", _thumbnail(image, icc_profile))
+
+
+def _thumbnail(image: Image.Image, icc_profile: bytes) -> bytes:
+    scale = min(1.0, LONG_SIDE / max(image.size))
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    content = io.BytesIO()
+    # whole blocks are averaged first, which takes a fraction of the time of filtering every pixel
+    small = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=1.5)
+    small.save(content, "JPEG", quality=78, icc_profile=icc_profile)
+    return content.getvalue()
 
 
 def _digest(text: str) -> bytes:
@@ -146,7 +135,7 @@ def _relative_url(folder: str, start: str) -> str | None:
     """How the page in `start` reaches the files of `folder`; None where a link cannot."""
     if not (storage.is_local(folder) and storage.is_local(start)):
         return None
-    return quote(os.fsencode(os.path.relpath(os.path.realpath(folder), os.path.realpath(start))))
+    return quote(os.fsencode(os.path.relpath(folder, start)))
 
 
 def _row_columns(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
@@ -201,7 +190,7 @@ class _Data:
         return count
 
     def remove_others(self) -> None:
-        _remove(self._folder, [name for name in _names(self._folder) if name not in self._written])
+        _delete(self._folder, lambda name: name in self._written)
 
 
 class _Thumbs:
@@ -237,32 +226,29 @@ class _Thumbs:
         missing = {index: row for index, row in extremes.items() if index not in self.names}
         with ThreadPoolExecutor(2) as pool:
             made = pool.map(lambda row: self._make(photos, row), missing.values())
-            self.names |= {
-                index: _name(row) for (index, row), there in zip(missing.items(), made, strict=True) if there
-            }
+            self.names |= {index: _name(missing[index]) for index, done in zip(missing, made, strict=True) if done}
         others = sorted(self.names.keys() - extremes.keys(), key=lambda index: _position(self._paths[index]))
         for index in others[max(0, THUMBNAILS - len(self.names.keys() & extremes.keys())) :]:
             del self.names[index]
         kept = set(self.names.values())
-        _remove(self._folder, [name for name in _names(self._folder) if name.rpartition("-")[0] not in kept])
+        _delete(self._folder, lambda name: name.rpartition("-")[0] in kept)
 
     def _make(self, photos: str, row: Mapping[str, Any]) -> bool:
-        originals = storage.join(photos, row["path"])
-        outputs = [storage.join(storage.join(self._out, kind), row["output"]) for kind in ("enhanced", "autocontrast")]
+        after = storage.join(self._out, f"enhanced/{row['output']}")
+        autocontrast = storage.join(self._out, f"autocontrast/{row['output']}")
         try:
-            before, after = _open(originals), _open(outputs[0])
-            autocontrast = _open(outputs[1]) if storage.exists(outputs[1]) else None
-            write_thumbnails(self._out, row, before, after, autocontrast)
-        except Exception:  # whatever a codec raises: the page does without this thumbnail
+            before_after = _small(storage.join(photos, row["path"])), _small(after)
+            baseline = None if _number(row["psnr_autocontrast_db"]) is None else _small(autocontrast)
+            with Image.open(io.BytesIO(storage.read(after))) as enhanced:
+                icc_profile = enhanced.info.get("icc_profile", b"")
+            write_thumbnails(self._out, row, *before_after, baseline, icc_profile)
+        except (OSError, PhotoError):  # moved, or changed since: the page does without
             return False
         return True
 
 
-def _open(path: str) -> Image.Image:
-    """A photo at about the size of a thumbnail, upright."""
-    image = Image.open(io.BytesIO(storage.read(path)))
-    image.draft("RGB", (LONG_SIDE, LONG_SIDE))
-    return ImageOps.exif_transpose(image)
+def _small(path: str) -> Image.Image:
+    return Image.fromarray(small_copy(storage.read(path), path, LONG_SIDE))
 
 
 def _names(folder: str) -> list[str]:
@@ -271,6 +257,5 @@ def _names(folder: str) -> list[str]:
     return [entry.path for entry in storage.walk(folder)]
 
 
-def _remove(folder: str, names: list[str]) -> None:
-    if names:
-        FileSystems.delete([storage.join(folder, name) for name in names])
+def _delete(folder: str, keep: Callable[[str], bool]) -> None:
+    storage.delete(storage.join(folder, name) for name in _names(folder) if not keep(name))

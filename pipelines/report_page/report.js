@@ -151,8 +151,8 @@ const ROW_COLUMNS = [
   { id: "size", label: "Size", value: (i) => number("width", i) * number("height", i), text: (i) => `${number("width", i)} × ${number("height", i)}` },
   { id: "mean_input", label: "Before", swatch: true, digits: 3, title: "Mean brightness before, 0 to 1" },
   { id: "mean_enhanced", label: "After", swatch: true, digits: 3, title: "Mean brightness after, 0 to 1" },
-  { id: "psnr_enhanced_db", label: "PSNR", digits: 1, unit: "dB", title: "Enhanced against the input: the lower, the more has changed" },
-  { id: "psnr_autocontrast_db", label: "Autocontrast", digits: 1, unit: "dB", title: "PSNR of automatic contrast against the input" },
+  { id: "psnr_enhanced_db", label: "Enhanced PSNR", digits: 1, unit: "dB", title: "Enhanced against the input: the lower, the more has changed" },
+  { id: "psnr_autocontrast_db", label: "Autocontrast PSNR", digits: 1, unit: "dB", title: "Automatic contrast against the input" },
   { id: "psnr_enhanced_reference_db", label: "PSNR to reference", digits: 2, unit: "dB", optional: true },
   { id: "ssim_enhanced_reference", label: "SSIM to reference", digits: 3, optional: true },
 ];
