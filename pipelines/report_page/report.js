@@ -28,6 +28,7 @@ function element(tag, attributes = {}, ...children) {
 
 const grouped = (value) => value.toLocaleString("en");
 const fixed = (value, digits) => Number.isNaN(value) ? "–" : value === Infinity ? "∞" : value.toFixed(digits);
+const dimensions = (index) => `${number("width", index)} × ${number("height", index)}`;
 const number = (column, index) => rows.numbers[column] ? rows.numbers[column][index] : NaN;
 
 // Bytes of a file name that are no UTF-8 arrive as lone surrogates (U+DC80 to U+DCFF), as Python keeps them.
@@ -78,19 +79,20 @@ async function loadAll() {
   for (const [kind, table] of [["rows", rows], ["failures", failures]]) {
     for (let start = 0; start < table.count; start += data.chunk) {
       if (!(await load(kind, start / data.chunk))) return lost();
-      if (kind === "rows" && start === 0) { // something to look at while the others load
+      if (selected) drawShown();
+      else { // something to look at while the others load
+        if (kind === "failures") view.kind = kind;
         refresh();
-        select({ failure: false, index: 0 });
+        select({ failure: kind === "failures", index: 0 });
       }
     }
   }
-  refresh();
+  refresh(view.page);
   drawBrightness();
-  if (!rows.count && failures.count) select({ failure: true, index: 0 });
 }
 
 function lost() {
-  $("empty").textContent = "The folder “report” is not beside this page, or not complete. Keep both together, or run zerodce enhance again.";
+  $("empty").textContent = "The folder “report” beside this page is not complete. Copy it again, or run zerodce enhance again.";
   $("empty").hidden = false;
 }
 
@@ -103,7 +105,7 @@ function drawSummary() {
   document.title = `${$("headline").textContent} – zerodce`;
   const tiles = [["found", counts.found], ["enhanced now", counts.enhanced], ["kept from before", counts.skipped], ["failed", counts.failed], ["not photos", counts.ignored]];
   if (megapixels > 0) tiles.push(["megapixels", Math.round(megapixels)]);
-  if (megapixels > 0 && seconds > 0) tiles.push(["megapixels a second", megapixels / seconds]);
+  if (megapixels > 0 && seconds > 0) tiles.push(["MP/s", megapixels / seconds]);
   for (const [label, value] of tiles) {
     if (value === undefined || (value === 0 && label !== "failed")) continue;
     const text = grouped(value >= 100 ? Math.round(value) : Math.round(value * 10) / 10);
@@ -148,7 +150,7 @@ function drawBrightness() {
 
 const ROW_COLUMNS = [
   { id: "path", label: "Photo" },
-  { id: "size", label: "Size", value: (i) => number("width", i) * number("height", i), text: (i) => `${number("width", i)} × ${number("height", i)}` },
+  { id: "size", label: "Size", value: (i) => number("width", i) * number("height", i), text: (i) => dimensions(i) },
   { id: "mean_input", label: "Before", swatch: true, digits: 3, title: "Mean brightness before, 0 to 1" },
   { id: "mean_enhanced", label: "After", swatch: true, digits: 3, title: "Mean brightness after, 0 to 1" },
   { id: "psnr_enhanced_db", label: "Enhanced PSNR", digits: 1, unit: "dB", title: "Enhanced against the input: the lower, the more has changed" },
@@ -214,16 +216,31 @@ function drawPage() {
   $("table").querySelector("tbody").replaceChildren(...shown.map(failing() ? failureRow : photoRow));
   $("table").classList.toggle("failures", failing());
   $("table").hidden = !shown.length;
-  const table = failing() ? failures : rows;
-  const loading = table.loaded < table.count ? `, loading ${grouped(table.loaded)} of ${grouped(table.count)}` : "";
-  $("shown").textContent = shown.length ? `${grouped(start + 1)} to ${grouped(start + shown.length)} of ${grouped(view.order.length)}${loading}` : "";
-  $("empty").hidden = shown.length > 0 || loading !== "";
+  drawShown();
+  drawSteps();
+  $("empty").hidden = shown.length > 0 || isLoading();
   $("empty").textContent = view.text ? `Nothing here is called “${view.text}”.` : { all: "There is no photo to show.", notes: "No photo has a note: all came out as they went in.", failures: "Nothing failed." }[view.kind];
   $("pager").hidden = pageCount() < 2;
   $("page").value = view.page + 1;
   $("page").max = pageCount();
   $("pages").textContent = grouped(pageCount());
   for (const button of $("pager").querySelectorAll("button")) button.disabled = turned(button.dataset.page) === view.page;
+}
+
+const isLoading = () => rows.loaded < rows.count || failures.loaded < failures.count;
+
+function drawShown() {
+  const [first, last] = [view.page * PAGE_SIZE + 1, Math.min((view.page + 1) * PAGE_SIZE, view.order.length)];
+  const range = last ? `${grouped(first)} to ${grouped(last)} of ${grouped(view.order.length)}` : "";
+  $("shown").textContent = isLoading() ? `Loading, ${grouped(rows.loaded)} of ${grouped(rows.count)}` : range;
+}
+
+// Where the selected photo is in the list as it is filtered and sorted; -1: not there.
+const place = () => selected && selected.failure === failing() ? view.order.indexOf(selected.index) : -1;
+
+function drawSteps() {
+  $("previous").disabled = place() <= 0;
+  $("next").disabled = place() >= view.order.length - 1;
 }
 
 const turned = (where) => ({ first: 0, previous: Math.max(0, view.page - 1), next: Math.min(view.page + 1, pageCount() - 1), last: pageCount() - 1 })[where];
@@ -288,14 +305,14 @@ function select(target, byHand = false) {
   }
   const contrast = !failure && !Number.isNaN(number("psnr_autocontrast_db", index));
   $("autocontrast").hidden = !contrast;
-  if (contrast) $("autocontrast").querySelector("img").src = pictures(index).autocontrast;
+  const baseline = $("autocontrast").querySelector("img");
+  baseline.onerror = () => { $("autocontrast").hidden = true; };
+  if (contrast) baseline.src = pictures(index).autocontrast;
   for (const row of $("table").querySelectorAll("tbody tr")) {
     if (row.target.failure === failure && row.target.index === index) row.setAttribute("aria-current", "true");
     else row.removeAttribute("aria-current");
   }
-  const place = view.order.indexOf(index);
-  $("previous").disabled = place <= 0;
-  $("next").disabled = place < 0 || place >= view.order.length - 1;
+  drawSteps();
   if (byHand && $("viewer").getBoundingClientRect().top < 0) $("viewer").scrollIntoView({ block: "start" });
 }
 
@@ -329,7 +346,7 @@ function photoFacts(index) {
   );
   if (!Number.isNaN(at("psnr_autocontrast_db"))) facts.append(fact("… of autocontrast", `${fixed(at("psnr_autocontrast_db"), 2)} dB`));
   if (!Number.isNaN(at("exposure"))) facts.append(fact("Exposure", fixed(at("exposure"), 3)));
-  facts.append(fact("Size", `${at("width")} × ${at("height")}, ${fixed((at("width") * at("height")) / 1e6, 1)} MP`));
+  facts.append(fact("Size", `${dimensions(index)}, ${fixed((at("width") * at("height")) / 1e6, 1)} MP`));
   if (rows.notes.has(index)) facts.append(fact("Notes", element("ul", {}, ...rows.notes.get(index).split(";").map((note) => element("li", {}, note.trim())))));
   const parts = [facts];
   const pairs = ["input", "autocontrast", "enhanced"].filter((kind) => !Number.isNaN(at(`psnr_${kind}_reference_db`)));
@@ -353,12 +370,11 @@ function failureFacts(index) {
 const linkLine = (links) => element("p", { class: "links" }, ...links.filter(([, href]) => href !== null).map(([label, href]) => element("a", { href, target: "_blank", rel: "noopener" }, label)));
 
 function step(by) {
-  if (!selected || selected.failure !== failing()) return;
-  const place = view.order.indexOf(selected.index) + by;
-  if (place < 0 || place >= view.order.length) return;
-  const page = Math.floor(place / PAGE_SIZE);
+  const next = place() + by;
+  if (next < 0 || next >= view.order.length) return;
+  const page = Math.floor(next / PAGE_SIZE);
   if (page !== view.page) { view.page = page; drawPage(); }
-  select({ failure: failing(), index: view.order[place] });
+  select({ failure: failing(), index: view.order[next] });
 }
 
 // ---------------------------------------------------------------- the slider
