@@ -1,0 +1,137 @@
+"""`manifest.json`: what a data-set folder holds, so that whoever reads it can tell that nothing is missing."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+SCHEMA_VERSION = 1
+FILENAME = "manifest.json"
+SHARD_NAME = re.compile(r"(?P<split>.+)-(?P<index>\d{5,})-of-(?P<count>\d{5,})\.tfrecord")
+
+
+class DatasetError(ValueError):
+    """A data-set folder that cannot be trusted; the message names what is wrong and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One shard file.
+
+    Attributes:
+        name: Of the file, `train-00000-of-00004.tfrecord`.
+        records: How many it holds.
+        references: How many of them have a reference.
+        bytes: Size of the file.
+        sha256: Of the file, in hexadecimal.
+    """
+
+    name: str
+    records: int
+    references: int
+    bytes: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """The manifest of a data set.
+
+    Attributes:
+        splits: Shards of each split, in order.
+        image: `width`, `height`, `resize`, `filter` and `encoding` of the stored images.
+        counts: `found` = `records` + `rejected`; `records` = `references` + `without_reference`; `ignored` is apart.
+        sources: `files`, `bytes` and `sha256` of what the records were made from, and of the `listing`.
+        features: Kind of value behind each key of a record.
+        split_rule: How the images were assigned to the splits, in words.
+        notes: What was done to images that were not 8-bit RGB, and to how many.
+        settings: Those of the job.
+        versions: Of the packages that decide about the bytes.
+    """
+
+    splits: dict[str, list[Shard]]
+    image: dict[str, Any]
+    counts: dict[str, int]
+    sources: dict[str, Any]
+    features: dict[str, str]
+    split_rule: str
+    notes: dict[str, int]
+    settings: dict[str, Any]
+    versions: dict[str, str]
+
+    def records(self, split: str) -> int:
+        """Number of records of a split."""
+        return sum(shard.records for shard in self.splits[split])
+
+    def to_json(self) -> str:
+        """The text of `manifest.json`."""
+        content = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self)}
+        content["splits"] = {
+            split: {"records": self.records(split), "shards": shards} for split, shards in content["splits"].items()
+        }
+        return json.dumps(content, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Manifest":
+        """The manifest in the text of `manifest.json`.
+
+        Raises:
+            DatasetError: It is not a manifest of this schema version, or its counts contradict one another.
+        """
+        try:
+            content = json.loads(text)
+            version = content.pop("schema_version")
+            if version != SCHEMA_VERSION:
+                raise DatasetError(f"schema version {version}; this package reads {SCHEMA_VERSION}")
+            claimed = {split: entry["records"] for split, entry in content["splits"].items()}
+            content["splits"] = {
+                split: [Shard(**shard) for shard in entry["shards"]] for split, entry in content["splits"].items()
+            }
+            manifest = cls(**content)
+            held = {split: manifest.records(split) for split in manifest.splits}
+            total = manifest.counts["records"]
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            if isinstance(error, DatasetError):
+                raise
+            raise DatasetError(f"not the manifest of a data set ({type(error).__name__}: {error})") from None
+        if claimed != held or sum(held.values()) != total:
+            raise DatasetError("its record counts contradict one another")
+        return manifest
+
+
+def read_manifest(folder: str | Path) -> Manifest:
+    """The manifest of a data-set folder.
+
+    Raises:
+        DatasetError: There is none, or it cannot be read.
+    """
+    path = Path(folder) / FILENAME
+    try:
+        return Manifest.from_json(path.read_bytes())
+    except FileNotFoundError:
+        raise DatasetError(
+            f"{folder} is not a finished data set: it has no {FILENAME} (make one with `zerodce preprocess`)"
+        ) from None
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from None
+    except DatasetError as error:
+        raise DatasetError(f"{path}: {error}") from None
+
+
+def check_files(folder: str | Path, manifest: Manifest) -> list[str]:
+    """What names and sizes alone show to be wrong with the shards of a folder: one sentence for each fault.
+
+    Shards that are missing, that no line of the manifest accounts for, or that are not as long as recorded.
+    """
+    folder = Path(folder)
+    expected = {shard.name: shard for shards in manifest.splits.values() for shard in shards}
+    present = {path.name: path.stat().st_size for path in folder.iterdir() if SHARD_NAME.fullmatch(path.name)}
+    faults = [f"{name} is missing" for name in expected if name not in present]
+    faults += [f"{name} is not in {FILENAME}" for name in sorted(present.keys() - expected.keys())]
+    faults += [
+        f"{name} has {present[name]} bytes instead of {shard.bytes}"
+        for name, shard in expected.items()
+        if name in present and present[name] != shard.bytes
+    ]
+    return faults
