@@ -1,6 +1,5 @@
 """An archive before and after the job: what there is to do, the lock, and the files that tell what was done."""
 
-import contextlib
 import csv
 import dataclasses
 import importlib.metadata
@@ -12,13 +11,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import click
-import filelock
 
 from pipelines import photos, report, storage
+from pipelines.guards import STATE
 from pipelines.journal import Journal, Record
 from pipelines.work import Settings, Task
 
-STATE = ".zerodce"
 COLUMNS = (
     "path",
     "output",
@@ -84,18 +82,6 @@ def find(path: str) -> tuple[str, list[storage.Entry], int]:
     return folder, found, len(entries) - len(found)
 
 
-def refuse_overlap(source: str, out: str) -> None:
-    """Raises click.UsageError if one folder lies in the other, so that outputs never become inputs."""
-    if storage.is_local(source) != storage.is_local(out):
-        return
-    if storage.is_local(source):
-        first, second = (os.path.join(os.path.realpath(path), "") for path in (source, out))
-    else:
-        first, second = (path.rstrip("/") + "/" for path in (source, out))
-    if first.startswith(second) or second.startswith(first):
-        raise click.UsageError(f"{source} and {out} overlap: choose an output folder outside the photos")
-
-
 def make_plan(
     source: str,
     found: list[storage.Entry],
@@ -158,28 +144,6 @@ def references(folder: str | None) -> dict[str, str]:
         click.UsageError: The folder holds none.
     """
     return {} if folder is None else {os.path.splitext(entry.path)[0]: entry.path for entry in find(folder)[1]}
-
-
-def lock(out: str) -> contextlib.AbstractContextManager[Any]:
-    """Makes the folder of the results and takes its lock, which a killed process gives back.
-
-    Raises:
-        click.ClickException: The folder cannot be written, or another process works on it.
-    """
-    state = storage.join(out, STATE)
-    probe = storage.join(state, "writable")
-    try:
-        storage.write(probe, b"")
-        storage.delete([probe])
-        # an object store has no locks
-        held = filelock.FileLock(storage.join(state, "lock")) if storage.is_local(out) else contextlib.nullcontext()
-        if isinstance(held, filelock.BaseFileLock):
-            held.acquire(timeout=0)
-    except filelock.Timeout:
-        raise click.ClickException(f"another process is working on {out}: wait for it, or choose another") from None
-    except OSError as error:
-        raise click.ClickException(f"{out} cannot be written ({error.strerror or error}): choose another") from error
-    return held
 
 
 def write_plan(out: str, plan: Plan) -> str:

@@ -10,8 +10,6 @@ import functools
 import hashlib
 import json
 import os
-import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,7 +26,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipelines import archive, progress, runners, storage
+from pipelines import archive, guards, progress, runners, storage
 from pipelines.journal import Follower, Journal
 from pipelines.photos import PhotoError
 from pipelines.work import Done, Prepared, Settings, Task, Work
@@ -36,13 +34,6 @@ from zerodce.enhancement import Curves, Enhancer
 
 BATCH = 8
 """Small copies that go through the network at a time."""
-
-STOP = threading.Event()
-"""Set in the process of the command to end a local job after the photos in flight."""
-
-
-class StoppedError(Exception):
-    """The job was asked to end."""
 
 
 class CurveModelHandler(ModelHandler[Prepared, PredictionResult, Enhancer]):
@@ -116,9 +107,9 @@ class ThreadMap(beam.DoFn):
     def _results(self, allowed: int) -> Iterator[Any]:
         """The finished results at the head of the queue, waiting for them while more than `allowed` are under way."""
         while self.pending and (len(self.pending) > allowed or self.pending[0].done()):
-            if STOP.is_set():
+            if runners.STOP.is_set():
                 self.pool.shutdown(cancel_futures=True)
-                raise StoppedError
+                raise runners.StoppedError
             result = self.pending.popleft().result()
             if isinstance(result, Done):
                 self._count(result)
@@ -170,36 +161,6 @@ def finish(work: Work, prediction: PredictionResult) -> Done:
     return work.finish(prediction.example, prediction.inference)
 
 
-class Job(threading.Thread):
-    """A pipeline run in a thread of its own, so that the command's main thread can show progress and take Ctrl-C.
-
-    Attributes:
-        error: What ended the job, if it failed.
-    """
-
-    def __init__(self, plan: str, work: Work, workers: int | None, options: PipelineOptions) -> None:
-        super().__init__(name="job", daemon=True)
-        self.pipeline = beam.Pipeline(options=options)
-        _ = self.pipeline | "Plan" >> beam.Create([plan]) | Enhance(work, workers)
-        self.result: Any = None
-        self.error: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            self.result = self.pipeline.run()
-            self.result.wait_until_finish()
-        except BaseException as error:
-            self.error = error
-
-    def stop(self) -> None:
-        """Ends the job: locally after the photos in flight, elsewhere by cancelling it."""
-        STOP.set()
-        if self.result is not None and self.is_alive():
-            self.result.cancel()
-        if self.is_alive():
-            self.join()
-
-
 def enhance(
     photos: str,
     out: str,
@@ -228,11 +189,11 @@ def enhance(
     """
     options = runners.pipeline_options(runner, beam_args)
     source, found, ignored = archive.find(photos)
-    archive.refuse_overlap(source, out)
+    guards.refuse_overlap(source, out)
     model_file = read_model(model)
     chosen = Settings(hashlib.sha256(model_file).hexdigest(), **settings)
     references = archive.references(chosen.reference)
-    journal = Journal(storage.join(out, f"{archive.STATE}/journal"))
+    journal = Journal(storage.join(out, f"{guards.STATE}/journal"))
     done = {} if overwrite else journal.read()
     plan = archive.make_plan(source, found, ignored, out, chosen, done, references)
     if dry_run:
@@ -240,7 +201,7 @@ def enhance(
         return 0
     work = Work(source, out, model_file, chosen, journal)
     check_model(work, model)
-    with archive.lock(out):
+    with guards.lock(out):
         run = {"photos": photos, "runner": runner, "settings": dataclasses.asdict(chosen)}
         return run_job(plan, work, run, workers, options, max_failures, as_json)
 
@@ -309,12 +270,13 @@ def run_job(
     as_json: bool,
 ) -> int:
     """Runs the job with its progress shown, writes what tells about it, and returns the exit code."""
-    STOP.clear()
     started = time.monotonic()
     interrupted, reason = False, ""
     with progress.Reporter(len(plan.todo), "photos", as_json) as reporter:
         follower = Follower(work.journal.folder)
-        job = Job(archive.write_plan(work.out, plan), work, workers, options)
+        pipeline = beam.Pipeline(options=options)
+        _ = pipeline | "Plan" >> beam.Create([archive.write_plan(work.out, plan)]) | Enhance(work, workers)
+        job = runners.Job(pipeline)
         try:
             if plan.todo:
                 job.start()
@@ -330,8 +292,8 @@ def run_job(
         except KeyboardInterrupt:
             interrupted = True
             job.stop()
-    if job.error and not isinstance(job.error, StoppedError) and not reason and not interrupted:
-        reason = failure_reason(job.error)
+    if job.error and not isinstance(job.error, runners.StoppedError) and not reason and not interrupted:
+        reason = runners.failure_reason(job.error)
     seconds = time.monotonic() - started
     run |= {"interrupted": interrupted, "seconds": round(seconds, 3), "error": reason or None}
     result = archive.finish(work.out, plan, work.settings, work.journal, run)
@@ -345,13 +307,6 @@ def run_job(
     if reason:
         click.echo(f"Error: {reason}; {missing} photos are to go: the same command goes on from here.", err=True)
     return 1 if reason or result.counts["failed"] else 0
-
-
-def failure_reason(error: BaseException) -> str:
-    """One line on why a job ended: what `OutputError` said, or the last line that Beam gives."""
-    text = str(error) or type(error).__name__
-    found = re.search(r"OutputError: ([^\n]*?)(?: \[while running|$)", text, re.MULTILINE)
-    return f"cannot write {found[1]}" if found else text.strip().splitlines()[-1]
 
 
 def say_result(out: str, run: dict[str, Any], as_json: bool) -> None:

@@ -1,12 +1,61 @@
 """Where a job runs: Beam's options from the command line's `--runner` and what follows `--`."""
 
+import re
+import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import apache_beam as beam
 import click
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
 # The name itself: DirectRunner tries Prism first, which downloads a binary.
 LOCAL = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+
+
+STOP = threading.Event()
+"""Set in the process of the command to end a local job after what is in flight."""
+
+
+class StoppedError(Exception):
+    """The job was asked to end."""
+
+
+class Job(threading.Thread):
+    """A pipeline run in a thread of its own, so that the command's main thread can show progress and take Ctrl-C.
+
+    Attributes:
+        error: What ended the job, if it failed.
+    """
+
+    def __init__(self, pipeline: beam.Pipeline) -> None:
+        super().__init__(name="job", daemon=True)
+        STOP.clear()
+        self.pipeline = pipeline
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self.result = self.pipeline.run()
+            self.result.wait_until_finish()
+        except BaseException as error:
+            self.error = error
+
+    def stop(self) -> None:
+        """Ends the job: locally after what is in flight, elsewhere by cancelling it."""
+        STOP.set()
+        if self.result is not None and self.is_alive():
+            self.result.cancel()
+        if self.is_alive():
+            self.join()
+
+
+def failure_reason(error: BaseException) -> str:
+    """One line on why a job ended: what `OutputError` said, or the last line that Beam gives."""
+    text = str(error) or type(error).__name__
+    found = re.search(r"OutputError: ([^\n]*?)(?: \[while running|$)", text, re.MULTILINE)
+    return f"cannot write {found[1]}" if found else text.strip().splitlines()[-1]
 
 
 def pipeline_options(runner: str, beam_args: Sequence[str] = ()) -> PipelineOptions:

@@ -16,16 +16,13 @@ import numpy as np
 from PIL import Image
 
 from pipelines import encoding, photos, report, storage
+from pipelines.guards import OutputError
 from pipelines.journal import Journal, Record
 from zerodce import metrics
 from zerodce.enhancement import Curves, Enhancer
 
 KEPT_BYTES = 32 << 20
 """Larger files are read again for the second step, so that what waits between the two stays small."""
-
-
-class OutputError(Exception):
-    """Nothing can be written any more, such as on a full disk: the job ends, and goes on another time."""
 
 
 @dataclasses.dataclass(frozen=True)

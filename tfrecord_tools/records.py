@@ -114,7 +114,7 @@ def _stored_image(features: Any, prefix: str) -> StoredImage:
 
 def _value(features: Any, key: str) -> Any:
     kind = f"{(IMAGE_FEATURES | REFERENCE_FEATURES)[key]}_list"
-    values = getattr(features[key], kind).value if key in features else ()
+    values = getattr(features[key], kind).value if key in features else []
     if len(values) != 1:
         raise ForeignRecordError(f"no `{key}` with one {kind.removesuffix('_list')} value")
     return values[0]

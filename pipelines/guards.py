@@ -1,0 +1,51 @@
+"""What both jobs see to before they start: folders that do not overlap, an output that is writable and ours alone."""
+
+import contextlib
+import os
+from typing import Any
+
+import click
+import filelock
+
+from pipelines import storage
+
+STATE = ".zerodce"
+"""The folder in OUT for what a job needs until it is finished, or for the next run."""
+
+
+class OutputError(Exception):
+    """Nothing can be written any more, such as on a full disk: the job ends, and goes on another time."""
+
+
+def refuse_overlap(source: str, out: str) -> None:
+    """Raises click.UsageError if one folder lies in the other, so that outputs never become inputs."""
+    if storage.is_local(source) != storage.is_local(out):
+        return
+    if storage.is_local(source):
+        first, second = (os.path.join(os.path.realpath(path), "") for path in (source, out))
+    else:
+        first, second = (path.rstrip("/") + "/" for path in (source, out))
+    if first.startswith(second) or second.startswith(first):
+        raise click.UsageError(f"{source} and {out} overlap: choose an output folder outside the photos")
+
+
+def lock(out: str) -> contextlib.AbstractContextManager[Any]:
+    """Makes the folder of the results and takes its lock, which a killed process gives back.
+
+    Raises:
+        click.ClickException: The folder cannot be written, or another process works on it.
+    """
+    state = storage.join(out, STATE)
+    probe = storage.join(state, "writable")
+    try:
+        storage.write(probe, b"")
+        storage.delete([probe])
+        # an object store has no locks
+        held = filelock.FileLock(storage.join(state, "lock")) if storage.is_local(out) else contextlib.nullcontext()
+        if isinstance(held, filelock.BaseFileLock):
+            held.acquire(timeout=0)
+    except filelock.Timeout:
+        raise click.ClickException(f"another process is working on {out}: wait for it, or choose another") from None
+    except OSError as error:
+        raise click.ClickException(f"{out} cannot be written ({error.strerror or error}): choose another") from error
+    return held
