@@ -1,40 +1,33 @@
 """The `zerodce` command line: options and their help. Everything heavy is imported inside the command it serves."""
 
-import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-_QUIET = {
-    "TF_CPP_MIN_LOG_LEVEL": "3",  # TensorFlow's start-up lines
+_ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
     "GRPC_VERBOSITY": "ERROR",
-    "ABSL_MIN_LOG_LEVEL": "3",
     "KERAS_BACKEND": "tensorflow",
 }
 
 
-@contextlib.contextmanager
-def _quiet_imports() -> Iterator[None]:
-    """Hides what native libraries print on standard error while they load; Python's own errors are not lost."""
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
-    logging.getLogger().setLevel(logging.ERROR)  # Beam says on the root logger what concerns nobody
-    sys.stderr.flush()
-    kept = os.dup(2)
-    silence = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(silence, 2)
-        import tensorflow  # noqa: F401
+def _silence_libraries() -> None:
+    """Keeps the terminal for what the command says: native libraries (TensorFlow, libtiff) write to nowhere.
 
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(silence)
+    What Python writes to standard error still appears. To be called before anything heavy is imported.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger().setLevel(logging.CRITICAL)  # what concerns a user is an error row, not a log line
+    sys.stderr.flush()
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 @click.group(context_settings={"auto_envvar_prefix": "ZERODCE", "help_option_names": ["-h", "--help"]})
@@ -134,8 +127,8 @@ def _job_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--json", "as_json", is_flag=True, help="Progress and result as JSON lines on standard output.")
 def enhance(**options: Any) -> None:
     """Enhance PHOTOS, a folder or one photo, into OUT."""
-    with _quiet_imports():
-        from pipelines import enhance as job
+    _silence_libraries()
+    from pipelines import enhance as job
 
     sys.exit(job.enhance(**options))
 
@@ -167,6 +160,7 @@ def enhance(**options: Any) -> None:
 @click.option("--max-rejected", type=click.IntRange(0), help="Fail if more images than this cannot be read.")
 def preprocess(**options: Any) -> None:
     """Convert DATA, the LoL data set or a folder of images, into TFRecord shards in OUT."""
+    _silence_libraries()
     from pipelines import preprocess as job
 
     sys.exit(job.preprocess(**options))
