@@ -10,10 +10,8 @@ import platform
 from collections.abc import Iterable
 from typing import Any
 
-import click
-
 from pipelines import photos, report, storage
-from pipelines.guards import STATE
+from pipelines.folders import STATE, find
 from pipelines.journal import Journal, Record
 from pipelines.work import Settings, Task
 
@@ -56,30 +54,6 @@ class Plan:
     skipped: int
     clashes: list[Record]
     ignored: int
-
-
-def find(path: str) -> tuple[str, list[storage.Entry], int]:
-    """Lists the photos of a folder, or one photo.
-
-    Returns:
-        The folder, its photos sorted by path, and the number of other files.
-
-    Raises:
-        click.UsageError: There is nothing to enhance.
-    """
-    if storage.is_file(path):
-        folder, name = storage.split(path)
-        entries = [storage.stat(folder, name)]
-    else:
-        if not storage.exists(path):
-            raise click.UsageError(f"{path} does not exist: name a folder of photos, or one photo")
-        folder, entries = path, list(storage.walk(path))
-        if not entries:
-            raise click.UsageError(f"{path} is empty: name a folder of photos")
-    found = sorted((entry for entry in entries if photos.is_photo(entry.path)), key=lambda entry: entry.path)
-    if not found:
-        raise click.UsageError(f"{path} holds no photos, only {len(entries)} other file(s)")
-    return folder, found, len(entries) - len(found)
 
 
 def make_plan(

@@ -26,7 +26,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipelines import archive, guards, progress, runners, storage
+from pipelines import archive, folders, progress, runners, storage
 from pipelines.journal import Follower, Journal
 from pipelines.photos import PhotoError
 from pipelines.work import Done, Prepared, Settings, Task, Work
@@ -188,12 +188,12 @@ def enhance(
         click.ClickException: A bad model, or an output that cannot be written.
     """
     options = runners.pipeline_options(runner, beam_args)
-    source, found, ignored = archive.find(photos)
-    guards.refuse_overlap(source, out)
+    source, found, ignored = folders.find(photos)
+    folders.refuse_overlap(source, out)
     model_file = read_model(model)
     chosen = Settings(hashlib.sha256(model_file).hexdigest(), **settings)
     references = archive.references(chosen.reference)
-    journal = Journal(storage.join(out, f"{guards.STATE}/journal"))
+    journal = Journal(storage.join(out, f"{folders.STATE}/journal"))
     done = {} if overwrite else journal.read()
     plan = archive.make_plan(source, found, ignored, out, chosen, done, references)
     if dry_run:
@@ -201,7 +201,7 @@ def enhance(
         return 0
     work = Work(source, out, model_file, chosen, journal)
     check_model(work, model)
-    with guards.lock(out):
+    with folders.lock(out):
         run = {"photos": photos, "runner": runner, "settings": dataclasses.asdict(chosen)}
         return run_job(plan, work, run, workers, options, max_failures, as_json)
 

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from pipelines import encoding, photos, report, storage
-from pipelines.guards import OutputError
+from pipelines.folders import OutputError
 from pipelines.journal import Journal, Record
 from zerodce import metrics
 from zerodce.enhancement import Curves, Enhancer

@@ -1,4 +1,4 @@
-"""What both jobs see to before they start: folders that do not overlap, an output that is writable and ours alone."""
+"""The folders of a job: the photos in its input; an output that is apart from it, writable and ours alone."""
 
 import contextlib
 import os
@@ -8,6 +8,7 @@ import click
 import filelock
 
 from pipelines import storage
+from pipelines.formats import is_photo
 
 STATE = ".zerodce"
 """The folder in OUT for what a job needs until it is finished, or for the next run."""
@@ -15,6 +16,30 @@ STATE = ".zerodce"
 
 class OutputError(Exception):
     """Nothing can be written any more, such as on a full disk: the job ends, and goes on another time."""
+
+
+def find(path: str) -> tuple[str, list[storage.Entry], int]:
+    """Lists the photos of a folder, or one photo.
+
+    Returns:
+        The folder, its photos sorted by path, and the number of other files.
+
+    Raises:
+        click.UsageError: There is nothing to enhance.
+    """
+    if storage.is_file(path):
+        folder, name = storage.split(path)
+        entries = [storage.stat(folder, name)]
+    else:
+        if not storage.exists(path):
+            raise click.UsageError(f"{path} does not exist: name a folder of photos, or one photo")
+        folder, entries = path, list(storage.walk(path))
+        if not entries:
+            raise click.UsageError(f"{path} is empty: name a folder of photos")
+    found = sorted((entry for entry in entries if is_photo(entry.path)), key=lambda entry: entry.path)
+    if not found:
+        raise click.UsageError(f"{path} holds no photos, only {len(entries)} other file(s)")
+    return folder, found, len(entries) - len(found)
 
 
 def refuse_overlap(source: str, out: str) -> None:
