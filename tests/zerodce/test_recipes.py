@@ -1,0 +1,77 @@
+"""The recipes: what each weighs, and that a model keeps its own through saving and loading."""
+
+import dataclasses
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from zerodce.model import TERMS, ZeroDCE
+from zerodce.recipes import DEFAULT, ORIGINAL, PAPER, RECIPES, Recipe
+
+
+def weights(recipe: Recipe) -> dict[str, float]:
+    return {term: getattr(recipe, term) for term in TERMS}
+
+
+def test_recipes_are_found_by_their_names() -> None:
+    assert list(RECIPES) == ["default", "paper", "original"]
+    assert all(recipe.name == name for name, recipe in RECIPES.items())
+
+
+def test_default_uses_all_six_losses_as_means() -> None:
+    assert all(weight > 0 for weight in weights(DEFAULT).values())
+    assert not DEFAULT.writeup_terms
+
+
+def test_paper_is_the_released_code() -> None:
+    assert weights(PAPER) == {
+        "color_constancy": 5,
+        "exposure": 10,
+        "illumination_smoothness": 200,
+        "spatial_consistency": 1,
+        "ssim": 0,
+        "total_variation": 0,
+    }
+    assert (PAPER.exposure_level, PAPER.exposure_patch) == (0.6, 16)
+    assert (PAPER.initial_stddev, PAPER.clipnorm, PAPER.weight_decay) == (0.02, 0.1, 1e-4)
+    assert not PAPER.writeup_terms
+
+
+def test_original_is_the_writeup() -> None:
+    assert weights(ORIGINAL) == {
+        "color_constancy": 5,
+        "exposure": 10,
+        "illumination_smoothness": 200,
+        "spatial_consistency": 1,
+        "ssim": 1,
+        "total_variation": 0.1,
+    }
+    assert (ORIGINAL.exposure_level, ORIGINAL.exposure_patch) == (0.6, 16)
+    assert (ORIGINAL.initial_stddev, ORIGINAL.clipnorm, ORIGINAL.weight_decay) == (None, None, None)
+    assert ORIGINAL.writeup_terms
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_every_recipe_tracks_six_losses_that_add_up(recipe: Recipe) -> None:
+    model = ZeroDCE(recipe)
+    model.compile(optimizer="sgd")
+    images = np.random.default_rng(0).uniform(0, 0.3, (3, 128, 128, 3)).astype(np.float32)
+    logs = model.evaluate(images, batch_size=2, verbose=0, return_dict=True)
+    parts = {term: logs[f"{term}_loss"] for term in TERMS}
+    assert sum(parts.values()) == pytest.approx(logs["total_loss"], rel=1e-4)
+    assert {term for term, part in parts.items() if part == 0} == {
+        t for t, weight in weights(recipe).items() if not weight
+    }
+
+
+def test_a_saved_model_keeps_its_recipe(tmp_path: Path) -> None:
+    recipe = dataclasses.replace(PAPER, name="mine", exposure_level=0.55)
+    model = ZeroDCE(recipe)
+    images = np.random.default_rng(1).uniform(size=(1, 24, 40, 3)).astype(np.float32)
+    before = model(images)["enhanced"]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    assert loaded.recipe == recipe
+    np.testing.assert_allclose(loaded(images)["enhanced"], before, atol=1e-6)
