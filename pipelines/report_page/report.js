@@ -111,13 +111,16 @@ function drawSummary() {
     const text = grouped(value >= 100 ? Math.round(value) : Math.round(value * 10) / 10);
     $("counts").append(element("div", { class: label === "failed" && value ? "bad" : null }, element("dd", {}, text), element("dt", {}, label)));
   }
+  const groups = { run: {} };
   for (const [name, value] of Object.entries(data.run)) {
+    if (value !== null && typeof value === "object") groups[name] = value;
+    else groups.run[name] = value;
+  }
+  for (const [name, settings] of Object.entries(groups)) {
     if (name === "counts") continue;
-    const entries = value !== null && typeof value === "object" ? Object.entries(value) : [["", value]];
-    const list = element("dl");
-    for (const [key, setting] of entries)
-      list.append(element("div", {}, element("dt", {}, key), element("dd", {}, setting !== null && typeof setting === "object" ? JSON.stringify(setting) : String(setting ?? "–"))));
-    $("made").append(element("section", {}, element("h3", {}, name.replaceAll("_", " ")), list));
+    const entries = Object.entries(settings).map(([key, value]) =>
+      element("div", {}, element("dt", {}, key), element("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value))));
+    $("made").append(element("section", {}, element("h3", {}, name.replaceAll("_", " ")), element("dl", {}, ...entries)));
   }
 }
 
@@ -287,7 +290,7 @@ function photoRow(index) {
 }
 
 const failureRow = (index) => rowElement({ failure: true, index }, nameCell(failures.path[index], null, null),
-  element("td", {}, element("span", { class: "stage" }, failures.stage[index].replaceAll("_", " "))), element("td", { class: "error" }, failures.error[index]));
+  element("td", {}, element("span", { class: "reason" }, failures.stage[index].replaceAll("_", " "))), element("td", { class: "error" }, failures.error[index]));
 
 // ---------------------------------------------------------------- the selected photo
 
