@@ -13,6 +13,8 @@ RAW_EXTENSIONS = frozenset(
         *("mos", "mrw", "nef", "nrw", "orf", "pef", "raf", "raw", "rw2", "rwl", "sr2", "srf", "srw", "x3f"),
     )
 )
+# what Pillow knows by name but does not decode by itself
+UNREADABLE = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PALM", "PDF", "WMF"})
 _JUNK_NAMES = frozenset({"thumbs.db"})
 _JUNK_FOLDERS = frozenset({"@eadir"})
 _EXTENSION_OF = {

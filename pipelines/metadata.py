@@ -1,43 +1,55 @@
-"""What travels with a photo besides its pixels: EXIF and XMP, brought in line with the new pixels."""
+"""What travels with a photo besides its pixels: EXIF, ICC profile, XMP and the like, in line with the new pixels."""
 
 import dataclasses
 import io
+import math
 import re
 import struct
+import sys
+from typing import Any
 
-from PIL import Image
+from PIL import ExifTags, Image, PngImagePlugin
 
 _PREFIX = b"Exif\x00\x00"
-_ORIENTATION, _WIDTH, _HEIGHT = 0x0112, 0x0100, 0x0101
-_EXIF_DIRECTORY, _EXIF_WIDTH, _EXIF_HEIGHT = 0x8769, 0xA002, 0xA003
-_THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 _THUMBNAIL_SIDE = 160  # pixels, as the EXIF standard has it
 _INTEGER_CODES = {3: "H", 4: "L"}  # EXIF's SHORT and LONG
+_JPEG_SEGMENT = 65533  # bytes of a JPEG segment less its length
+_IPTC = 0x0404  # Photoshop's number for it
+_XMP_HEADER = len(b"http://ns.adobe.com/xap/1.0/\x00")
+_HOLDS_METADATA = frozenset({"JPEG", "PNG", "WEBP", "TIFF", "AVIF"})
+# tags of a TIFF directory that describe how its own pixels are stored
+_STORAGE_TAGS = frozenset({254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281})
+_STORAGE_TAGS |= {284, 288, 289, 290, 291, 292, 293, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 330, 332, 336}
+_STORAGE_TAGS |= {338, 339, 340, 341, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 532}
+_STORAGE_TAGS |= {700, 34377, 34675, 37724}  # XMP and ICC go their own way; Photoshop's hold the old pixels
+_FIRST_RAW_TAG = 50_000  # DNG and makers keep how their sensor data is stored above
+
+Field = tuple[int, str, int]  # tag, struct code, position of its value
 
 
 @dataclasses.dataclass(frozen=True)
 class Exif:
-    """An EXIF block and where in it the few values stand that depend on the pixels.
+    """An EXIF block, and where in it the few values stand that depend on the pixels.
 
     The block is patched, not written anew: maker notes hold offsets into it, and break when it moves.
 
     Attributes:
         data: The block, from its byte-order mark on.
         order: `<` or `>`.
-        fields: (tag, struct code, position) of the integers that describe the whole image.
-        thumbnail: (position, length, fields) of the JPEG thumbnail, None where there is none.
-        thumbnail_link: Position of the pointer to the thumbnail's directory.
+        fields: The integers that describe the whole image.
+        thumbnail_link: Position of the pointer to the thumbnail's directory; None where there is no thumbnail.
+        thumbnail: (position, length, fields) of a JPEG thumbnail; None where there is none, or of another kind.
     """
 
     data: bytes
     order: str
-    fields: tuple[tuple[int, str, int], ...]
-    thumbnail: tuple[int, int, tuple[tuple[int, str, int], ...]] | None
-    thumbnail_link: int
+    fields: list[Field]
+    thumbnail_link: int | None
+    thumbnail: tuple[int, int, list[Field]] | None
 
     @classmethod
     def parse(cls, block: bytes) -> "Exif":
-        """Reads the layout of an EXIF block, with or without its `Exif` prefix.
+        """Reads the layout of a block, with or without its `Exif` prefix.
 
         Raises:
             ValueError: It is damaged.
@@ -49,101 +61,211 @@ class Exif:
         try:
             (start,) = struct.unpack_from(order + "L", data, 4)
             fields, link = _directory(data, order, start)
-            pointers = {tag: struct.unpack_from(order + code, data, position)[0] for tag, code, position in fields}
-            if _EXIF_DIRECTORY in pointers:
-                fields += _directory(data, order, pointers[_EXIF_DIRECTORY])[0]
-            return cls(data, order, tuple(fields), _thumbnail(data, order, link), link)
+            pointers = _values(data, order, fields)
+            if ExifTags.IFD.Exif in pointers:
+                fields += _directory(data, order, pointers[ExifTags.IFD.Exif])[0]
+            # some writers leave the last pointer out
+            first = struct.unpack_from(order + "L", data, link)[0] if link + 4 <= len(data) else 0
         except struct.error as error:
             raise ValueError(str(error)) from None
+        if not first:
+            return cls(data, order, fields, None, None)
+        return cls(data, order, fields, link, _thumbnail(data, order, first))
 
     def updated(self, image: Image.Image, limit: int) -> bytes:
         """The block for new pixels: upright, of their size, with their thumbnail.
 
         Args:
-            image: The photo as it is written, RGB or L.
-            limit: How many bytes the block may have; a thumbnail that does not fit is left out.
+            image: The photo as it is written, 8-bit RGB or L.
+            limit: How many bytes the result may have; a thumbnail that does not fit is left out.
 
         Returns:
             The block with its `Exif` prefix.
         """
         data = bytearray(self.data)
+        tags = ExifTags.Base
         values = {
-            _ORIENTATION: 1,
-            _WIDTH: image.width,
-            _HEIGHT: image.height,
-            _EXIF_WIDTH: image.width,
-            _EXIF_HEIGHT: image.height,
+            tags.Orientation: 1,
+            tags.ImageWidth: image.width,
+            tags.ImageLength: image.height,
+            tags.ExifImageWidth: image.width,
+            tags.ExifImageHeight: image.height,
         }
         self._patch(data, self.fields, values)
-        if self.thumbnail is not None:
-            self._replace_thumbnail(data, image, limit - len(_PREFIX))
+        if self.thumbnail_link is not None and not self._replace_thumbnail(data, image, limit - len(_PREFIX)):
+            struct.pack_into(self.order + "L", data, self.thumbnail_link, 0)
         return _PREFIX + bytes(data)
 
-    def _patch(self, data: bytearray, fields: tuple[tuple[int, str, int], ...], values: dict[int, int]) -> None:
+    def _patch(self, data: bytearray, fields: list[Field], values: dict[Any, int]) -> None:
         for tag, code, position in fields:
             if tag in values and (code == "L" or values[tag] < 2**16):
                 struct.pack_into(self.order + code, data, position, values[tag])
 
-    def _replace_thumbnail(self, data: bytearray, image: Image.Image, limit: int) -> None:
-        assert self.thumbnail is not None
+    def _replace_thumbnail(self, data: bytearray, image: Image.Image, limit: int) -> bool:
+        """Puts a new thumbnail where the old one was, or at the end; False where that makes the block too long."""
+        if self.thumbnail is None:
+            return False
         start, length, fields = self.thumbnail
+        small = (
+            image.copy()
+            if max(image.size) <= _THUMBNAIL_SIDE
+            else image.resize(_fitted(image.size), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        )
         buffer = io.BytesIO()
-        small = image.resize(_fitted(image.size, _THUMBNAIL_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
         small.save(buffer, "JPEG", quality=80)
         new = buffer.getvalue()
-        is_last = start + length >= len(data)
         data[start : start + length] = bytes(length)
-        if not is_last and len(new) > length:
-            start = len(data) + len(data) % 2
-            is_last = True
-        if is_last:
+        if start + length == len(data):
             del data[start:]
-            data.extend(bytes(start - len(data)))
-        if is_last and start + len(new) > limit:
-            struct.pack_into(self.order + "L", data, self.thumbnail_link, 0)
-            return
+        elif len(new) > length:
+            start = len(data)
+        if start + len(new) > limit:
+            return False
         data[start : start + len(new)] = new
+        tags = ExifTags.Base
         values = {
-            _ORIENTATION: 1,
-            _WIDTH: small.width,
-            _HEIGHT: small.height,
-            _THUMBNAIL_OFFSET: start,
-            _THUMBNAIL_LENGTH: len(new),
+            tags.Orientation: 1,
+            tags.ImageWidth: small.width,
+            tags.ImageLength: small.height,
+            tags.JpegIFOffset: start,
+            tags.JpegIFByteCount: len(new),
         }
         self._patch(data, fields, values)
+        return True
 
 
-def _directory(data: bytes, order: str, start: int) -> tuple[list[tuple[int, str, int]], int]:
+def _directory(data: bytes, order: str, start: int) -> tuple[list[Field], int]:
     """The single integers of a directory, and the position of the pointer to the next one."""
     (count,) = struct.unpack_from(order + "H", data, start)
     fields = []
     for position in range(start + 2, start + 2 + 12 * count, 12):
         tag, kind, number = struct.unpack_from(order + "HHL", data, position)
-        if kind in _INTEGER_CODES and number == 1:
+        if kind in _INTEGER_CODES and number == 1 and position + 12 <= len(data):
             fields.append((tag, _INTEGER_CODES[kind], position + 8))
     return fields, start + 2 + 12 * count
 
 
-def _thumbnail(data: bytes, order: str, link: int) -> tuple[int, int, tuple[tuple[int, str, int], ...]] | None:
-    if link + 4 > len(data):  # some writers leave the last pointer out
-        return None
-    (start,) = struct.unpack_from(order + "L", data, link)
-    if not start:
-        return None
+def _values(data: bytes, order: str, fields: list[Field]) -> dict[int, int]:
+    return {tag: struct.unpack_from(order + code, data, position)[0] for tag, code, position in fields}
+
+
+def _thumbnail(data: bytes, order: str, start: int) -> tuple[int, int, list[Field]] | None:
     try:
         fields, _ = _directory(data, order, start)
-        values = {tag: struct.unpack_from(order + code, data, position)[0] for tag, code, position in fields}
-        offset, length = values[_THUMBNAIL_OFFSET], values[_THUMBNAIL_LENGTH]
-    except (struct.error, KeyError):
+    except struct.error:
         return None
-    return (offset, length, tuple(fields)) if 0 < length <= len(data) - offset else None
+    values = _values(data, order, fields)
+    offset = values.get(ExifTags.Base.JpegIFOffset, 0)
+    length = values.get(ExifTags.Base.JpegIFByteCount, 0)
+    return (offset, length, fields) if 0 < offset < offset + length <= len(data) else None
 
 
-def _fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
-    scale = min(1.0, side / max(size))
+def _fitted(size: tuple[int, int]) -> tuple[int, int]:
+    scale = _THUMBNAIL_SIDE / max(size)
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def upright_xmp(xmp: bytes) -> bytes:
-    """An XMP packet that says the image is upright."""
-    return re.sub(rb"(tiff:Orientation(?:=[\"']|>))[2-8]", rb"\g<1>1", xmp)
+def exif_of_tags(tags: Image.Exif) -> bytes:
+    """An EXIF block of what a TIFF or RAW file's directory says of the photo, without how its pixels are stored."""
+    kept = Image.Exif()
+    for tag in tags:
+        if tag not in _STORAGE_TAGS and tag < _FIRST_RAW_TAG:
+            directory = tags.get_ifd(tag) if tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo) else None
+            kept[tag] = tags[tag] if directory is None else _without_offsets(directory)
+    return kept.tobytes() if len(kept) else b""
+
+
+def _without_offsets(directory: dict[int, Any]) -> dict[int, Any]:
+    return {tag: value for tag, value in directory.items() if tag not in (ExifTags.IFD.MakerNote, ExifTags.IFD.Interop)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Metadata:
+    """What a file says about its photo, as far as the file to write can hold it; empty where it says nothing."""
+
+    exif: Exif | None = None
+    icc_profile: bytes = b""
+    xmp: bytes = b""
+    dpi: tuple[float, float] | None = None
+    comment: bytes = b""
+    iptc: bytes = b""
+    text: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, image: Image.Image, written: str, notes: list[str]) -> "Metadata":
+        """Collects the metadata of a decoded image, before it is turned or converted.
+
+        Args:
+            image: As the decoder left it.
+            written: The format to write.
+            notes: Gets a sentence for all that cannot be kept.
+        """
+        info = image.info
+        found: dict[str, Any] = {"dpi": _dpi(info.get("dpi"))}
+        try:
+            block = info.get("exif") or (exif_of_tags(image.getexif()) if image.format in ("TIFF", "PNG") else b"")
+            found["exif"] = Exif.parse(block) if block else None
+        except Exception:  # Pillow's parser raises whatever damaged data leads it to
+            notes.append("EXIF unreadable and dropped")
+        profile = info.get("icc_profile") or b""
+        if profile and image.mode in ("CMYK", "LAB"):
+            notes.append("ICC profile dropped")
+        else:
+            found["icc_profile"] = profile
+        xmp = info.get("xmp") or b""
+        found["xmp"] = re.sub(rb"(tiff:Orientation(?:=[\"']|>))[2-8]", rb"\g<1>1", xmp)
+        found["comment"] = info.get("comment") or b""
+        if written == "PNG" and isinstance(image, PngImagePlugin.PngImageFile):
+            found["text"] = tuple(
+                (k, str(v)) for k, v in image.text.items() if not k.startswith(("XML:", "Raw profile"))
+            )
+        if written == "JPEG" and isinstance(photoshop := info.get("photoshop"), dict):
+            found["iptc"] = photoshop.get(_IPTC, b"")
+        return cls(**found)._that_fits(written, notes)
+
+    def _that_fits(self, written: str, notes: list[str]) -> "Metadata":
+        if written not in _HOLDS_METADATA:
+            if self.exif or self.icc_profile or self.xmp:
+                notes.append(f"metadata dropped ({written} holds none)")
+            return Metadata(dpi=self.dpi)
+        kept = self
+        if written == "JPEG" and self.exif and len(self.exif.data) + len(_PREFIX) > _JPEG_SEGMENT:
+            notes.append("EXIF too long for JPEG and dropped")
+            kept = dataclasses.replace(kept, exif=None)
+        if written == "JPEG" and len(self.xmp) + _XMP_HEADER > _JPEG_SEGMENT:
+            notes.append("XMP too long for JPEG and dropped")
+            kept = dataclasses.replace(kept, xmp=b"")
+        return kept
+
+    def options(self, image: Image.Image, written: str) -> dict[str, Any]:
+        """Pillow's `save` options that write it.
+
+        Args:
+            image: The photo as it is written, 8-bit RGB or L.
+            written: The format.
+        """
+        options: dict[str, Any] = {
+            "dpi": self.dpi,
+            "exif": self.exif and self.exif.updated(image, _JPEG_SEGMENT if written == "JPEG" else sys.maxsize),
+            "icc_profile": self.icc_profile,
+            "xmp": self.xmp,
+            "comment": self.comment,
+        }
+        if self.iptc:
+            resource = b"Photoshop 3.0\x008BIM" + struct.pack(">HHL", _IPTC, 0, len(self.iptc)) + self.iptc
+            options["extra"] = b"\xff\xed" + struct.pack(">H", len(resource) + 2) + resource
+        if written == "PNG":
+            options["pnginfo"] = text = PngImagePlugin.PngInfo()
+            for name, value in self.text:
+                text.add_itxt(name, value)
+            if xmp := options.pop("xmp"):
+                text.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
+        return {name: value for name, value in options.items() if value}
+
+
+def _dpi(value: Any) -> tuple[float, float] | None:
+    try:
+        horizontal, vertical = (float(number) for number in value)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return (horizontal, vertical) if all(1 <= x < 65536 and math.isfinite(x) for x in (horizontal, vertical)) else None

@@ -8,30 +8,33 @@ import warnings
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
-from pipelines import metadata
+from pipelines import modes
 from pipelines.encoding import encode
-from pipelines.formats import PhotoError, is_photo, output_path, written_format
+from pipelines.formats import UNREADABLE, PhotoError, is_photo, named_format, output_path, written_format
+from pipelines.metadata import Metadata
+from pipelines.raw import DNG_VERSION_TAG, open_raw
 from zerodce.metrics import psnr_from_error
+
+try:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+except ImportError:
+    pass
 
 __all__ = ["Photo", "PhotoError", "autocontrast", "encode", "is_photo", "load", "output_path", "small_copy"]
 
 MAX_PIXELS = 500_000_000
 _HOLDS_ALPHA = frozenset({"PNG", "WEBP", "TIFF", "AVIF", "JPEG2000"})
 _HOLDS_16_BITS = frozenset({"PNG", "TIFF"})
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_opening = threading.Lock()
+_ONE_PICTURE = frozenset({"PSD", "ICO", "ICNS"})  # whose further frames are layers or sizes of the same
+_NOT_RAW = (b"\xff\xd8\xff", b"\x89PNG")
+_HEIF_STARTS = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")}
+_limit_lock = threading.RLock()
 
-# Pillow warns about damaged metadata; what matters of that becomes a note in the photo's row.
+# Pillow warns about damaged metadata; what matters of that becomes a note in the photo's row
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
@@ -41,16 +44,14 @@ class Photo:
 
     Attributes:
         image: 8-bit RGB or L.
-        pixels: uint8 or uint16 (height, width, 3 or 1).
-        alpha: As `pixels`, (height, width), or None.
+        pixels: The same, uint8 or uint16 (height, width, 3 or 1).
+        alpha: As `pixels`, (height, width); None where there is none or it cannot be written.
         format: The format to write.
         notes: What is different in the output, a short sentence each.
-        exif: None where there is none, or none that can be read.
-        icc_profile: Empty where there is none.
-        xmp: Empty where there is none.
-        dpi: None where the file does not say.
-        quantization: The JPEG tables and chroma subsampling to write with; None for another kind of source.
+        metadata: What goes into the output.
         lossless: Whether the file held the pixels without loss.
+        jpeg_tables: The quantization table of each component of a JPEG; None for other files.
+        jpeg_subsampling: Pillow's number of its chroma subsampling, -1 where that is an unusual one.
     """
 
     image: Image.Image
@@ -58,12 +59,10 @@ class Photo:
     alpha: np.ndarray | None
     format: str
     notes: list[str]
-    exif: metadata.Exif | None = None
-    icc_profile: bytes = b""
-    xmp: bytes = b""
-    dpi: tuple[float, float] | None = None
-    quantization: tuple[dict[int, list[int]], int] | None = None
-    lossless: bool = True
+    metadata: Metadata
+    lossless: bool
+    jpeg_tables: list[list[int]] | None
+    jpeg_subsampling: int
 
 
 def load(content: bytes, path: str, *, output_format: str | None = None, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -71,29 +70,36 @@ def load(content: bytes, path: str, *, output_format: str | None = None, max_pix
 
     Args:
         content: The file.
-        path: Its name, for the format to write and for RAW.
+        path: Its name, which says the format to write and whether it is camera RAW.
         output_format: The format to write, None for the one that `path` says.
         max_pixels: Refuse photos with more, before they are decoded.
 
     Raises:
-        PhotoError: It cannot be read (decode), is of a kind that is not read here (unsupported), or is too
-            large (too_large).
+        PhotoError: It is damaged (decode), of a kind that is not read here (unsupported), or too large.
+        ValueError: `output_format` is unknown.
     """
-    format_name = written_format(path, output_format)
+    written = written_format(path, output_format)
     notes: list[str] = []
-    with _reading(path):
+    with _reading(content, path):
         image = _open(content, path, max_pixels)
-        source_format = image.format or ""
-        count = _frames(image)
-        image.load()
-        if count > 1:
-            notes.append(f"first frame of {count}")
-        image, exif = _upright(image, notes)
-        photo = _photo(image, format_name, notes)
-        photo.exif = exif
-    if source_format not in (format_name, "MPO"):
-        notes.append(f"{source_format} written as {format_name}")
-    return photo
+        depth = modes.depth_of(image, content)
+        _note_other_pictures(image, notes)
+        with _limit_lifted(image):
+            image.load()
+        metadata = Metadata.of(image, written, notes)
+        tables = _jpeg_tables(image)
+        subsampling = JpegImagePlugin.get_sampling(image) if tables else -1
+        source = image.format
+        lossless = source not in ("JPEG", "MPO", "HEIF", "AVIF") and (source != "WEBP" or b"VP8L" in content[:64])
+        keep_16 = written in _HOLDS_16_BITS
+        image, pixels, alpha = modes.channels(image, depth, _orientation(image), content, keep_16, notes)
+    image.info = {}  # or it would go into the output, whatever was asked for
+    if alpha is not None and written not in _HOLDS_ALPHA:
+        notes.append(f"alpha dropped ({written} holds none)")
+        alpha = None
+    if source not in (written, "MPO"):
+        notes.append(f"{source} written as {written}")
+    return Photo(image, pixels, alpha, written, notes, metadata, lossless, tables, subsampling)
 
 
 def small_copy(content: bytes, path: str, long_side: int, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -111,25 +117,32 @@ def small_copy(content: bytes, path: str, long_side: int, *, max_pixels: int = M
     Raises:
         PhotoError: As `load`.
     """
-    with _reading(path):
-        image = _open(content, path, max_pixels)
-        if image.mode in ("RGB", "L", "CMYK"):
-            image.thumbnail((long_side, long_side), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        image.load()
-        image, _ = _upright(image, [])
-        image, _ = _eight_bit(image, [])
-        image.thumbnail((long_side, long_side), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    size = (long_side, long_side)
+    with _reading(content, path):
+        image = _open(content, path, max_pixels, half_size=True)
+        depth = modes.depth_of(image, content)
+        with _limit_lifted(image):
+            if image.mode in ("RGB", "L", "CMYK"):  # decodes a JPEG small, and lets a HEIC's thumbnail serve
+                image.thumbnail(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+            image.load()
+        image, _, _ = modes.channels(image, depth, _orientation(image), content, keep_16=False, notes=[])
+        image.thumbnail(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
         return np.asarray(image.convert("RGB"))
 
 
 @contextlib.contextmanager
-def _reading(path: str) -> Iterator[None]:
-    """Whatever a decoder raises on bad input becomes a PhotoError: they raise nearly everything."""
+def _reading(content: bytes, path: str) -> Iterator[None]:
+    """Makes a PhotoError of whatever a decoder raises on bad input, for they raise nearly everything."""
     try:
         yield
     except PhotoError:
         raise
     except UnidentifiedImageError:
+        name = named_format(path)
+        if "HEIF" not in Image.OPEN and (name == "HEIF" or content[4:12] in _HEIF_STARTS):
+            raise PhotoError("unsupported", "HEIC needs pillow-heif: pip install 'zerodce[heif]'") from None
+        if name in UNREADABLE:
+            raise PhotoError("unsupported", f"{name} is not a format that is read here") from None
         raise PhotoError("decode", "not an image, or damaged at its start") from None
     except NotImplementedError as error:
         raise PhotoError("unsupported", str(error)) from error
@@ -139,88 +152,64 @@ def _reading(path: str) -> Iterator[None]:
         raise PhotoError("decode", str(error) or type(error).__name__) from error
 
 
-def _open(content: bytes, path: str, max_pixels: int) -> Image.Image:
-    with _opening:  # Pillow's limit is one for the process: ours holds only while a header is read
-        limit = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            image = Image.open(io.BytesIO(content))
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+def _open(content: bytes, path: str, max_pixels: int, half_size: bool = False) -> Image.Image:
+    """Reads the header (of a RAW file all); `half_size` lets a RAW file be developed smaller."""
+    if named_format(path) == "RAW" and not content.startswith(_NOT_RAW):
+        return open_raw(content, max_pixels, half_size)
+    with _limit_lifted():
+        image = Image.open(io.BytesIO(content))
+    if image.format in UNREADABLE:
+        raise PhotoError("unsupported", f"{image.format} is not a format that is read here")
     if image.width * image.height > max_pixels:
         raise PhotoError("too_large", f"{image.width}x{image.height} is more than --max-pixels {max_pixels}")
+    if image.format == "TIFF" and DNG_VERSION_TAG in vars(image)["tag_v2"]:
+        return open_raw(content, max_pixels, half_size)
     return image
 
 
-def _frames(image: Image.Image) -> int:
-    """How many pictures of equal standing the file holds."""
-    if image.format in ("MPO", "PSD", "ICO", "ICNS"):
-        return 1
-    return getattr(image, "n_frames", 1)
-
-
-def _upright(image: Image.Image, notes: list[str]) -> tuple[Image.Image, metadata.Exif | None]:
-    """Turns an image as its EXIF says, and keeps its mode and info."""
-    orientation = image.getexif().get(0x0112, 1)
-    exif = None
-    if block := image.info.get("exif"):
+@contextlib.contextmanager
+def _limit_lifted(image: Image.Image | None = None) -> Iterator[None]:
+    """Sets aside Pillow's limit of pixels, one for the process, for a moment; not where an image is below it."""
+    limit = Image.MAX_IMAGE_PIXELS
+    if image is not None and (limit is None or image.width * image.height <= limit):
+        yield
+        return
+    with _limit_lock:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            exif = metadata.Exif.parse(block)
-        except ValueError:
-            notes.append("EXIF unreadable")
-    if orientation in _UPRIGHT:
-        original = image
-        image = image.transpose(_UPRIGHT[orientation])
-        for name in ("quantization", "layer", "layers", "format"):
-            if hasattr(original, name):
-                setattr(image, name, getattr(original, name))
-    return image, exif
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
-def _photo(image: Image.Image, format_name: str, notes: list[str]) -> Photo:
-    info = image.info
-    quantization = None
-    if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
-        quantization = (vars(image)["quantization"], JpegImagePlugin.get_sampling(image))
-    lossless = image.format not in ("JPEG", "MPO", "HEIF", "AVIF")
-    icc_profile = info.get("icc_profile") or b""
-    if image.mode in ("CMYK", "LAB"):
-        icc_profile = b""
-    xmp = info.get("xmp") or b""
-    image, alpha = _eight_bit(image, notes)
-    if alpha is not None and format_name not in _HOLDS_ALPHA:
-        notes.append(f"alpha dropped ({format_name} holds none)")
-        alpha = None
-    pixels = np.asarray(image)
-    if pixels.ndim == 2:
-        pixels = pixels[..., np.newaxis]
-    return Photo(
-        image=image,
-        pixels=pixels,
-        alpha=alpha,
-        format=format_name,
-        notes=notes,
-        icc_profile=icc_profile,
-        xmp=metadata.upright_xmp(xmp),
-        dpi=info.get("dpi"),
-        quantization=quantization,
-        lossless=lossless,
-    )
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # Pillow's parser raises whatever damaged data leads it to
+        return 1
 
 
-def _eight_bit(image: Image.Image, notes: list[str]) -> tuple[Image.Image, np.ndarray | None]:
-    """An image of any mode as RGB or L, and its alpha."""
-    if image.mode in ("RGB", "L") and "transparency" not in image.info:
-        return image, None
-    if image.mode in ("1", "P"):
-        notes.append("palette converted to RGB" if image.mode == "P" else "1 bit converted to RGB")
-    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("LA" if image.mode in ("L", "LA", "La") else "RGBA")
-        alpha = np.asarray(image.getchannel("A"))
-        return image.convert(image.mode[:-1]), alpha
-    if image.mode == "CMYK":
-        notes.append("CMYK converted to RGB")
-    return image.convert("RGB"), None
+def _note_other_pictures(image: Image.Image, notes: list[str]) -> None:
+    count = 1 if image.format in _ONE_PICTURE else getattr(image, "n_frames", 1)
+    if image.format == "MPO" and count > 1:
+        notes.append("second MPO image dropped" if count == 2 else f"{count - 1} further MPO images dropped")
+    elif count > 1:
+        notes.append(f"first frame of {count}")
+    if b"hdrgm:Version" in image.info.get("xmp", b"") or any("gainmap" in name for name in image.info.get("aux", ())):
+        notes.append("gain map dropped")
+
+
+def _jpeg_tables(image: Image.Image) -> list[list[int]] | None:
+    """The table of each component, where what is written has the same components."""
+    if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode not in ("L", "RGB"):
+        return None
+    stored_as_rgb = image.info.get("adobe_transform") == 0 or [layer[0] for layer in image.layer] == list(b"RGB")
+    if len(image.layer) == 3 and stored_as_rgb:  # not as luma and chroma
+        return None
+    if any(layer[3] not in image.quantization for layer in image.layer):
+        return None
+    tables = [image.quantization[layer[3]] for layer in image.layer]
+    return tables[:2] if tables[1:2] == tables[2:] else tables
 
 
 def autocontrast(photo: Photo) -> tuple[Image.Image, float]:

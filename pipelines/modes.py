@@ -1,0 +1,183 @@
+"""Pixels of every kind that Pillow decodes, as grey or RGB of 8 or 16 bits, and alpha."""
+
+import dataclasses
+
+import numpy as np
+from PIL import Image, ImageCms
+
+# formats whose 16-bit colour Pillow cuts to 8 bits, and OpenCV reads whole
+_DEEP_COLOUR = frozenset({"PNG", "TIFF", "PPM", "JPEG2000"})
+_TIFF_BITS, _TIFF_SAMPLE_FORMAT = 258, 339
+_PNG_BITS_AT, _SGI_BYTES_AT = 24, 3
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Depth:
+    """How a file says that it stores a value: in so many bits, and whether they are signed or a float."""
+
+    bits: int
+    signed: bool = False
+    floating: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.bits} bit" + (" float" if self.floating else " signed" if self.signed else "")
+
+
+def depth_of(image: Image.Image, content: bytes) -> Depth:
+    """The depth that a file declares; never guessed from its values.
+
+    Args:
+        image: As opened, its pixels not decoded yet.
+        content: The file.
+    """
+    if image.format == "TIFF":
+        tags = vars(image)["tag_v2"]
+        kind = tags.get(_TIFF_SAMPLE_FORMAT, (1,))[0]
+        return Depth(max(tags.get(_TIFF_BITS, (1,))), signed=kind == 2, floating=kind == 3)
+    if image.mode == "F":
+        return Depth(32, floating=True)
+    if image.format == "PNG":
+        return Depth(content[_PNG_BITS_AT])
+    if image.format == "PPM":  # the largest value is the decoder's last argument
+        return Depth(16 if image.mode == "I" or _largest_argument(image) > 255 else 8)
+    if image.format == "SGI":
+        return Depth(8 * content[_SGI_BYTES_AT])
+    if image.format == "JPEG2000" and (start := content.find(b"\xff\x4f\xff\x51")) >= 0:
+        return Depth((content[start + 42] & 0x7F) + 1)
+    if image.format == "AVIF" and (start := content.find(b"av1C")) >= 0:
+        return Depth(8 if not content[start + 6] & 0x40 else 12 if content[start + 6] & 0x20 else 10)
+    if image.format == "HEIF":
+        return Depth(image.info.get("bit_depth", 8))
+    return Depth({"I": 32, "I;16": 16, "I;16B": 16, "I;16L": 16}.get(image.mode, 8), signed=image.mode == "I")
+
+
+def _largest_argument(image: Image.Image) -> int:
+    arguments = vars(image)["tile"][0].args
+    return max((x for x in arguments if isinstance(x, int)), default=0) if isinstance(arguments, tuple) else 0
+
+
+def turned(image: Image.Image, orientation: int) -> Image.Image:
+    """An image turned as its EXIF orientation says; the image itself where there is nothing to turn."""
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+
+
+def channels(
+    image: Image.Image, depth: Depth, orientation: int, content: bytes, keep_16: bool, notes: list[str]
+) -> tuple[Image.Image, np.ndarray, np.ndarray | None]:
+    """Brings a decoded image into the form that is enhanced.
+
+    Args:
+        image: As decoded, of any mode.
+        depth: What `depth_of` said of it.
+        orientation: The EXIF orientation, 1 to 8, to apply.
+        content: The file, which is read again for 16-bit colour.
+        keep_16: Whether more than 8 bits can be written.
+        notes: Gets a sentence for each change.
+
+    Returns:
+        The upright image as 8-bit RGB or L; its pixels, uint8 or uint16 (height, width, 3 or 1); its alpha
+        as the pixels (height, width), None where there is none.
+    """
+    if image.mode[0] in "IF":
+        values, opacity = _deep_grey(image, depth, orientation)
+        grey = Image.fromarray((values >> 8).astype(np.uint8))
+        if not keep_16:
+            values = np.asarray(grey)
+            opacity = None if opacity is None else (opacity >> 8).astype(np.uint8)
+        _note_depth(depth, values, notes)
+        return grey, values[..., np.newaxis], opacity
+    source = image
+    image, opacity = eight_bit(image, notes)
+    image = turned(image, orientation)
+    opacity = None if opacity is None else np.asarray(turned(Image.fromarray(opacity), orientation))
+    pixels = np.asarray(image)
+    pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
+    if depth.bits == 16 and keep_16 and source.format in _DEEP_COLOUR:
+        pixels, opacity = _deep_colour(content, orientation, pixels, opacity)
+    _note_depth(depth, pixels, notes)
+    return image, pixels, opacity
+
+
+def _note_depth(depth: Depth, values: np.ndarray, notes: list[str]) -> None:
+    kept = 8 * values.itemsize
+    if depth.floating:
+        notes.append(f"{depth} values 0 to 1 written as {kept} bit")
+    elif depth.bits > kept or depth.signed or 8 < depth.bits < kept:
+        notes.append(f"{depth} written as {kept} bit")
+
+
+def eight_bit(image: Image.Image, notes: list[str]) -> tuple[Image.Image, np.ndarray | None]:
+    """An image as RGB or L, and its alpha, uint8 (height, width), None where there is none."""
+    if image.mode in ("RGB", "L") and "transparency" not in image.info:
+        return image, None
+    if image.mode == "1":
+        notes.append("1 bit converted to RGB")
+    elif image.mode in ("P", "PA"):
+        notes.append("palette converted to RGB")
+    elif image.mode in ("CMYK", "LAB", "YCbCr", "HSV"):
+        notes.append(f"{image.mode} converted to RGB")
+    if image.mode[0] in "IF":
+        return Image.fromarray((_deep_grey(image, Depth(16), 1)[0] >> 8).astype(np.uint8)), None
+    if image.mode == "La":
+        image = image.convert("LA")
+    if image.mode == "LA" or (image.mode == "L" and "transparency" in image.info):
+        image = image.convert("LA")
+        return image.getchannel("L"), np.asarray(image.getchannel("A"))
+    if image.mode in ("PA", "RGBA", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return image.convert("RGB"), np.asarray(image.getchannel("A"))
+    if image.mode == "LAB":  # which Pillow's own convert leaves out
+        transform = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
+        return transform.apply(image), None
+    return image.convert("RGB"), None
+
+
+def _deep_grey(image: Image.Image, depth: Depth, orientation: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Grey of more than 8 bits, and the opacity where one value is transparent: uint16, 0 to 65535."""
+    values = np.asarray(turned(image, orientation))
+    transparent = image.info.get("transparency")
+    opacity = np.where(values == transparent, 0, 65535).astype(np.uint16) if isinstance(transparent, int) else None
+    if image.mode == "F":
+        levels = np.clip(np.nan_to_num(values, nan=0.0, posinf=1.0, neginf=0.0), 0, 1) * 65535
+        return np.rint(levels).astype(np.uint16), opacity
+    if depth.signed:
+        top = 2 ** (depth.bits - 1) - 1
+        return np.rint(np.maximum(values, 0) * (65535 / top)).astype(np.uint16), opacity
+    if depth.bits > 16:
+        return (values.astype(np.int32).view(np.uint32) >> 16).astype(np.uint16), opacity
+    if depth.bits < 16 and image.format == "TIFF":  # the other decoders stretch to 16 bits themselves
+        return (values.astype(np.uint32) * 65535 // (2**depth.bits - 1)).astype(np.uint16), opacity
+    return values.astype(np.uint16), opacity
+
+
+def _deep_colour(
+    content: bytes, orientation: int, pixels: np.ndarray, opacity: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The 16-bit values of what Pillow has cut to `pixels` and `opacity`; these where OpenCV reads another picture."""
+    import cv2
+
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    deep = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if deep is None or deep.dtype != np.uint16 or deep.ndim != 3:
+        return pixels, opacity
+    deep = deep.astype(np.uint16, copy=False)
+    planes = [deep[..., 2], deep[..., 1], deep[..., 0]][: pixels.shape[2]]
+    if opacity is not None and deep.shape[2] == 4:
+        planes.append(deep[..., 3])
+    if orientation in _TURNS:
+        planes = [np.asarray(turned(Image.fromarray(plane), orientation)) for plane in planes]
+    values = np.dstack(planes)
+    shallow = pixels if opacity is None else np.dstack([pixels, opacity])
+    if not np.array_equal(values >> 8, shallow):
+        return pixels, opacity
+    channels = pixels.shape[2]
+    return np.ascontiguousarray(values[..., :channels]), None if opacity is None else values[..., channels]
