@@ -166,5 +166,60 @@ def preprocess(**options: Any) -> None:
     sys.exit(job.preprocess(**options))
 
 
+@main.command()
+@click.argument("dataset")
+@click.argument("out")
+@click.option("--epochs", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=1e-4, show_default=True)
+@click.option(
+    "--recipe",
+    type=click.Choice(["default", "paper", "original"]),
+    default="default",
+    show_default=True,
+    help="The losses and their weights; README.md says why the write-up's original is not the default.",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(["constant", "cosine"]),
+    default="constant",
+    show_default=True,
+    help="What the learning rate does; cosine: falls to 0 at the end.",
+)
+@click.option("--crop", type=click.IntRange(16), help="Train on random squares of so many pixels.")
+@click.option("--no-flip", "flip", is_flag=True, flag_value=False, default=True, help="Do not mirror images at random.")
+@click.option(
+    "--average",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.999,
+    show_default=True,
+    help="Momentum of the average of the weights that is validated and kept; 0: the weights themselves.",
+)
+@click.option(
+    "--monitor",
+    type=click.Choice(["total_loss", "psnr", "ssim"]),
+    default="total_loss",
+    show_default=True,
+    help="What picks the best epoch on the validation images; PSNR and SSIM need references.",
+)
+@click.option("--patience", type=click.IntRange(1), help="Stop after so many epochs without a better one.")
+@click.option("--seed", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--mixed-precision",
+    type=click.Choice(["auto", "bfloat16", "off"]),
+    default="auto",
+    show_default=True,
+    help="auto: bfloat16 where the processor multiplies it by itself.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the run in OUT where it was broken off.")
+@click.option("--overwrite", is_flag=True, help="Delete the run in OUT, and start anew.")
+def train(**options: Any) -> None:
+    """Train a model on DATASET, which `preprocess` wrote, and leave it in OUT."""
+    _silence_libraries()
+    from pipelines import train as job
+
+    sys.exit(job.train(**options))
+
+
 if __name__ == "__main__":
     main()

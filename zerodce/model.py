@@ -39,17 +39,17 @@ class ZeroDCE(keras.Model):
 
     Args:
         recipe: The loss weights and switches, a `Recipe` or its fields as a dict.
+        **kwargs: Those of `keras.Model`; `dtype="mixed_bfloat16"` is the network's policy, while images,
+            curves and losses stay float32.
     """
 
     def __init__(self, recipe: Recipe | dict[str, Any] = DEFAULT, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # images stay float32 under every policy
         self.recipe = recipe if isinstance(recipe, Recipe) else Recipe(**recipe)
-        self.network = dce_net(self.recipe.initial_stddev)
+        self.network = dce_net(self.recipe.initial_stddev, self.dtype_policy)
         self.loss_trackers = {name: keras.metrics.Mean(name=name) for name in LOSS_NAMES}
         self.reference_trackers = {name: keras.metrics.Mean(name=name) for name in ("psnr", "ssim")}
-
-    def build(self, input_shape: Any) -> None:
-        self.built = True
+        self.built = True  # the network was built with its weights
 
     def call(self, images: Tensor, training: bool | None = None) -> dict[str, Tensor]:
         """Enhances images.

@@ -1,0 +1,217 @@
+"""The command `zerodce train`: a data-set folder in, what `zerodce.training.fit` makes of it out."""
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import keras
+import tensorflow as tf
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+import tfrecord_tools
+from pipelines import archive, folders, storage
+from tfrecord_tools.manifest import FILENAME
+from zerodce import training
+from zerodce.callbacks import TrainingError
+from zerodce.recipes import RECIPES, Recipe
+
+OUTPUTS = ("model.keras", "history.csv", "losses.png", "run.json", "checkpoints", "samples", "tensorboard")
+
+
+class Terminal(keras.callbacks.Callback):
+    """Shows how far training is: a bar on a terminal, and everywhere a line an epoch.
+
+    Args:
+        epochs: Of the run.
+        steps: Of an epoch.
+        batch_size: Images a step.
+    """
+
+    def __init__(self, epochs: int, steps: int, batch_size: int) -> None:
+        super().__init__()
+        self.epochs = epochs
+        self.steps = steps
+        self.batch_size = batch_size
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.bar.add_task("", total=epochs * steps, state="")
+        self.first = 0
+        self.started = time.monotonic()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.first = self.steps - self.params["steps"]  # not 0 in an epoch that is resumed
+        self.started = time.monotonic()
+        self.bar.update(self.task, description=f"epoch {epoch + 1}/{self.epochs}", completed=epoch * self.steps)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        step = self.first + batch + 1
+        loss = (logs or {})["total_loss"]
+        state = f"step {step}/{self.steps}, loss {loss:.4f}, {self._rate(batch + 1):.1f} images/s"
+        self.bar.update(self.task, advance=1, state=state)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        rate = self._rate(self.params["steps"])
+        text = f"epoch {epoch + 1}/{self.epochs}: {summary(logs or {})}, {rate:.1f} images/s"
+        self.console.print(text, highlight=False, soft_wrap=True)
+
+    def _rate(self, steps: int) -> float:
+        """Images a second of this epoch, whose last batch may be a little smaller than counted here."""
+        return steps * self.batch_size / (time.monotonic() - self.started)
+
+
+def train(
+    dataset: str,
+    out: str,
+    *,
+    recipe: str,
+    mixed_precision: str,
+    resume: bool,
+    overwrite: bool,
+    **settings: Any,
+) -> int:
+    """The command `zerodce train`; its options, as `zerodce train --help` explains them, are the arguments.
+
+    Args:
+        settings: The fields of `training.Settings` but for `dtype`.
+
+    Returns:
+        The exit code: 0 trained, 130 interrupted.
+
+    Raises:
+        click.UsageError: Wrong arguments.
+        click.ClickException: A bad data set, an output that cannot be written, a loss that is no number.
+    """
+    source, target = Path(dataset), Path(out)
+    if not (storage.is_local(dataset) and storage.is_local(out)):
+        raise click.UsageError("train works on local folders: copy the data set here, and the model back")
+    if not source.is_dir():
+        raise click.UsageError(f"{dataset} does not exist: name a folder that `zerodce preprocess` wrote")
+    folders.refuse_overlap(dataset, out)
+    if resume and overwrite:
+        raise click.UsageError("--resume goes on with a run, --overwrite deletes it: choose one")
+    if not (resume or overwrite) and target.is_dir() and any(target.iterdir()):
+        raise click.UsageError(
+            f"{out} is not empty: choose another, or go on with --resume, or start anew with --overwrite"
+        )
+    dtype = {"auto": training.fastest_dtype(), "bfloat16": "mixed_bfloat16", "off": "float32"}[mixed_precision]
+    chosen = training.Settings(dtype=dtype, **settings)  # type: ignore[arg-type]
+    try:
+        images, validation, data = load(source, chosen.batch_size)
+        with folders.lock(out):
+            if overwrite:
+                discard(target)
+            return run(images, validation, data, target, RECIPES[recipe], chosen, resume)
+    except (tfrecord_tools.DatasetError, TrainingError) as error:
+        raise click.ClickException(str(error)) from None
+    except tf.errors.ResourceExhaustedError:
+        raise click.ClickException("not enough memory; train with a smaller --batch-size or with --crop") from None
+    except tf.errors.OpError as error:
+        reason = str(error.message).splitlines()[0]
+        raise click.ClickException(
+            f"reading {dataset} failed ({reason}); `zerodce records verify {dataset}` says where it is damaged"
+        ) from None
+    except OSError as error:
+        raise click.ClickException(f"{out} cannot be written ({error.strerror or error}): choose another") from None
+
+
+def load(source: Path, batch_size: int) -> tuple[tf.data.Dataset, tf.data.Dataset | None, dict[str, Any]]:
+    """The training images, the validation batches, and what identifies the data.
+
+    Raises:
+        tfrecord_tools.DatasetError: The folder is no data set, or not a whole one.
+    """
+    manifest = tfrecord_tools.read_manifest(source)
+    images = tfrecord_tools.load(source, "train", dtype="uint8")
+    held = {split: manifest.records(split) for split in manifest.splits}
+    referenced = sum(shard.references for shard in manifest.splits.get("val", ()))
+    validation = None
+    if held.get("val"):
+        validation = tfrecord_tools.load(source, "val", batch_size=batch_size, reference=referenced > 0)
+    data = {
+        "manifest_sha256": hashlib.sha256((source / FILENAME).read_bytes()).hexdigest(),
+        "width": manifest.image["width"],
+        "height": manifest.image["height"],
+        "train": held["train"],
+        "val": held.get("val", 0),
+        "val_with_reference": referenced,
+    }
+    return images, validation, data
+
+
+def run(
+    images: tf.data.Dataset,
+    validation: tf.data.Dataset | None,
+    data: dict[str, Any],
+    target: Path,
+    recipe: Recipe,
+    settings: training.Settings,
+    resume: bool,
+) -> int:
+    """Trains, showing it, and writes `run.json`; the exit code."""
+    steps = -(-data["train"] // settings.batch_size)
+    terminal = Terminal(settings.epochs, steps, settings.batch_size)
+    say = terminal.console.print
+    say(
+        f"{data['train']} images to train on, {data['val']} to validate ({data['val_with_reference']} with a "
+        f"reference), {data['width']}x{data['height']}; recipe {recipe.name}, {settings.dtype}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    try:
+        with terminal.bar:
+            result = training.fit(
+                images, validation, target, recipe, settings, data=data, resume=resume, callbacks=[terminal]
+            )
+    except KeyboardInterrupt:
+        click.echo("Interrupted: the same command with --resume goes on from here.", err=True)
+        return 130
+    rate = result.images / result.seconds
+    record = {
+        "recipe": dataclasses.asdict(recipe),
+        "settings": dataclasses.asdict(settings),
+        "data": data,
+        "epochs": result.epochs,
+        "steps_per_epoch": result.steps,
+        "best": result.best,
+        "seconds": result.seconds,
+        "images_per_second": round(rate, 3),
+        "backend": keras.backend.backend(),
+        "versions": archive.versions(),
+    }
+    storage.write(str(target / "run.json"), json.dumps(record, indent=2).encode() + b"\n")
+    click.echo(
+        f"{result.epochs} epochs in {datetime.timedelta(seconds=round(result.seconds))}, {rate:.1f} images/s; "
+        f"kept epoch {result.best['epoch']}: {summary(result.best)}\n{target / 'model.keras'}"
+    )
+    return 0
+
+
+def summary(row: dict[str, float]) -> str:
+    """What to tell of an epoch in a line."""
+    names = {"total_loss": "loss", "val_total_loss": "val loss", "val_psnr": "val PSNR", "val_ssim": "val SSIM"}
+    digits = {"val_psnr": 2}
+    return ", ".join(f"{text} {row[name]:.{digits.get(name, 4)}f}" for name, text in names.items() if name in row)
+
+
+def discard(target: Path) -> None:
+    """Deletes what an earlier run left, and nothing else."""
+    for name in OUTPUTS:
+        path = target / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,258 @@
+"""Training: data sets in; a model, its history, its checkpoints and pictures of both out."""
+
+import dataclasses
+import functools
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from zerodce import plots
+from zerodce.callbacks import (
+    EarlyStopping,
+    Identity,
+    Keeper,
+    Monitor,
+    Progress,
+    Samples,
+    StopOnNaN,
+    TrainingError,
+    WeightAverage,
+    replacing,
+    write_history,
+)
+from zerodce.model import ZeroDCE
+from zerodce.recipes import DEFAULT, Recipe
+
+_SHUFFLE_BYTES = 2**28
+_SAMPLES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How to train, beside the recipe; the defaults are those of the write-up where it names one.
+
+    Attributes:
+        epochs: Passes over the training images, at most.
+        batch_size: Images a step.
+        learning_rate: Of Adam, at the start.
+        schedule: "constant", or "cosine": falls to 0 at the last step.
+        seed: Of the initial weights, the order of the images, flips and crops; from 1.
+        flip: Whether to mirror images left to right, at random.
+        crop: Side in pixels of a random square to train on; None for the whole image.
+        average: Final momentum of the weight average that is validated and kept, in [0, 1); 0 for none.
+        monitor: What picks the best epoch: the total loss, or PSNR or SSIM against validation references.
+        patience: Epochs without a better one after which training stops; None for never.
+        dtype: "float32" or "mixed_bfloat16".
+    """
+
+    epochs: int = 100
+    batch_size: int = 32
+    learning_rate: float = 1e-4
+    schedule: Literal["constant", "cosine"] = "constant"
+    seed: int = 1
+    flip: bool = True
+    crop: int | None = None
+    average: float = 0.999
+    monitor: Monitor = "total_loss"
+    patience: int | None = None
+    dtype: Literal["float32", "mixed_bfloat16"] = "float32"
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a run came to.
+
+    Attributes:
+        epochs: Epochs that are finished.
+        steps: Steps an epoch.
+        images: Images trained on, over all epochs.
+        seconds: Time they took, validation included, over all sessions of the run.
+        best: The row of `history.csv` of the epoch whose weights are in `model.keras`.
+    """
+
+    epochs: int
+    steps: int
+    images: int
+    seconds: float
+    best: dict[str, float]
+
+
+def fit(
+    train: tf.data.Dataset,
+    validation: tf.data.Dataset | None,
+    out: Path,
+    recipe: Recipe = DEFAULT,
+    settings: Settings = Settings(),
+    *,
+    data: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    seconds_between: float = 10,
+) -> Result:
+    """Trains a `ZeroDCE` from random weights.
+
+    Leaves in `out`: `model.keras` (the best by validation, the last without), `history.csv`, `losses.png`,
+    `samples/`, `tensorboard/`, and in `checkpoints/` the best and the last model and the state to resume from.
+
+    Args:
+        train: Images one by one, uint8 or float in [0, 1], (height, width, 3) of one size, in the same order
+            at every reading, and of known number.
+        validation: Batches of float images in [0, 1], or of `(images, references, weights)`; not empty.
+        out: A folder on a local disk; made if it is not there.
+        recipe: The losses.
+        settings: All else.
+        data: What identifies the training data, for a resumed run to be compared with.
+        resume: Go on from the state in `out` if it holds one; the result is that of a run never interrupted.
+            Only `epochs` may differ.
+        callbacks: Further ones; they see an epoch's logs as Keras makes them.
+        seconds_between: Least time between two states written within an epoch.
+
+    Raises:
+        TrainingError: No image to train on, images smaller than the crop, a loss that became NaN, or a state
+            in `out` that is damaged or of another run.
+    """
+    count = _check(train, validation, settings)
+    steps = math.ceil(count / settings.batch_size)
+    checkpoints = out / "checkpoints"
+    average = WeightAverage(settings.average)
+    comparable = {key: value for key, value in dataclasses.asdict(settings).items() if key != "epochs"}
+    if settings.schedule == "cosine":
+        comparable["epochs"] = settings.epochs  # the rate of every step depends on it
+    identity = Identity(dataclasses.asdict(recipe), comparable, dict(data or {}))
+    progress = Progress(checkpoints / "state.npz", out / "history.csv", identity, average, steps, seconds_between)
+
+    keras.utils.set_random_seed(settings.seed)
+    model = ZeroDCE(recipe, dtype=settings.dtype)
+    compile_model(model, settings.learning_rate, settings.schedule, settings.epochs * steps)
+    if resume:
+        progress.restore(model)
+    early = EarlyStopping(progress, settings.monitor, settings.patience or settings.epochs)
+    following = [
+        StopOnNaN(progress),
+        average,
+        *_samples(validation, out, settings, average),
+        Keeper(checkpoints, recipe, average, progress, settings.monitor),
+        progress,
+        early,
+        keras.callbacks.TensorBoard(out / "tensorboard", write_graph=False),
+        *callbacks,
+    ]
+    # An epoch that was broken off has fewer steps left, which `fit` can only be told for all its epochs.
+    while progress.epoch < settings.epochs and not early.due and not model.stop_training:
+        model.fit(
+            batches(train, settings, progress.epoch, progress.step, count),
+            validation_data=validation,
+            initial_epoch=progress.epoch,
+            epochs=progress.epoch + 1 if progress.step else settings.epochs,
+            steps_per_epoch=steps - progress.step,
+            callbacks=following,
+            shuffle=False,
+            verbose=0,
+        )
+
+    write_history(out / "history.csv", progress.rows)
+    with replacing(out / "model.keras") as temporary:
+        shutil.copyfile(checkpoints / "best.keras", temporary)
+    with replacing(out / "losses.png") as temporary:
+        plots.loss_curves(temporary, progress.rows)
+    best = progress.rows[progress.best_epoch(settings.monitor)]
+    return Result(progress.epoch, steps, progress.epoch * count, round(progress.seconds, 3), best)
+
+
+def compile_model(
+    model: ZeroDCE, learning_rate: float, schedule: Literal["constant", "cosine"] = "constant", steps: int = 1
+) -> None:
+    """Compiles a model with Adam as its recipe asks.
+
+    Args:
+        model: The model.
+        learning_rate: At the start.
+        schedule: As in `Settings`.
+        steps: After how many steps a cosine reaches 0.
+    """
+    rate: Any = learning_rate
+    if schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    optimizer = keras.optimizers.Adam(rate, clipnorm=model.recipe.clipnorm, weight_decay=model.recipe.weight_decay)
+    # on a CPU, TensorFlow's own kernels (oneDNN) are faster than what XLA makes of this network
+    on_cpu = keras.backend.backend() == "tensorflow" and not tf.config.list_physical_devices("GPU")
+    model.compile(optimizer=optimizer, jit_compile=False if on_cpu else "auto")
+
+
+def batches(images: tf.data.Dataset, settings: Settings, epoch: int, step: int, count: int) -> tf.data.Dataset:
+    """The training batches from a step of an epoch on: shuffled, flipped and cropped as the seed has it.
+
+    What a batch holds depends on the seed, the epoch and the step alone, not on where reading began.
+
+    Args:
+        images: As `fit` takes them.
+        settings: As `fit` takes them.
+        epoch, step: The first batch, from 0.
+        count: Number of images.
+
+    Returns:
+        Batches, float32 (batch, height, width, 3) in [0, 1]; the last one of an epoch may be smaller.
+    """
+    spec = images.element_spec
+    fitting = _SHUFFLE_BYTES // (math.prod(spec.shape) * spec.dtype.size)
+    buffer = min(count, max(4 * settings.batch_size, fitting))
+
+    def augment(index: tf.Tensor, image: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+        seed = tf.stack([tf.cast(settings.seed, tf.int64), number * count + index])
+        if settings.crop:
+            image = tf.image.stateless_random_crop(image, (settings.crop, settings.crop, 3), seed)
+        if settings.flip:
+            image = tf.image.stateless_random_flip_left_right(image, seed)
+        return tf.image.convert_image_dtype(image, tf.float32)
+
+    def one_epoch(number: tf.Tensor) -> tf.data.Dataset:
+        shuffled = images.shuffle(buffer, seed=settings.seed + number, reshuffle_each_iteration=False)
+        augmented = shuffled.enumerate().map(
+            functools.partial(augment, number=number), num_parallel_calls=tf.data.AUTOTUNE
+        )
+        return augmented.batch(settings.batch_size)
+
+    stream = tf.data.Dataset.range(epoch, settings.epochs).flat_map(one_epoch)
+    return stream.skip(step).prefetch(tf.data.AUTOTUNE)
+
+
+def fastest_dtype() -> Literal["float32", "mixed_bfloat16"]:
+    """bfloat16 where the processor multiplies it by itself: x86 with AVX512-BF16 or AMX, or a GPU."""
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
+    native = "avx512_bf16" in flags or "amx_bf16" in flags or tf.config.list_physical_devices("GPU")
+    return "mixed_bfloat16" if native else "float32"
+
+
+def _check(train: tf.data.Dataset, validation: tf.data.Dataset | None, settings: Settings) -> int:
+    """Raises `TrainingError` for data that cannot be trained on as asked; the number of training images."""
+    count = int(train.cardinality())
+    height, width, _ = train.element_spec.shape
+    if count <= 0:
+        raise TrainingError("there is no image to train on")
+    if not height or not width:
+        raise TrainingError("the images differ in size; preprocess them with --resize crop or stretch")
+    if settings.crop and settings.crop > min(height, width):
+        raise TrainingError(f"--crop {settings.crop} is larger than the images, {width}x{height}")
+    if settings.monitor != "total_loss" and not (validation and isinstance(validation.element_spec, tuple)):
+        raise TrainingError(f"--monitor {settings.monitor} needs validation images with references")
+    return count
+
+
+def _samples(
+    validation: tf.data.Dataset | None, out: Path, settings: Settings, average: WeightAverage
+) -> list[keras.callbacks.Callback]:
+    """Strips of the first validation images, about ten a run."""
+    if validation is None:
+        return []
+    images, references, weights = keras.utils.unpack_x_y_sample_weight(next(iter(validation)))
+    images = np.asarray(images)[:_SAMPLES]
+    if references is not None:
+        references = np.asarray(references)[:_SAMPLES] * np.asarray(weights)[:_SAMPLES, None, None, None]
+    return [Samples(out / "samples", images, references, average, math.ceil(settings.epochs / 10))]
