@@ -101,5 +101,7 @@ def run_command(command: click.Command, argv: Sequence[str] | None = None) -> No
     known, rest = parser.parse_known_args(arguments)
     invoke: Callable[..., None] = command.main
     invoke(
-        [known.input, known.output, *rest], ignore_unknown_options=True, auto_envvar_prefix=f"ZERODCE_{command.name}"
+        [known.input, known.output, *rest],
+        ignore_unknown_options=True,
+        auto_envvar_prefix=f"ZERODCE_{str(command.name).upper()}",
     )

@@ -1,0 +1,63 @@
+"""Files on a local disk: listed once each, written whole or not at all."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipelines import storage
+
+
+def test_walk_lists_files_with_size_and_time_and_follows_no_link_out(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.jpg").write_bytes(b"1")
+    root = tmp_path / "root"
+    (root / "a" / "ü b").mkdir(parents=True)
+    (root / "a" / "ü b" / "1.jpg").write_bytes(b"123")
+    os.utime(root / "a" / "ü b" / "1.jpg", (5, 7.5))
+    (root / "0.jpg").write_bytes(b"")
+    (root / "link.jpg").symlink_to("0.jpg")
+    (root / "out.jpg").symlink_to(outside / "secret.jpg")
+    (root / "folder").symlink_to(outside)
+    (root / "round").symlink_to(root)
+    (root / "dangling.jpg").symlink_to(root / "nowhere")
+    found = {entry.path: entry for entry in storage.walk(str(root))}
+    assert set(found) == {"0.jpg", "a/ü b/1.jpg", "link.jpg"}
+    assert found["a/ü b/1.jpg"] == storage.Entry("a/ü b/1.jpg", 3, 7.5)
+    assert storage.stat(str(root), "a/ü b/1.jpg") == found["a/ü b/1.jpg"]
+
+
+def test_write_makes_folders_replaces_and_sets_the_time(tmp_path: Path) -> None:
+    path = str(tmp_path / "x" / "y.bin")
+    storage.write(path, b"old")
+    storage.write(path, b"new", mtime=1234.5)
+    assert storage.read(path) == b"new"
+    assert os.stat(path).st_mtime == 1234.5
+    assert os.listdir(tmp_path / "x") == ["y.bin"]
+
+
+def test_a_name_of_the_greatest_length_can_be_written(tmp_path: Path) -> None:
+    path = str(tmp_path / ("n" * 255))
+    storage.write(path, b"x")
+    assert storage.read(path) == b"x"
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    with pytest.raises(IsADirectoryError):
+        storage.write(str(tmp_path / "target"), b"x")
+    assert os.listdir(tmp_path) == ["target"]
+
+
+def test_delete_ignores_what_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    storage.delete([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert os.listdir(tmp_path) == []
+
+
+def test_paths_of_object_stores_are_joined_with_slashes() -> None:
+    assert storage.join("s3://bucket/photos/", "a b/1.jpg") == "s3://bucket/photos/a b/1.jpg"
+    assert storage.split("s3://bucket/photos/1.jpg") == ("s3://bucket/photos", "1.jpg")
+    assert not storage.is_local("gs://bucket")
+    assert storage.is_local("/disk")
