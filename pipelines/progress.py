@@ -49,19 +49,20 @@ class Reporter:
     ) -> None:
         self.bar.stop()
 
-    def advance(self, megapixels: float, failed: bool) -> None:
-        """Counts one element."""
-        self.done += 1
+    def advance(self, megapixels: float, failed: int, elements: int = 1) -> None:
+        """Counts elements, and those of them that failed; where nobody tells megapixels the elements are the rate."""
+        self.done += elements
         self.failed += failed
         self.megapixels += megapixels
 
     def show(self) -> None:
         """Shows the counts so far; plain and JSON lines appear only every few seconds."""
         seconds = time.monotonic() - self.started
-        rate = self.megapixels / seconds if seconds else 0.0
+        amount, unit = (self.megapixels, "MP/s") if self.megapixels else (self.done, f"{self.what}/s")
+        rate = amount / seconds if seconds else 0.0
         failed = f", {self.failed} failed" if self.failed else ""
         if not self.bar.disable:
-            self.bar.update(self.task, completed=self.done, rate=f"{rate:.1f} MP/s{failed}")
+            self.bar.update(self.task, completed=self.done, rate=f"{rate:.1f} {unit}{failed}")
             return
         if time.monotonic() - self.printed < LINE_SECONDS:
             return
@@ -73,4 +74,4 @@ class Reporter:
             click.echo(json.dumps(counts | speed))
         else:
             remaining = "" if left is None else f", {left:.0f} s left"
-            click.echo(f"{self.done} of {self.total} {self.what}{failed}, {rate:.1f} MP/s{remaining}", err=True)
+            click.echo(f"{self.done} of {self.total} {self.what}{failed}, {rate:.1f} {unit}{remaining}", err=True)

@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from pipelines import storage
+from pipelines.folders import STATE, OutputError
 from pipelines.resizing import load_resized
 from tfrecord_tools.framing import frame
+from tfrecord_tools.manifest import Shard
 from tfrecord_tools.records import Record, StoredImage
 
-STATE = ".zerodce"
 _SAVE: dict[str, dict[str, Any]] = {
     "png": {"compress_level": 4},  # as small as Pillow's level 6 on photos, in half the time
     "jpeg": {"quality": 95, "subsampling": 0},
@@ -40,23 +41,35 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What became of one shard. `plan` is the digest of its images and settings; the rest adds up in the manifest."""
+    """What became of one shard.
+
+    Attributes:
+        name: Of the shard.
+        plan: Digest of its images and settings.
+        records: How many it holds.
+        references: How many of them have one.
+        size: Of the file in bytes.
+        sha256: Of the file.
+        source_bytes: Read to make it.
+        source_sha256: Of the SHA-256 of all files read, in order.
+        notes: How often what had to be done to an image.
+        rejected: Path, stage and error of each image that is not in it.
+    """
 
     name: str
     plan: str
     records: int
     references: int
-    shard_bytes: int
+    size: int
     sha256: str
     source_bytes: int
     source_sha256: str
     notes: dict[str, int]
     rejected: list[list[str]]
 
-    @classmethod
-    def parse(cls, content: bytes) -> "Row":
-        """The row in a file of finished rows."""
-        return cls(**json.loads(content))
+    def shard(self) -> Shard:
+        """What the manifest says of the shard."""
+        return Shard(self.name, self.records, self.references, self.size, self.sha256)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,46 +96,42 @@ class Workshop:
     settings: str
     workers: int | None = None
 
-    def plan_path(self, name: str) -> str:
-        """Where the images of a shard are listed."""
-        return storage.join(self.out, f"{STATE}/plan/{name}.json")
-
-    def row_path(self, name: str) -> str:
-        """Where the row of a finished shard is."""
-        return storage.join(self.out, f"{STATE}/rows/{name}.json")
-
     def plan(self, name: str, sources: Iterable[Source]) -> str:
         """Writes down the images of a shard, in the order of its records, and gives the plan's digest."""
         content = json.dumps([dataclasses.astuple(source) for source in sources]).encode()
-        storage.write(self.plan_path(name), content)
+        storage.write(self._state("plan", name), content)
         return self._digest(content)
 
-    def finished(self, name: str, digest: str) -> Row | None:
-        """The row of a shard that is finished with these images and settings, and undamaged; else None."""
+    def made(self) -> list[str]:
+        """Names of the shards that have a row."""
+        folder = storage.join(self.out, f"{STATE}/rows")
+        return [entry.path.removesuffix(".json") for entry in storage.walk(folder)] if storage.exists(folder) else []
+
+    def row(self, name: str) -> Row | None:
+        """The row of a shard, if it has one."""
         try:
-            row = Row.parse(storage.read(self.row_path(name)))
-            if row.plan != digest:
-                return None
-            intact = hashlib.sha256(storage.read(storage.join(self.out, name))).hexdigest() == row.sha256
+            return Row(**json.loads(storage.read(self._state("rows", name))))
         except (OSError, ValueError, TypeError):
             return None
-        return row if intact else None
 
-    def make(self, name: str, tick: Callable[[int], object] = lambda images: None) -> Row:
+    def make(self, name: str, tick: Callable[[int, int], object] = lambda images, rejected: None) -> Row:
         """Makes the shard of a name, unless it is finished.
 
         Args:
             name: Of the shard.
-            tick: Called with the number of images that are done since the last call.
+            tick: Called with the numbers of images that were done, and of them rejected, since the last call.
 
         Returns:
             Its row, which is also in storage when this returns.
+
+        Raises:
+            OutputError: It cannot be written.
         """
-        plan = storage.read(self.plan_path(name))
+        plan = storage.read(self._state("plan", name))
         digest = self._digest(plan)
-        if row := self.finished(name, digest):
-            tick(row.records + len(row.rejected))
-            return row
+        if (old := self.row(name)) and old.plan == digest and self._is_intact(old):
+            tick(old.records + len(old.rejected), len(old.rejected))
+            return old
         content = io.BytesIO()
         sources_hash = hashlib.sha256()
         tally: collections.Counter[str] = collections.Counter()
@@ -140,23 +149,33 @@ class Workshop:
                 tally["records"] += 1
                 tally["references"] += outcome.has_reference
                 notes.update(outcome.notes)
-            tick(1)
+            tick(1, outcome.record is None)
         shard = content.getvalue()
         row = Row(
             name=name,
             plan=digest,
             records=tally["records"],
             references=tally["references"],
-            shard_bytes=len(shard),
+            size=len(shard),
             sha256=hashlib.sha256(shard).hexdigest(),
             source_bytes=tally["source_bytes"],
             source_sha256=sources_hash.hexdigest(),
             notes=dict(sorted(notes.items())),
             rejected=rejected,
         )
-        storage.write(storage.join(self.out, name), shard)
-        storage.write(self.row_path(name), json.dumps(dataclasses.asdict(row)).encode())
+        try:
+            storage.write(storage.join(self.out, name), shard)
+            storage.write(self._state("rows", name), json.dumps(dataclasses.asdict(row)).encode())
+        except OSError as error:
+            raise OutputError(f"{storage.join(self.out, name)}: {error.strerror or error}") from error
         return row
+
+    def _state(self, kind: str, name: str) -> str:
+        return storage.join(self.out, f"{STATE}/{kind}/{name}.json")
+
+    def _is_intact(self, row: Row) -> bool:
+        path = storage.join(self.out, row.name)
+        return storage.exists(path) and hashlib.sha256(storage.read(path)).hexdigest() == row.sha256
 
     def _digest(self, plan: bytes) -> str:
         return hashlib.sha256(self.settings.encode() + plan).hexdigest()

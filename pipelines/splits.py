@@ -55,6 +55,22 @@ def is_lol(keys: Iterable[str]) -> bool:
     return any(key.startswith(LOL_OURS) for key in keys)
 
 
+def is_lol_image(key: str) -> bool:
+    """Whether a file of the LoL data set is one of its dark images."""
+    return key.startswith((LOL_OURS, LOL_EVAL))
+
+
+def is_lol_reference(key: str) -> bool:
+    """Whether a file of the LoL data set is one of its well-exposed images."""
+    return key.startswith(("our485/high/", "eval15/high/"))
+
+
+def match_lol_references(keys: Iterable[str], references: Sequence[str]) -> dict[str, str]:
+    """The image of the same name under `high` of each key that has one."""
+    as_low = {reference.replace("/high/", "/low/", 1): reference for reference in references}
+    return {key: as_low[low] for key, low in match_references(keys, list(as_low)).items()}
+
+
 def split_lol(keys: Collection[str], train_count: int) -> Assignment:
     """The LoL rule: `our485/low` in sorted order, the first `train_count` train, the rest val; `eval15/low` test.
 
@@ -168,13 +184,11 @@ def match_references(keys: Iterable[str], references: Sequence[str]) -> dict[str
     return matched
 
 
-def shard_names(split: str, records: int, shard_records: int) -> list[str]:
-    """File names of the shards of a split; none if it has no records."""
-    count = math.ceil(records / shard_records)
-    return [f"{split}-{index:05d}-of-{count:05d}.tfrecord" for index in range(count)]
-
-
-def divide(keys: Sequence[str], count: int) -> list[list[str]]:
-    """Consecutive parts whose lengths differ by one at most."""
-    bounds = [len(keys) * index // count for index in range(count + 1)]
-    return [list(keys[start:end]) for start, end in itertools.pairwise(bounds)]
+def into_shards(split: str, keys: Sequence[str], shard_records: int) -> dict[str, list[str]]:
+    """Consecutive keys by name of the shard, as few shards as possible, their sizes differing by one at most."""
+    count = math.ceil(len(keys) / shard_records)
+    bounds = [len(keys) * index // count for index in range(count + 1)] if count else []
+    return {
+        f"{split}-{index:05d}-of-{count:05d}.tfrecord": list(keys[start:end])
+        for index, (start, end) in enumerate(itertools.pairwise(bounds))
+    }
