@@ -1,8 +1,10 @@
 """Photo files into memory: decoded upright, at full size or as a small copy, with all that a file should keep."""
 
 import contextlib
+import ctypes
 import dataclasses
 import io
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -34,8 +36,12 @@ _NOT_RAW = (b"\xff\xd8\xff", b"\x89PNG")
 _HEIF_STARTS = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")}
 _limit_lock = threading.RLock()
 
-# Pillow warns about damaged metadata; what matters of that becomes a note in the photo's row
+# Pillow warns and logs about damaged files; what matters of that becomes a note or an error of the photo's own
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 warnings.filterwarnings("ignore", module=r"PIL\.")
+# its libtiff writes to standard error by itself, and Pillow raises for the same cause
+with contextlib.suppress(OSError, AttributeError):
+    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 
 @dataclasses.dataclass
@@ -146,6 +152,8 @@ def _reading(content: bytes, path: str) -> Iterator[None]:
         raise PhotoError("decode", "not an image, or damaged at its start") from None
     except NotImplementedError as error:
         raise PhotoError("unsupported", str(error)) from error
+    except Image.DecompressionBombError as error:
+        raise PhotoError("too_large", str(error)) from error
     except MemoryError as error:
         raise PhotoError("too_large", "not enough memory to decode it") from error
     except Exception as error:
