@@ -26,7 +26,7 @@ try:
 except ImportError:
     pass
 
-__all__ = ["Photo", "PhotoError", "autocontrast", "encode", "is_photo", "load", "output_path", "small_copy"]
+__all__ = ["Photo", "PhotoError", "autocontrast", "decode", "encode", "is_photo", "load", "output_path", "small_copy"]
 
 MAX_PIXELS = 500_000_000
 _HOLDS_ALPHA = frozenset({"PNG", "WEBP", "TIFF", "AVIF", "JPEG2000"})
@@ -134,6 +134,39 @@ def small_copy(content: bytes, path: str, long_side: int, *, max_pixels: int = M
         image, _, _ = modes.channels(image, depth, _orientation(image), content, keep_16=False, notes=[])
         image.thumbnail(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
         return np.asarray(image.convert("RGB"))
+
+
+def decode(
+    content: bytes, path: str, at_least: tuple[int, int], *, max_pixels: int = MAX_PIXELS
+) -> tuple[Image.Image, list[str]]:
+    """Decodes a photo that is going to be resized; of a JPEG no more than that needs.
+
+    Args:
+        content: The file.
+        path: Its name.
+        at_least: Width and height that the image, upright, may not fall below unless the photo itself does.
+        max_pixels: Refuse photos with more, before they are decoded.
+
+    Returns:
+        The upright image, 8-bit RGB, and a short sentence for each thing that was changed or left out.
+
+    Raises:
+        PhotoError: As `load`.
+    """
+    notes: list[str] = []
+    with _reading(content, path):
+        image = _open(content, path, max_pixels)
+        depth = modes.depth_of(image, content)
+        orientation = _orientation(image)
+        _note_other_pictures(image, notes)
+        image.draft(None, at_least if orientation < 5 else at_least[::-1])
+        with _limit_lifted(image):
+            image.load()
+        image, _, alpha = modes.channels(image, depth, orientation, content, keep_16=False, notes=notes)
+    image.info = {}  # or what is encoded from it would carry the profile
+    if alpha is not None:
+        notes.append("alpha dropped")
+    return image.convert("RGB"), notes
 
 
 @contextlib.contextmanager

@@ -142,7 +142,7 @@ def parse_size(text: str) -> tuple[int, int]:
     Raises:
         click.UsageError: It is neither.
     """
-    match = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", text.strip().lower())
+    match = re.fullmatch(r"([1-9]\d{0,3})(?:x([1-9]\d{0,3}))?", text.strip().lower())
     if not match:
         raise click.UsageError(f"--size {text} is neither a number of pixels nor WIDTHxHEIGHT, such as 256 or 320x240")
     return int(match[1]), int(match[2] or match[1])

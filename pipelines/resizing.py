@@ -1,23 +1,44 @@
-"""An image file to 8-bit RGB pixels of the size that a data set asks for."""
+"""From an image file to 8-bit RGB pixels of the size that a data set asks for."""
 
-import io
+from PIL import Image
 
-from PIL import Image, ImageOps
+from pipelines import photos
 
-FILTER = "bilinear, anti-aliased (Pillow; JPEG scaled in the DCT and large images box-reduced to twice the size before)"
-_GAP = 2.0  # how far above the asked size the cheap reductions stop, as Pillow's thumbnail() has it
+FILTER = "bilinear, anti-aliased (Pillow); above twice the size JPEG is scaled in the DCT, and the rest by a box filter"
+_GAP = 2  # how many times the size asked for such cheap scaling stops at, as in Pillow's thumbnail()
+
+
+def load_resized(content: bytes, path: str, size: tuple[int, int], resize: str) -> tuple[Image.Image, list[str]]:
+    """Decodes an image file, turns it upright and resizes it.
+
+    Args:
+        content: The file.
+        path: Its name.
+        size: Width and height.
+        resize: `stretch`, `fit` or `crop`, as in `target`.
+
+    Returns:
+        8-bit RGB, and a short sentence for each thing that was changed or left out.
+
+    Raises:
+        photos.PhotoError: It cannot be read.
+    """
+    at_least = (_GAP * max(size),) * 2 if resize == "fit" else (_GAP * size[0], _GAP * size[1])
+    image, notes = photos.decode(content, path, at_least)
+    output, box = target(image.size, size, resize)
+    return image.resize(output, Image.Resampling.BILINEAR, box, reducing_gap=_GAP), notes
 
 
 def target(
     source: tuple[int, int], size: tuple[int, int], resize: str
 ) -> tuple[tuple[int, int], tuple[float, float, float, float]]:
-    """Size of the result, and the part of the source that it shows.
+    """The size of the result, and the part of the source that it shows.
 
     Args:
         source: Width and height of the source.
         size: Width and height asked for.
-        resize: `stretch`: all of the source, its shape changed; `fit`: all of it, its shape kept, so the result may be
-            narrower or lower than asked; `crop`: the largest centred part that has the shape asked for.
+        resize: `stretch`: all of the source, its shape changed; `fit`: all of it, its shape kept, so that one side may
+            be shorter than asked; `crop`: the largest centred part of the shape asked for.
 
     Returns:
         (width, height), (left, upper, right, lower).
@@ -25,31 +46,9 @@ def target(
     width, height = source
     scales = size[0] / width, size[1] / height
     if resize == "fit":
-        scale = min(scales)
-        return (max(1, round(width * scale)), max(1, round(height * scale))), (0, 0, width, height)
+        output = max(1, round(width * min(scales))), max(1, round(height * min(scales)))
+        return output, (0, 0, width, height)
     if resize == "crop":
-        scale = max(scales)
-        left, upper = (width - size[0] / scale) / 2, (height - size[1] / scale) / 2
+        left, upper = (width - size[0] / max(scales)) / 2, (height - size[1] / max(scales)) / 2
         return size, (max(0, left), max(0, upper), min(width, width - left), min(height, height - upper))
     return size, (0, 0, width, height)
-
-
-def load_resized(content: bytes, size: tuple[int, int], resize: str) -> tuple[Image.Image, list[str]]:
-    """Decodes and resizes an image file, its orientation applied.
-
-    Returns:
-        8-bit RGB, and what had to be done to get there.
-    """
-    with Image.open(io.BytesIO(content)) as image:
-        notes = []
-        image.draft("RGB", (round(max(size) * _GAP), round(max(size) * _GAP)))
-        image.load()
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith("I;16"):
-            upright = upright.point(lambda value: value / 257, "L")
-            notes.append("16 bit reduced to 8")
-        if upright.mode != "RGB":
-            notes.append(f"{upright.mode} converted to RGB")
-            upright = upright.convert("RGB")
-        output, box = target(upright.size, size, resize)
-        return upright.resize(output, Image.Resampling.BILINEAR, box=box, reducing_gap=_GAP), notes

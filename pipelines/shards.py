@@ -14,6 +14,7 @@ from PIL import Image
 
 from pipelines import storage
 from pipelines.folders import STATE, OutputError
+from pipelines.photos import PhotoError
 from pipelines.resizing import load_resized
 from tfrecord_tools.framing import frame
 from tfrecord_tools.manifest import Shard
@@ -183,28 +184,38 @@ class Workshop:
     def _outcome(self, source: Source) -> "_Outcome":
         """The record of one image, or why there is none. Runs in a thread of the pool."""
         outcome = _Outcome()
-        stage, path = "read", source.key
         try:
-            image_content = outcome.read(storage.join(self.data, source.key))
-            stage = "decode"
-            image = self._store(image_content, source.key, outcome)
-            reference = None
-            if source.reference is not None:
-                stage, path = "reference", source.reference
-                reference_content = outcome.read(storage.join(self.references, source.reference))
-                reference = self._store(reference_content, source.reference, outcome)
+            image = self._store(self.data, source.key, outcome)
+        except PhotoError as error:
+            outcome.rejection = [source.key, error.stage, error.message]
+            return outcome
+        reference = None
+        if source.reference is not None:
+            try:
+                reference = self._store(self.references, source.reference, outcome)
                 if (reference.width, reference.height) != (image.width, image.height):
-                    raise ValueError(f"another shape than {source.key}")
-                outcome.has_reference = True
-            outcome.record = Record(image, reference).serialize()
-        except Exception as error:
-            outcome.rejection = [source.key, stage, f"{path}: {error}" if path != source.key else str(error)]
+                    raise PhotoError("reference", "another shape than the image")
+            except PhotoError as error:
+                outcome.rejection = [source.key, "reference", f"{source.reference}: {error.message}"]
+                return outcome
+        outcome.has_reference = reference is not None
+        outcome.record = Record(image, reference).serialize()
         return outcome
 
-    def _store(self, content: bytes, filename: str, outcome: "_Outcome") -> StoredImage:
-        image, notes = load_resized(content, self.size, self.resize)
+    def _store(self, folder: str, path: str, outcome: "_Outcome") -> StoredImage:
+        try:
+            content = storage.read(storage.join(folder, path))
+        except OSError as error:
+            raise PhotoError("read", error.strerror or str(error)) from error
+        outcome.source_bytes += len(content)
+        outcome.source_sha256 += hashlib.sha256(content).hexdigest()
+        image, notes = load_resized(content, path, self.size, self.resize)
+        try:
+            encoded = encode(image, self.encoding)
+        except (OSError, ValueError) as error:
+            raise PhotoError("encode", str(error)) from error
         outcome.notes += notes
-        return StoredImage(encode(image, self.encoding), self.encoding, image.height, image.width, filename)
+        return StoredImage(encoded, self.encoding, image.height, image.width, path)
 
 
 @dataclasses.dataclass
@@ -215,12 +226,6 @@ class _Outcome:
     rejection: list[str] = dataclasses.field(default_factory=list)
     source_bytes: int = 0
     source_sha256: str = ""
-
-    def read(self, path: str) -> bytes:
-        content = storage.read(path)
-        self.source_bytes += len(content)
-        self.source_sha256 += hashlib.sha256(content).hexdigest()
-        return content
 
 
 def encode(image: Image.Image, encoding: str) -> bytes:
