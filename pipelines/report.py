@@ -70,7 +70,7 @@ def _thumbnail(image: Image.Image, icc_profile: bytes) -> bytes:
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     content = io.BytesIO()
     # whole blocks are averaged first, which takes a fraction of the time of filtering every pixel
-    small = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=1.5)
+    small = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.5)
     small.save(content, "JPEG", quality=78, icc_profile=icc_profile)
     return content.getvalue()
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,6 +97,8 @@ def load_enhancer(model: bytes, curve_size: int | str, exposure: float | str) ->
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(model)
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no .keras file")
         loaded = keras.saving.load_model(path, compile=False)
     if not isinstance(loaded, ZeroDCE):
         raise ValueError(f"it holds a {type(loaded).__name__}, not a ZeroDCE")
