@@ -120,6 +120,12 @@ def references(folder: str | None) -> dict[str, str]:
     return {} if folder is None else {os.path.splitext(entry.path)[0]: entry.path for entry in find(folder)[1]}
 
 
+def remove_leftovers(out: str) -> None:
+    """Removes the temporary files of a run that was killed. Nobody may be writing."""
+    leftovers = (entry.path for entry in storage.walk(out) if entry.path.endswith(storage.TEMPORARY_SUFFIX))
+    storage.delete([storage.join(out, path) for path in leftovers])
+
+
 def write_plan(out: str, plan: Plan) -> str:
     """Writes the tasks where every worker can read them, a line each, and returns the path."""
     path = storage.join(out, f"{STATE}/plan.jsonl")

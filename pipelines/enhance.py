@@ -292,7 +292,7 @@ def run_job(
         except KeyboardInterrupt:
             interrupted = True
             job.stop()
-    if job.error and not isinstance(job.error, runners.StoppedError) and not reason and not interrupted:
+    if job.error and not reason and not interrupted:
         reason = runners.failure_reason(job.error)
     seconds = time.monotonic() - started
     run |= {"interrupted": interrupted, "seconds": round(seconds, 3), "error": reason or None}

@@ -1,0 +1,110 @@
+"""`zerodce enhance` as a process: what it prints, and what is left when it is killed or interrupted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+PHOTOS = 40
+
+
+def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
+    return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty photos of 1.5 megapixels, in two folders."""
+    folder = tmp_path_factory.mktemp("archive") / "photos"
+    picture = np.random.default_rng(0).integers(0, 60, (100, 150, 3), dtype=np.uint8)
+    image = Image.fromarray(picture).resize((1500, 1000), Image.Resampling.BICUBIC)
+    for number in range(PHOTOS):
+        path = folder / f"day{number % 2}" / f"{number:02}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.rotate(number).save(path, quality=90)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(photos: Path) -> Path:
+    """What a run that nothing disturbs leaves, checked to say nothing but its table."""
+    out = photos.parent / "undisturbed"
+    process = start("enhance", photos, out)
+    said, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "enhanced" in said
+    assert [line for line in errors.splitlines() if " of 40 photos, " not in line] == []
+    return out
+
+
+def journaled(out: Path) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in (out / ".zerodce" / "journal").glob("*.jsonl"))
+
+
+def wait_for_rows(process: subprocess.Popen[str], out: Path, number: int) -> None:
+    deadline = time.monotonic() + 120
+    while journaled(out) < number:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def assert_same(out: Path, other: Path) -> None:
+    """Both folders hold the same images and rows, and nothing half-written."""
+    for name in ("enhanced", "autocontrast"):
+        files = [{p.relative_to(o): p.read_bytes() for p in (o / name).rglob("*.*")} for o in (out, other)]
+        assert files[0] == files[1]
+    assert (out / "metrics.csv").read_text() == (other / "metrics.csv").read_text()
+
+
+def test_a_killed_run_goes_on_where_it_stopped(photos: Path, undisturbed: Path) -> None:
+    out = photos.parent / "killed"
+    for number in (3, 20):
+        process = start("enhance", photos, out)
+        wait_for_rows(process, out, number)
+        process.kill()
+        process.communicate()
+        for path in (out / "enhanced").rglob("*.jpg"):
+            with Image.open(path) as image:
+                image.load()
+    finished = journaled(out)
+    process = start("enhance", photos, out)
+    process.communicate(timeout=300)
+    assert process.returncode == 0
+    counts = json.loads((out / "run.json").read_text())["counts"]
+    assert counts["skipped"] == finished
+    assert counts["enhanced"] == PHOTOS - finished
+    assert_same(out, undisturbed)
+
+
+def test_an_interrupted_run_says_so_and_goes_on(photos: Path, undisturbed: Path) -> None:
+    out = photos.parent / "interrupted"
+    process = start("enhance", photos, out)
+    wait_for_rows(process, out, 3)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "goes on from here" in errors
+    assert "Traceback" not in errors
+    assert 3 <= len((out / "metrics.csv").read_text().splitlines()) - 1 < PHOTOS
+    command = [sys.executable, "-m", "pipelines.enhance", "--input", photos, "--output", out, "--workers", "1"]
+    subprocess.run(command, check=True, timeout=300, capture_output=True, env={**os.environ})
+    assert_same(out, undisturbed)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from pipelines.cli import main; main(['enhance', '--help'], standalone_mode=False);"
+        "assert not {'tensorflow', 'keras', 'apache_beam', 'numpy', 'PIL'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
