@@ -30,7 +30,20 @@ def _silence_libraries() -> None:
     os.close(nowhere)
 
 
-@click.group(context_settings={"auto_envvar_prefix": "ZERODCE", "help_option_names": ["-h", "--help"]})
+class _OneLineErrors(click.Group):
+    """Says what is wrong in one line, without the lines on usage before it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            error.ctx = None
+            raise
+
+
+@click.group(
+    cls=_OneLineErrors, context_settings={"auto_envvar_prefix": "ZERODCE", "help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="zerodce")
 def main() -> None:
     """Bring light into archives of dark photos."""
@@ -75,26 +88,35 @@ def _job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _curve_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How a model is applied to a photo."""
+    for decorate in (
+        click.option(
+            "--exposure",
+            type=WordOrNumber(click.FloatRange(0, 1), "auto"),
+            default="auto",
+            show_default=True,
+            help="auto, or the mean brightness aimed at, 0 to 1.",
+        ),
+        click.option(
+            "--curve-size",
+            type=WordOrNumber(click.IntRange(16), "auto", "full"),
+            default="auto",
+            show_default=True,
+            help="Where the curves are estimated: auto, full (every pixel; slow), or the long side in PIXELS.",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
 @main.command()
 @click.argument("photos")
 @click.argument("out")
 @_job_options
 @click.option("--model", help="A model.keras that `zerodce train` wrote.  [default: the shipped weights]")
 @click.option("--reference", help="Folder of well-exposed photos of the same names, for PSNR and SSIM.")
-@click.option(
-    "--curve-size",
-    type=WordOrNumber(click.IntRange(16), "auto", "full"),
-    default="auto",
-    show_default=True,
-    help="Where the curves are estimated: auto, full (every pixel; slow), or the long side in PIXELS.",
-)
-@click.option(
-    "--exposure",
-    type=WordOrNumber(click.FloatRange(0, 1), "auto"),
-    default="auto",
-    show_default=True,
-    help="auto, or the mean brightness aimed at, 0 to 1.",
-)
+@_curve_options
 @click.option(
     "--no-autocontrast",
     "autocontrast",
@@ -219,6 +241,27 @@ def train(**options: Any) -> None:
     from pipelines import train as job
 
     sys.exit(job.train(**options))
+
+
+@main.command()
+@click.argument("lol", required=False)
+@click.option(
+    "--pairs",
+    help="CSV with the columns low,ref instead of the LoL layout; its paths are relative to LOL or, without it, to "
+    "the CSV's folder or `images` beside it.",
+)
+@click.option("--out", default="evaluation", show_default=True, help="Folder for evaluation.csv and comparison.png.")
+@click.option("--model", help="A model.keras that `zerodce train` wrote.  [default: the shipped weights]")
+@_curve_options
+def evaluate(**options: Any) -> None:
+    """Compare with the well-exposed images of LOL, the LoL data set or a part of it: PSNR and SSIM at native size.
+
+    Of the input as it is, autocontrast, gamma 0.4 and the model; nothing is matched in brightness.
+    """
+    _silence_libraries()
+    from pipelines import evaluate as job
+
+    sys.exit(job.evaluate(**options))
 
 
 if __name__ == "__main__":
