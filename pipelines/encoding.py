@@ -5,9 +5,10 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import ExifTags, Image, TiffImagePlugin
+from PIL import Image, TiffImagePlugin
 
 from pipelines.formats import PhotoError
+from pipelines.metadata import tags_of_photo
 
 if TYPE_CHECKING:
     from pipelines.photos import Photo
@@ -116,6 +117,8 @@ def _tiff(pixels: np.ndarray, options: dict[str, Any]) -> bytes:
 
     Pillow itself writes neither 16-bit colour nor EXIF in a compressed file.
     """
+    if pixels.shape[2] == 2 and pixels.dtype == np.uint16:
+        pixels = pixels[..., [0, 0, 0, 1]]  # Pillow could not read it back otherwise
     height, width, count = pixels.shape
     pixels = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
     rows = max(1, _STRIP // max(1, pixels[0].nbytes))
@@ -128,9 +131,7 @@ def _tiff(pixels: np.ndarray, options: dict[str, Any]) -> bytes:
     if "exif" in options:
         exif = Image.Exif()
         exif.load(options["exif"])
-        for tag in exif:
-            group = tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
-            directory[tag] = exif.get_ifd(tag) if group else exif[tag]
+        directory.update(tags_of_photo(exif))
     if "dpi" in options:
         directory[TiffImagePlugin.RESOLUTION_UNIT] = 2
         directory[TiffImagePlugin.X_RESOLUTION], directory[TiffImagePlugin.Y_RESOLUTION] = options["dpi"]

@@ -20,8 +20,9 @@ _HOLDS_METADATA = frozenset({"JPEG", "PNG", "WEBP", "TIFF", "AVIF"})
 # tags of a TIFF directory that describe how its own pixels are stored
 _STORAGE_TAGS = frozenset({254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281})
 _STORAGE_TAGS |= {284, 288, 289, 290, 291, 292, 293, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 330, 332, 336}
-_STORAGE_TAGS |= {338, 339, 340, 341, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 532}
+_STORAGE_TAGS |= {338, 339, 340, 341, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532}
 _STORAGE_TAGS |= {700, 34377, 34675, 37724}  # XMP and ICC go their own way; Photoshop's hold the old pixels
+_WITH_OFFSETS = frozenset({ExifTags.IFD.MakerNote, ExifTags.IFD.Interop})
 _FIRST_RAW_TAG = 50_000  # DNG and makers keep how their sensor data is stored above
 
 Field = tuple[int, str, int]  # tag, struct code, position of its value
@@ -165,18 +166,22 @@ def _fitted(size: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def exif_of_tags(tags: Image.Exif) -> bytes:
-    """An EXIF block of what a TIFF or RAW file's directory says of the photo, without how its pixels are stored."""
+def tags_of_photo(exif: Image.Exif) -> dict[int, Any]:
+    """What a directory says of the photo, its EXIF and GPS directories in it as dictionaries.
+
+    Left out are how its pixels are stored, and maker notes, whose offsets hold only where they were written.
+    """
+    tags = {tag: exif[tag] for tag in exif if tag not in _STORAGE_TAGS and tag < _FIRST_RAW_TAG}
+    for group in tags.keys() & {ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo}:
+        tags[group] = {tag: value for tag, value in exif.get_ifd(group).items() if tag not in _WITH_OFFSETS}
+    return tags
+
+
+def exif_of_tags(exif: Image.Exif) -> bytes:
+    """The EXIF block of a TIFF or RAW file's directory; empty where there is nothing in it."""
     kept = Image.Exif()
-    for tag in tags:
-        if tag not in _STORAGE_TAGS and tag < _FIRST_RAW_TAG:
-            directory = tags.get_ifd(tag) if tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo) else None
-            kept[tag] = tags[tag] if directory is None else _without_offsets(directory)
+    kept.update(tags_of_photo(exif))
     return kept.tobytes() if len(kept) else b""
-
-
-def _without_offsets(directory: dict[int, Any]) -> dict[int, Any]:
-    return {tag: value for tag, value in directory.items() if tag not in (ExifTags.IFD.MakerNote, ExifTags.IFD.Interop)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,6 +210,9 @@ class Metadata:
         try:
             block = info.get("exif") or (exif_of_tags(image.getexif()) if image.format in ("TIFF", "PNG") else b"")
             found["exif"] = Exif.parse(block) if block else None
+            moves = written == "TIFF" or image.format == "TIFF"
+            if moves and ExifTags.IFD.MakerNote in image.getexif().get_ifd(ExifTags.IFD.Exif):
+                notes.append("maker notes dropped")
         except Exception:  # Pillow's parser raises whatever damaged data leads it to
             notes.append("EXIF unreadable and dropped")
         profile = info.get("icc_profile") or b""
