@@ -29,7 +29,8 @@ class Curves:
 
     Attributes:
         maps: Float32 (height, width, 24) in [-1, 1], of the small copy, scaled by `strength`.
-        strength: The factor that brought the model's parameters to the exposure aimed at; 1 leaves them.
+        strength: The factor of the network's parameters: the model's own, or the one that brings them to the
+            exposure aimed at.
         exposure: Mean brightness of the enhanced small copy, in [0, 1].
     """
 
@@ -60,6 +61,7 @@ class Enhancer:
         curve_size: int | Literal["auto", "full"] = "auto",
         exposure: float | Literal["auto"] = "auto",
     ) -> None:
+        self.model = model
         self.network = model.network
         self.network.jit_compile = False  # oneDNN is faster than XLA on a CPU, and compiles nothing per shape
         self.full = curve_size == "full"
@@ -123,14 +125,15 @@ class Enhancer:
         return np.asarray(self.network.predict_on_batch(images), np.float32)
 
     def _expose(self, small: np.ndarray, maps: np.ndarray) -> Curves:
-        """Scales maps until the enhanced small copy has the mean brightness aimed at, by bisection."""
+        """Scales maps as the model does, or by bisection to the mean brightness aimed at in the small copy."""
         image = small.astype(np.float32) / 255
 
         def brightness(strength: float) -> float:
             return float(apply_curves(image, np.clip(maps * strength, -1, 1)).mean())
 
-        strength = 1.0
-        if self.exposure != "auto":
+        if self.exposure == "auto":
+            strength = float(self.model.strength(image[np.newaxis])[0])
+        else:
             low, high = 0.0, MAX_STRENGTH
             for _ in range(12):
                 strength = (low + high) / 2

@@ -63,7 +63,24 @@ class ZeroDCE(keras.Model):
         """
         images = ops.cast(images, "float32")
         maps = ops.cast(self.network(images, training=training), "float32")
+        maps = maps * self.strength(images)[:, None, None, None]
         return {"maps": maps, "enhanced": apply_curves(images, maps)}
+
+    def strength(self, images: Tensor) -> Tensor:
+        """The factor of the network's maps for each image, from the image's mean brightness.
+
+        The network sees 15x15 pixels, so it cannot tell the shadows of a good photo from a dark photo. This
+        can: it falls from 1 for black to 0 at the recipe's `well_exposed`.
+
+        Args:
+            images: Float (batch, height, width, 3) in [0, 1], whole ones: a crop has another mean.
+
+        Returns:
+            Float (batch,) in [0, 1].
+        """
+        mean = ops.mean(ops.cast(images, "float32"), axis=(1, 2, 3))
+        level = self.recipe.well_exposed
+        return ops.ones_like(mean) if level is None else ops.relu(1 - mean / level)
 
     def loss_terms(self, images: Tensor, maps: Tensor, enhanced: Tensor) -> dict[str, Tensor]:
         """The six losses times their weights in the recipe, scalars named as in `TERMS`; they add up to the total."""

@@ -15,6 +15,8 @@ class Recipe:
         exposure_patch: Side in pixels of the patches the exposure loss looks at.
         writeup_terms: Compute spatial consistency, illumination smoothness and total variation with the
             faults of the project's first write-up (`zerodce.writeup`).
+        well_exposed: Mean brightness in (0, 1] from which on a photo is left as it is; the darker it is, the
+            more its curves act. None: the curves of every photo act as the network gives them.
         initial_stddev: Standard deviation of the initial kernels; None for Glorot uniform.
         clipnorm: Largest norm of each gradient; None for no bound.
         weight_decay: Decoupled weight decay of Adam; None for none.
@@ -30,6 +32,7 @@ class Recipe:
     exposure_level: float = 0.6
     exposure_patch: int = 16
     writeup_terms: bool = False
+    well_exposed: float | None = None
     initial_stddev: float | None = 0.02
     clipnorm: float | None = 0.1
     weight_decay: float | None = None
