@@ -111,6 +111,9 @@ function drawSummary() {
     const text = grouped(value >= 100 ? Math.round(value) : Math.round(value * 10) / 10);
     $("counts").append(element("div", { class: label === "failed" && value ? "bad" : null }, element("dd", {}, text), element("dt", {}, label)));
   }
+  const { interrupted, error } = data.run;
+  $("notice").textContent = error ? `The run stopped: ${error}` : "The run was interrupted; start it again and it goes on.";
+  $("notice").hidden = !interrupted && !error;
   const groups = { run: {} };
   for (const [name, value] of Object.entries(data.run)) {
     if (value !== null && typeof value === "object") groups[name] = value;
@@ -119,7 +122,7 @@ function drawSummary() {
   for (const [name, settings] of Object.entries(groups)) {
     if (name === "counts") continue;
     const entries = Object.entries(settings).map(([key, value]) =>
-      element("div", {}, element("dt", {}, key), element("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value))));
+      element("div", {}, element("dt", {}, key), element("dd", {}, value === null ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value))));
     $("made").append(element("section", {}, element("h3", {}, name.replaceAll("_", " ")), element("dl", {}, ...entries)));
   }
 }

@@ -179,6 +179,7 @@ def test_summary_and_first_photo(page):
     assert "0.100 → 0.300" in page.text("#facts")
     assert page.one("#brightness").is_displayed()
     assert page.text("#shown") == "1 to 50 of 120"
+    assert not page.one("#notice").is_displayed()
     page.click("summary")
     assert "curve_size\nauto" in page.text("#made")
 
@@ -356,9 +357,10 @@ def test_fits_a_phone(page):
 
 def test_without_photos(chromium, tmp_path):
     counts = {"found": 0, "enhanced": 0, "skipped": 0, "failed": 0, "ignored": 3}
-    report.write_report(str(tmp_path), str(tmp_path), [], [], {"counts": counts, "megapixels": 0, "seconds": 0.1})
+    report.write_report(str(tmp_path), str(tmp_path), [], [], {"counts": counts, "interrupted": True})
     chromium.get((tmp_path / "report.html").as_uri())
     assert chromium.find_element("css selector", "h1").text == "No photo enhanced"
     assert chromium.find_element("id", "empty").text == "There is no photo to show."
+    assert chromium.find_element("id", "notice").text == "The run was interrupted; start it again and it goes on."
     assert not chromium.find_element("id", "viewer").is_displayed()
     assert chromium.get_log("browser") == []
