@@ -19,10 +19,9 @@ from pipelines.folders import STATE
 from pipelines.planning import Plan
 from pipelines.resizing import FILTER
 from pipelines.shards import Row, Workshop, ordered_map
-from tfrecord_tools.manifest import FILENAME, SHARD_NAME, DatasetError, Manifest
+from tfrecord_tools.manifest import FILENAME, REJECTED, SHARD_NAME, DatasetError, Manifest
 from tfrecord_tools.records import IMAGE_FEATURES, REFERENCE_FEATURES
 
-REJECTED = "rejected.csv"
 _SETTINGS = f"{STATE}/settings.json"
 _FIX = "choose another OUT, or --overwrite"
 _READERS = 16  # rows read at a time

@@ -23,7 +23,7 @@ from rich.table import Table
 from pipelines import assembly, folders, progress, runners, storage
 from pipelines.planning import Plan, make_plan
 from pipelines.shards import Row, Workshop
-from tfrecord_tools.manifest import FILENAME, Manifest
+from tfrecord_tools.manifest import FILENAME, REJECTED, Manifest
 
 _POLL_SECONDS = 5.0  # between looks at storage, where the work is done elsewhere
 _done: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()  # images done and rejected, by work in this process
@@ -131,7 +131,7 @@ def preprocess(
             assembly.tidy(out)
     say_result(out, manifest)
     if manifest.counts["rejected"] and max_rejected is None:
-        click.echo(f"{assembly.REJECTED} says why images were rejected; --max-rejected accepts that.", err=True)
+        click.echo(f"{REJECTED} says why images were rejected; --max-rejected accepts that.", err=True)
         return 1
     return 0
 

@@ -8,6 +8,7 @@ from typing import Any
 
 SCHEMA_VERSION = 1
 FILENAME = "manifest.json"
+REJECTED = "rejected.csv"
 SHARD_NAME = re.compile(r"(?P<split>.+)-(?P<index>\d{5,})-of-(?P<count>\d{5,})\.tfrecord")
 
 
@@ -119,19 +120,18 @@ def read_manifest(folder: str | Path) -> Manifest:
         raise DatasetError(f"{path}: {error}") from None
 
 
-def check_files(folder: str | Path, manifest: Manifest) -> list[str]:
-    """What names and sizes alone show to be wrong with the shards of a folder: one sentence for each fault.
+def check_files(folder: str | Path, manifest: Manifest) -> dict[str, str]:
+    """What names and sizes alone show to be wrong with the shards of a folder.
 
-    Shards that are missing, that no line of the manifest accounts for, or that are not as long as recorded.
+    Returns:
+        A few words on each shard that is missing, that the manifest does not list, or that has another size, by name.
     """
-    folder = Path(folder)
     expected = {shard.name: shard for shards in manifest.splits.values() for shard in shards}
-    present = {path.name: path.stat().st_size for path in folder.iterdir() if SHARD_NAME.fullmatch(path.name)}
-    faults = [f"{name} is missing" for name in expected if name not in present]
-    faults += [f"{name} is not in {FILENAME}" for name in sorted(present.keys() - expected.keys())]
-    faults += [
-        f"{name} has {present[name]} bytes instead of {shard.bytes}"
+    present = {path.name: path.stat().st_size for path in Path(folder).iterdir() if SHARD_NAME.fullmatch(path.name)}
+    faults = {name: "is missing" for name in expected if name not in present}
+    faults |= dict.fromkeys(sorted(present.keys() - expected.keys()), f"is not in {FILENAME}")
+    return faults | {
+        name: f"has {present[name]} bytes instead of {shard.bytes}"
         for name, shard in expected.items()
         if name in present and present[name] != shard.bytes
-    ]
-    return faults
+    }

@@ -1,182 +1,57 @@
-"""A data-set folder as a `tf.data.Dataset` of images, or of images with their references."""
+"""A data-set folder in plain Python, record by record, without TensorFlow: for tools, and for PyTorch."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import tensorflow as tf
-
-from tfrecord_tools.manifest import DatasetError, Manifest, Shard, check_files, read_manifest
-
-CACHE_BYTES = 512 << 20
-"""Splits whose decoded images take no more than this are kept in memory after the first epoch."""
-
-_SHUFFLE_RECORDS = 2048
-_REQUIRED = ("image/encoded", "image/height", "image/width")
+from tfrecord_tools.framing import CorruptShardError, read_frames
+from tfrecord_tools.manifest import DatasetError, Manifest, check_files, read_manifest
+from tfrecord_tools.records import ForeignRecordError, Record
 
 
-def load(
-    folder: str | Path,
-    split: str = "train",
-    *,
-    batch_size: int | None = None,
-    shuffle: bool = False,
-    seed: int | None = None,
-    reference: bool = False,
-    dtype: str = "float32",
-    drop_remainder: bool = False,
-    shard: tuple[int, int] | None = None,
-    cache: bool | None = None,
-) -> tf.data.Dataset:
-    """Reads a split.
+def open_dataset(folder: str | Path, split: str | None = None) -> Manifest:
+    """The manifest of a folder whose shards are all there.
 
     Args:
         folder: That `zerodce preprocess` wrote.
-        split: `train`, `val`, `test`, or what the manifest lists.
-        batch_size: Images in a batch; single images if None.
-        shuffle: Another order in every epoch, else always the same order.
-        seed: With `shuffle`: the same orders in every run; faster without.
-        reference: Yield `(image, reference, weight)` instead of `image`; weight is 1, or 0 where a record has no
-            reference, which is all zeros then.
-        dtype: `float32`: values in [0, 1]; `uint8`: in [0, 255].
-        drop_remainder: Leave out a last batch that is not full.
-        shard: `(index, count)`: of `count` readers that share the split, this is number `index`, from 0.
-        cache: Keep decoded images in memory; if None, where they take no more than `CACHE_BYTES`.
-
-    Returns:
-        Images of shape (height, width, 3), weights of shape (), with a leading batch axis if `batch_size`. The dataset
-        knows its length, and it is an error if another number of records is read.
+        split: One that must have records.
 
     Raises:
         DatasetError: The folder is no data set, a shard is missing, added or of another size, or the split is.
     """
     manifest = read_manifest(folder)
-    if faults := check_files(folder, manifest):
+    if faults := [f"{name} {fault}" for name, fault in check_files(folder, manifest).items()]:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise DatasetError(
-            f"{folder}: {'; '.join(faults[:3])}{' ...' if len(faults) > 3 else ''}; "
-            "`zerodce records verify` says all; make the data set anew, or copy it again"
+            f"{folder}: {'; '.join(faults[:3])}{more}: copy the data set again, or make it anew; "
+            "`zerodce records verify` looks at every byte"
         )
-    if split not in manifest.splits:
+    if split is not None and split not in manifest.splits:
         raise DatasetError(f"{folder} has no split {split!r}, only {', '.join(manifest.splits)}")
-    records = manifest.records(split)
-    if not records:
+    if split is not None and not manifest.records(split):
         raise DatasetError(f"split {split!r} of {folder} has no records")
-    if dtype not in ("float32", "uint8"):
-        raise ValueError(f"dtype {dtype!r} is neither float32 nor uint8")
-    if batch_size and manifest.image["resize"] == "fit":
-        raise DatasetError(
-            f"the images of {folder} differ in size (it was made with --resize fit), so they make no batch: "
-            "load single ones, or preprocess with --resize crop or stretch"
-        )
-    deterministic = seed is not None or not shuffle
-
-    dataset, records = _serialized(Path(folder), manifest.splits[split], records, shard, shuffle, seed, deterministic)
-    if cache is None:
-        pixels = manifest.image["width"] * manifest.image["height"] * 3 * (2 if reference else 1)
-        cache = records * pixels <= CACHE_BYTES
-
-    def decoded(data: tf.data.Dataset) -> tf.data.Dataset:
-        decode = _decoder(manifest, reference)
-        return data.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic)
-
-    def shuffled(data: tf.data.Dataset) -> tf.data.Dataset:
-        size = records if cache else min(records, _SHUFFLE_RECORDS)
-        return data.shuffle(size, seed=seed, reshuffle_each_iteration=True) if shuffle else data
-
-    # files: shuffle what is small, the encoded records; in memory: all of them
-    dataset = shuffled(decoded(dataset).cache()) if cache else decoded(shuffled(dataset))
-    if batch_size:
-        dataset = dataset.batch(batch_size, drop_remainder=drop_remainder, num_parallel_calls=tf.data.AUTOTUNE)
-    if dtype == "float32":
-        dataset = dataset.map(_as_float, num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic)
-    length = records
-    if batch_size:
-        length = records // batch_size if drop_remainder else -(-records // batch_size)
-    options = tf.data.Options()
-    options.deterministic = deterministic
-    # by elements: by files, every worker of tf.distribute would read fewer records than the manifest says
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return (
-        dataset.apply(tf.data.experimental.assert_cardinality(length)).prefetch(tf.data.AUTOTUNE).with_options(options)
-    )
+    return manifest
 
 
-def _serialized(
-    folder: Path,
-    shards: list[Shard],
-    records: int,
-    shard: tuple[int, int] | None,
-    shuffle: bool,
-    seed: int | None,
-    deterministic: bool,
-) -> tuple[tf.data.Dataset, int]:
-    """(path of the shard, serialized record) of every record that this reader gets, and how many they are."""
-    by_record = False
-    if shard:
-        index, count = shard
-        if not 0 <= index < count:
-            raise ValueError(f"shard {shard}: the index is not in [0, {count})")
-        by_record = len(shards) < count  # too few files to give every reader one
-        if by_record:
-            records = len(range(index, records, count))
-        else:
-            shards = shards[index::count]
-            records = sum(each.records for each in shards)
-    files = tf.data.Dataset.from_tensor_slices([str(folder / each.name) for each in shards])
-    if shuffle and not by_record:  # readers that share files must see the same order
-        files = files.shuffle(len(shards), seed=seed, reshuffle_each_iteration=True)
+def read_records(folder: str | Path, split: str) -> Iterator[Record]:
+    """The records of a split, in their order; every checksum is checked.
 
-    def read(path: tf.Tensor) -> tf.data.Dataset:
-        return tf.data.TFRecordDataset(path, buffer_size=1 << 20).map(lambda record: (path, record))
+    Args:
+        folder: That `zerodce preprocess` wrote.
+        split: Its name.
 
-    dataset = files.interleave(
-        read,
-        cycle_length=min(8, len(shards)),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=deterministic or by_record,
-    )
-    return (dataset.shard(shard[1], shard[0]) if shard and by_record else dataset), records
-
-
-def _decoder(manifest: Manifest, reference: bool) -> Any:
-    """(path, serialized record) -> image, or (image, reference, weight); uint8."""
-    fixed = manifest.image["resize"] != "fit"
-    shape = (manifest.image["height"], manifest.image["width"], 3) if fixed else (None, None, 3)
-    features = {
-        "image/encoded": tf.io.FixedLenFeature((), tf.string, ""),
-        "reference/encoded": tf.io.FixedLenFeature((), tf.string, ""),
-        "image/height": tf.io.FixedLenFeature((), tf.int64, 0),
-        "image/width": tf.io.FixedLenFeature((), tf.int64, 0),
-    }
-
-    def decode_image(encoded: tf.Tensor) -> tf.Tensor:
-        decode = tf.io.decode_png if manifest.image["encoding"] == "png" else tf.io.decode_jpeg
-        image = decode(encoded, channels=3)
-        image.set_shape((None, None, 3))
-        return tf.ensure_shape(image, shape)
-
-    def decode(path: tf.Tensor, record: tf.Tensor) -> Any:
-        parsed = tf.io.parse_single_example(record, features)
-        checks = [
-            tf.debugging.Assert(
-                parsed[key] != ("" if key.endswith("encoded") else 0), ["a record of", path, f"has no `{key}`"]
-            )
-            for key in _REQUIRED
-        ]
-        with tf.control_dependencies(checks):
-            image = decode_image(tf.identity(parsed["image/encoded"]))
-        if not reference:
-            return image
-        has_reference = parsed["reference/encoded"] != ""
-        paired = tf.cond(has_reference, lambda: decode_image(parsed["reference/encoded"]), lambda: tf.zeros_like(image))
-        return image, paired, tf.cast(has_reference, tf.float32)
-
-    return decode
-
-
-def _as_float(image: tf.Tensor, *paired: tf.Tensor) -> Any:
-    """uint8 in [0, 255] to float32 in [0, 1]; weights as they are."""
-
-    def scaled(pixels: tf.Tensor) -> tf.Tensor:
-        return tf.image.convert_image_dtype(pixels, tf.float32)
-
-    return (scaled(image), scaled(paired[0]), paired[1]) if paired else scaled(image)
+    Raises:
+        DatasetError: As `open_dataset`, or a record is damaged or none of ours.
+    """
+    for shard in open_dataset(folder, split).splits[split]:
+        count = 0
+        try:
+            with open(Path(folder) / shard.name, "rb") as file:
+                for payload in read_frames(file):
+                    yield Record.parse(payload)
+                    count += 1
+        except CorruptShardError as error:
+            raise DatasetError(f"{shard.name}: {error}") from None
+        except ForeignRecordError as error:
+            raise DatasetError(f"{shard.name}: record {count}: {error}") from None
+        if count != shard.records:
+            raise DatasetError(f"{shard.name} holds {count} records instead of {shard.records}")
