@@ -175,17 +175,33 @@ def enhance(**options: Any) -> None:
     type=click.Choice(["stretch", "fit", "crop"]),
     default="stretch",
     show_default=True,
-    help="How an image of another shape comes to the size.",
+    help="How an image of another shape comes to the size; fit keeps its shape, so a side may be shorter.",
 )
 @click.option("--encoding", type=click.Choice(["png", "jpeg"]), default="png", show_default=True)
 @click.option("--shard-records", type=click.IntRange(1), help="Records in a shard.  [default: about 64 MiB]")
-@click.option("--max-rejected", type=click.IntRange(0), help="Fail if more images than this cannot be read.")
+@click.option(
+    "--max-rejected",
+    type=click.IntRange(0),
+    help="Accept so many unreadable images, and fail if there are more.  [default: accept any, but exit with 1]",
+)
 def preprocess(**options: Any) -> None:
     """Convert DATA, the LoL data set or a folder of images, into TFRecord shards in OUT."""
+    _silence_libraries()
     _silence_libraries()
     from pipelines import preprocess as job
 
     sys.exit(job.preprocess(**options))
+
+
+@main.command()
+@click.argument("out")
+@click.option("--url", help="Where the archive is instead of the project's drive.")
+@click.option("--sha256", help="Refuse an archive with another SHA-256.")
+def download(**options: Any) -> None:
+    """Download the LoL data set into OUT, ready for `preprocess`; an interrupted download goes on."""
+    from pipelines import download as job
+
+    sys.exit(job.download(**options))
 
 
 @main.command()
@@ -262,6 +278,56 @@ def evaluate(**options: Any) -> None:
     from pipelines import evaluate as job
 
     sys.exit(job.evaluate(**options))
+
+
+@main.group()
+def records() -> None:
+    """Look into a data set that `preprocess` wrote."""
+
+
+@records.command("inspect")
+@click.argument("dataset")
+def records_inspect(dataset: str) -> None:
+    """Print splits, counts, sizes, keys and a few rows of DATASET."""
+    _silence_libraries()
+    from pipelines import records as tools
+
+    tools.inspect(dataset)
+
+
+@records.command("verify")
+@click.argument("dataset")
+@click.option("--workers", type=click.IntRange(1), help="Images decoded at a time.  [default: one for each core]")
+def records_verify(dataset: str, workers: int | None) -> None:
+    """Read every byte of DATASET: checksums, counts, records, images. Exits with 1 if anything is wrong."""
+    _silence_libraries()
+    from pipelines import records as tools
+
+    sys.exit(tools.check(dataset, workers))
+
+
+@records.command("stats")
+@click.argument("dataset")
+@click.option("--out", help="Folder for statistics.json and statistics.png.  [default: DATASET]")
+@click.option("--workers", type=click.IntRange(1), help="Images decoded at a time.  [default: one for each core]")
+def records_stats(dataset: str, out: str | None, workers: int | None) -> None:
+    """Histograms of brightness and size of each split of DATASET, as numbers and as a picture."""
+    _silence_libraries()
+    from pipelines import records as tools
+
+    tools.stats(dataset, out, workers)
+
+
+@records.command("export")
+@click.argument("dataset")
+@click.option("--out", help="Folder for the images.  [default: DATASET/export]")
+@click.option("--sheet", is_flag=True, help="A contact sheet of each split as well.")
+def records_export(dataset: str, out: str | None, sheet: bool) -> None:
+    """Write the images of DATASET as files again."""
+    _silence_libraries()
+    from pipelines import records as tools
+
+    tools.export(dataset, out, sheet)
 
 
 if __name__ == "__main__":

@@ -18,10 +18,10 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
-from rich.table import Table
 
 from pipelines import assembly, folders, progress, runners, storage
 from pipelines.planning import Plan, make_plan
+from pipelines.records import split_table
 from pipelines.shards import Row, Workshop
 from tfrecord_tools.manifest import FILENAME, REJECTED, Manifest
 
@@ -200,16 +200,7 @@ def _finished_elsewhere(workshop: Workshop) -> Iterator[list[tuple[int, int]]]:
 def say_result(out: str, manifest: Manifest) -> None:
     """Prints the closing table."""
     counts = manifest.counts
-    table = Table("split", "records", "references", "shards", "MB", box=None, pad_edge=False)
-    for split, shards in manifest.splits.items():
-        table.add_row(
-            split,
-            f"{manifest.records(split):,}",
-            f"{sum(shard.references for shard in shards):,}",
-            f"{len(shards):,}",
-            f"{sum(shard.bytes for shard in shards) / 1e6:,.1f}",
-        )
-    Console().print(table)
+    Console().print(split_table(manifest))
     click.echo(f"split       {manifest.split_rule}")
     click.echo(f"images      {counts['found']:,} = {counts['records']:,} written + {counts['rejected']:,} rejected")
     click.echo(f"references  {counts['references']:,}; {counts['without_reference']:,} images have none")

@@ -1,0 +1,159 @@
+"""The `zerodce records` commands: what a data set holds, whether it is whole, what its images are like; and out again."""
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from pipelines import storage
+from tfrecord_tools import DatasetError, read_manifest, read_records, verify
+from tfrecord_tools.manifest import Manifest
+
+_ROWS = 5
+_LISTED_FAULTS = 50
+
+
+def manifest_of(dataset: str) -> Manifest:
+    """The manifest of a folder.
+
+    Raises:
+        click.UsageError: There is no such folder here.
+        click.ClickException: It is no data set.
+    """
+    if not Path(dataset).is_dir():
+        raise click.UsageError(f"{dataset} is not a folder on this machine: name one that `zerodce preprocess` wrote")
+    try:
+        return read_manifest(dataset)
+    except DatasetError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def inspect(dataset: str) -> None:
+    """Prints splits, counts, sizes, schema and a few rows."""
+    manifest = manifest_of(dataset)
+    console = Console()
+    console.print(split_table(manifest))
+    image, counts = manifest.image, manifest.counts
+    for name, text in {
+        "images": f"{image['width']}x{image['height']}, {image['resize']}, {image['encoding']}",
+        "filter": image["filter"],
+        "split": manifest.split_rule,
+        "counts": ", ".join(f"{name} {count:,}" for name, count in counts.items()),
+        "notes": "; ".join(f"{note}: {count:,}" for note, count in manifest.notes.items()) or "none",
+        "versions": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
+    }.items():
+        click.echo(f"{name:<10}{text}")
+    click.echo("\nkeys of a record")
+    for key, kind in manifest.features.items():
+        click.echo(f"  {key:<20}{kind}")
+    for split in manifest.splits:
+        if not manifest.records(split):
+            continue
+        click.echo(f"\nfirst records of {split}")
+        try:
+            for _, record in zip(range(_ROWS), read_records(dataset, split), strict=False):
+                stored = record.image
+                paired = f"  reference {record.reference.filename}" if record.reference else ""
+                click.echo(
+                    f"  {stored.filename}  {stored.width}x{stored.height}  {len(stored.encoded):,} bytes{paired}"
+                )
+        except DatasetError as error:
+            raise click.ClickException(str(error)) from None
+
+
+def split_table(manifest: Manifest) -> Table:
+    """Records, references, shards and size of each split."""
+    table = Table("split", "records", "references", "shards", "MB", box=None, pad_edge=False)
+    for split, shards in manifest.splits.items():
+        table.add_row(
+            split,
+            f"{manifest.records(split):,}",
+            f"{sum(shard.references for shard in shards):,}",
+            f"{len(shards):,}",
+            f"{sum(shard.bytes for shard in shards) / 1e6:,.1f}",
+        )
+    return table
+
+
+def check(dataset: str, workers: int | None) -> int:
+    """Reads every byte, prints what is wrong, and returns the exit code."""
+    manifest = manifest_of(dataset)
+    shards = sum(map(len, manifest.splits.values()))
+    console = Console(stderr=True)
+    steps = iter(track(range(shards), "shards", console=console, transient=True, disable=not console.is_terminal))
+    faults = verify(dataset, workers=workers, progress=lambda shard: next(steps, None))
+    next(steps, None)
+    for fault in faults[:_LISTED_FAULTS]:
+        click.echo(str(fault))
+    if len(faults) > _LISTED_FAULTS:
+        click.echo(f"and {len(faults) - _LISTED_FAULTS:,} more")
+    if faults:
+        click.echo(f"Error: {len(faults):,} faults: copy the files named from where the data set was made", err=True)
+        return 1
+    click.echo(f"{manifest.counts['records']:,} records in {shards:,} shards: all well")
+    return 0
+
+
+def stats(dataset: str, out: str | None, workers: int | None) -> None:
+    """Writes statistics.json and statistics.png, and prints the means."""
+    from tfrecord_tools import statistics
+
+    manifest = manifest_of(dataset)
+    folder = out or dataset
+    try:
+        measured = statistics.measure(dataset, workers)
+    except DatasetError as error:
+        raise click.ClickException(str(error)) from None
+    if not measured:
+        raise click.ClickException(f"{dataset} has no records")
+    summary = statistics.summarize(measured)
+    _write(storage.join(folder, "statistics.json"), json.dumps(summary, indent=2).encode())
+    _write(storage.join(folder, "statistics.png"), statistics.plot(measured, manifest))
+    table = Table("split", "", "images", "brightness", "kB", box=None, pad_edge=False)
+    for split, kinds in summary.items():
+        for kind, values in kinds.items():
+            means = (f"{values[name]['mean']:.3f}" for name in ("brightness", "kilobytes"))
+            table.add_row(split, kind, f"{values['images']:,}", *means)
+    Console().print(table)
+    click.echo(f"to look at  {storage.join(folder, 'statistics.png')}")
+
+
+def export(dataset: str, out: str | None, sheet: bool) -> None:
+    """Writes the images as files, and contact sheets on request."""
+    import io
+
+    from tfrecord_tools.export import contact_sheet, export_images
+
+    manifest = manifest_of(dataset)
+    folder = out or storage.join(dataset, "export")
+    expected = sum(manifest.counts[name] for name in ("records", "references"))
+    console = Console(stderr=True)
+    try:
+        files = track(
+            export_images(dataset, folder), "images", expected, console=console, disable=not console.is_terminal
+        )
+        written = sum(1 for _ in files)
+        for split in manifest.splits if sheet else ():
+            if manifest.records(split):
+                content = io.BytesIO()
+                contact_sheet(dataset, split).save(content, "png")
+                _write(storage.join(folder, f"sheet-{split}.png"), content.getvalue())
+    except DatasetError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"{folder} cannot be written ({error.strerror or error}): choose another") from None
+    if written != expected:
+        raise click.ClickException(f"{expected} images are in {dataset}, but {written} were written")
+    click.echo(f"{written:,} images in {folder}")
+
+
+def _write(path: str, content: bytes) -> None:
+    try:
+        storage.write(path, content)
+    except OSError as error:
+        raise click.ClickException(
+            f"{path} cannot be written ({error.strerror or error}): name another --out"
+        ) from None

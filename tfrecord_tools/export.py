@@ -1,0 +1,95 @@
+"""A data set back as a folder of images, or at a glance as a contact sheet."""
+
+import io
+import itertools
+import math
+import posixpath
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from PIL import Image, ImageDraw, ImageFont
+
+from tfrecord_tools.manifest import DatasetError
+from tfrecord_tools.reading import open_dataset, read_records
+from tfrecord_tools.records import Record, StoredImage
+
+_EXTENSIONS = {"png": (".png",), "jpeg": (".jpg", ".jpeg")}
+_CELL, _GAP, _CAPTION = 160, 8, 16  # pixels
+_BACKGROUND, _INK = "#ffffff", "#33475b"
+
+
+def export_images(folder: str | Path, out: str | Path) -> Iterator[Path]:
+    """Writes every image as the file it is in its record, under SPLIT/image/ and SPLIT/reference/.
+
+    The relative path of the source is kept; where it has the extension of another format, the right one is appended.
+
+    Args:
+        folder: That `zerodce preprocess` wrote.
+        out: Where to; files that are there are replaced.
+
+    Yields:
+        The path of each file once it is written.
+
+    Raises:
+        DatasetError: The folder is no whole data set, or a record's file name leads out of `out`.
+        OSError: A file cannot be written.
+    """
+    manifest = open_dataset(folder)
+    for split in manifest.splits:
+        if not manifest.records(split):
+            continue
+        for record in read_records(folder, split):
+            for kind, image in (("image", record.image), ("reference", record.reference)):
+                if image is not None:
+                    path = Path(out) / split / kind / _relative_path(image)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(image.encoded)
+                    yield path
+
+
+def _relative_path(image: StoredImage) -> PurePosixPath:
+    path = PurePosixPath(image.filename)
+    if path.is_absolute() or ".." in path.parts or not path.name:
+        raise DatasetError(f"the file name {image.filename!r} in a record leads out of the folder")
+    extensions = _EXTENSIONS[image.format]
+    return path if path.suffix.lower() in extensions else path.with_name(path.name + extensions[0])
+
+
+def contact_sheet(folder: str | Path, split: str, images: int = 60, columns: int = 10) -> Image.Image:
+    """The first images of a split in a grid, each with its name and beside its reference if it has one.
+
+    Args:
+        folder: That `zerodce preprocess` wrote.
+        split: Its name.
+        images: How many records, at most.
+        columns: Pictures in a row.
+
+    Raises:
+        DatasetError: The folder is no whole data set, or the split is none of it.
+    """
+    pictures = list(_pictures(itertools.islice(read_records(folder, split), images)))
+    rows = math.ceil(len(pictures) / columns)
+    sheet = Image.new("RGB", (columns * (_CELL + _GAP) + _GAP, rows * (_CELL + _CAPTION + _GAP) + _GAP), _BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(11)
+    for index, (picture, caption) in enumerate(pictures):
+        left = _GAP + index % columns * (_CELL + _GAP)
+        top = _GAP + index // columns * (_CELL + _CAPTION + _GAP)
+        sheet.paste(picture, (left + (_CELL - picture.width) // 2, top + (_CELL - picture.height) // 2))
+        while draw.textlength(caption, font) > _CELL:
+            caption = "\u2026" + caption[2:]
+        draw.text((left, top + _CELL + 1), caption, _INK, font)
+    return sheet
+
+
+def _pictures(records: Iterator[Record]) -> Iterator[tuple[Image.Image, str]]:
+    for record in records:
+        yield _thumbnail(record.image), posixpath.basename(record.image.filename)
+        if record.reference:
+            yield _thumbnail(record.reference), "its reference"
+
+
+def _thumbnail(stored: StoredImage) -> Image.Image:
+    with Image.open(io.BytesIO(stored.encoded)) as image:
+        image.thumbnail((_CELL, _CELL))
+        return image.copy()
