@@ -41,7 +41,7 @@ setup(
         "apache-beam>=2.72,<2.78",
         "click>=8.1,<9",
         "filelock>=3.15,<5",
-        "gdown>=5.2,<7",
+        "gdown>=6.5,<7",
         "google-crc32c>=1.5,<2",
         "keras>=3.15,<3.16",
         "matplotlib>=3.9,<4",

@@ -199,6 +199,7 @@ def preprocess(**options: Any) -> None:
 @click.option("--sha256", help="Refuse an archive with another SHA-256.")
 def download(**options: Any) -> None:
     """Download the LoL data set into OUT, ready for `preprocess`; an interrupted download goes on."""
+    _silence_libraries()
     from pipelines import download as job
 
     sys.exit(job.download(**options))

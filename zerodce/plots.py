@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageOps
 
 from zerodce.model import LOSS_NAMES
@@ -33,15 +34,15 @@ def loss_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
         if f"val_{name}" in rows[-1]:
             axis.plot(epochs, [row[f"val_{name}"] for row in rows], marker=marker, label="validation")
         axis.set_title(name.replace("_", " "))
-        axis.grid(alpha=0.3)
     axes[0].legend()
-    last = axes[-1]
     if "val_psnr" in rows[-1]:
-        last.plot(epochs, [row["val_psnr"] for row in rows], marker=marker, color="C1")
-        last.set_title("PSNR against the references (dB)")
-        last.grid(alpha=0.3)
+        axes[-1].plot(epochs, [row["val_psnr"] for row in rows], marker=marker, color="C1")
+        axes[-1].set_title("PSNR against the references (dB)")
     else:
-        last.axis("off")
+        axes[-1].axis("off")
+    for axis in axes:
+        axis.grid(alpha=0.3)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axis in axes[4:]:
         axis.set_xlabel("epoch")
     figure.savefig(path, dpi=100, format="png")

@@ -1,0 +1,210 @@
+"""The command `zerodce download`: the LoL data set from its drive, checked, and unpacked into its folder only."""
+
+import hashlib
+import shutil
+import stat
+import textwrap
+import zipfile
+from pathlib import Path, PurePosixPath
+
+import click
+import gdown
+import requests
+from gdown.exceptions import DownloadError
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from pipelines import folders, storage
+
+FILE_ID = "1lNHqJmW8IJwpBbQkJC8ElfZZyBiWcDTi"
+URL = f"https://drive.google.com/uc?id={FILE_ID}"
+PAGE = f"https://drive.google.com/file/d/{FILE_ID}/view"
+ARCHIVE = "lol_dataset.zip"
+PARTS = {"our485": 485, "eval15": 15}
+"""The folders of the data set, and how many pairs each holds."""
+
+TIMEOUT = 60.0
+"""Seconds of silence after which a connection counts as broken."""
+
+RETRIES = 3
+"""How often a broken connection is taken up again, at growing intervals, before the command gives up."""
+
+
+class ArchiveError(Exception):
+    """An archive that is not unpacked; the message says why."""
+
+
+def download(out: str, *, url: str | None, sha256: str | None) -> int:
+    """The command `zerodce download`; its options, as `zerodce download --help` explains them, are the arguments.
+
+    Returns:
+        The exit code: 0 the data set is in `out`, 130 interrupted.
+
+    Raises:
+        click.UsageError: Wrong arguments.
+        click.ClickException: It could not be fetched, is damaged, or cannot be written.
+    """
+    if not storage.is_local(out):
+        raise click.UsageError("download works on local folders: copy the data set to the store afterwards")
+    target = Path(out)
+    archive = target / ARCHIVE
+    if all((target / part).exists() for part in PARTS) and not archive.exists():
+        click.echo(f"{out} is complete already: {contents(target)}")
+        return 0
+    try:
+        with folders.lock(out):
+            if not archive.exists():
+                fetch(url or URL, archive)
+            check(archive, sha256)
+            unpack(archive, target)
+            archive.unlink()
+    except KeyboardInterrupt:
+        click.echo("Interrupted: the same command goes on from here.", err=True)
+        return 130
+    except ArchiveError as error:
+        raise click.ClickException(
+            f"{archive} {error}. Delete it and run the command again, or put the file from {PAGE} in its place"
+        ) from None
+    except (requests.RequestException, DownloadError) as error:
+        reason = textwrap.shorten(str(error).split("You may still")[0], 120, placeholder=" ...")
+        raise click.ClickException(
+            f"the download failed ({reason}). The same command goes on where it stopped; if the drive refuses, open "
+            f"{PAGE} in a browser, save the file as {archive}, and run the command again"
+        ) from None
+    except OSError as error:
+        raise click.ClickException(f"{out} cannot be written ({error.strerror or error}): choose another") from None
+    click.echo(f"{out}: {contents(target)}")
+    return 0
+
+
+def fetch(url: str, target: Path) -> None:
+    """Downloads a file, going on with what an earlier try left; it appears when all of it is there.
+
+    Args:
+        url: A Google Drive link, or any other.
+        target: Where to; what has arrived so far lies beside it, under a name that ends in `.part`.
+
+    Raises:
+        requests.RequestException, DownloadError: It could not be fetched; what has arrived is kept.
+    """
+
+    def parts() -> dict[Path, int]:
+        return {part: part.stat().st_size for part in target.parent.glob(f"{target.name}*.part")}
+
+    kept = parts()
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    task = bar.add_task(target.name, total=None)
+
+    def attempt() -> None:
+        gdown.download(
+            url,
+            str(target),
+            quiet=True,
+            resume=True,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            timeout=TIMEOUT,
+            retries=RETRIES,
+        )
+
+    with bar:
+        try:
+            attempt()
+        except (DownloadError, requests.HTTPError):
+            if not any(kept.values()) or parts() != kept:
+                raise
+            # nothing could be added to it: the server cannot resume, or it has another file now
+            for part in kept:
+                part.unlink()
+            attempt()
+
+
+def check(archive: Path, sha256: str | None) -> None:
+    """Raises `ArchiveError` if a file is no ZIP archive, or not the one with a SHA-256 (hexadecimal)."""
+    if not zipfile.is_zipfile(archive):
+        with archive.open("rb") as file:
+            web_page = file.read(512).lstrip().startswith(b"<")
+        raise ArchiveError("is a web page, because the drive refused" if web_page else "is not a ZIP archive")
+    if sha256:
+        with archive.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != sha256.lower():
+            raise ArchiveError(f"has the SHA-256 {found}, not {sha256.lower()}")
+
+
+def unpack(archive: Path, target: Path) -> None:
+    """Unpacks the data set, whatever folder it lies in inside the archive; each part appears when it is whole.
+
+    Every member's size and checksum is compared with what the archive says.
+
+    Args:
+        archive: A ZIP archive.
+        target: Gets the folders in `PARTS`; those it has are left alone.
+
+    Raises:
+        ArchiveError: It does not hold the data set, is damaged, or a member would land outside the folder or is
+            a link. Nothing is left of it then.
+    """
+    unpacked = target / folders.STATE / "unpacked"
+    shutil.rmtree(unpacked, ignore_errors=True)
+    try:
+        with zipfile.ZipFile(archive) as file:
+            members = {destination: info for info in file.infolist() if (destination := _destination(info))}
+            missing = [part for part in PARTS if not any(path.parts[:2] == (part, "low") for path in members)]
+            if missing:
+                raise ArchiveError(f"holds no {missing[0]}/low: it is not the LoL data set")
+            free = shutil.disk_usage(target).free
+            needed = sum(info.file_size for info in members.values())
+            if needed > free:
+                raise ArchiveError(f"needs {needed / 1e9:.1f} GB, and only {free / 1e9:.1f} GB are free")
+            for path, info in members.items():
+                (unpacked / path).parent.mkdir(parents=True, exist_ok=True)
+                with file.open(info) as source, (unpacked / path).open("wb") as copy:
+                    shutil.copyfileobj(source, copy, 1 << 20)
+        for part in PARTS:
+            if not (target / part).exists():
+                (unpacked / part).rename(target / part)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ArchiveError(f"is damaged ({error})") from None
+    finally:
+        shutil.rmtree(unpacked, ignore_errors=True)
+
+
+def _destination(info: zipfile.ZipInfo) -> PurePosixPath | None:
+    """Where a member goes, from the folder of its part on; None for folders and what is not of the data set.
+
+    Raises:
+        ArchiveError: It is a link, or its name leads out of the folder.
+    """
+    name = info.orig_filename.replace("\\", "/")
+    parts = name.split("/")
+    if stat.S_ISLNK(info.external_attr >> 16):
+        raise ArchiveError(f"holds a link, {info.filename!a}, and was not unpacked")
+    if name.startswith("/") or ".." in parts or ":" in parts[0] or "\0" in name:
+        raise ArchiveError(f"holds a file that leads out of its folder, {info.filename!a}, and was not unpacked")
+    start = next((index for index, part in enumerate(parts) if part in PARTS), None)
+    if info.is_dir() or start is None or "__MACOSX" in parts or parts[-1].startswith("."):
+        return None
+    return PurePosixPath(*parts[start:])
+
+
+def contents(target: Path) -> str:
+    """What a LoL folder holds, in words: pairs, and images that lack their counterpart."""
+    texts = []
+    for part, expected in PARTS.items():
+        low, high = ({path.name for path in (target / part / side).glob("*")} for side in ("low", "high"))
+        text = f"{part} {len(low & high)} pairs"
+        if single := len(low ^ high):
+            text += f" and {single} single images"
+        if len(low & high) != expected:
+            text += f" (the whole set has {expected})"
+        texts.append(text)
+    return ", ".join(texts)
