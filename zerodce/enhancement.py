@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from zerodce.curves import apply_curves, brighten, merge_channels
+from zerodce.exposure import find_factor
 
 AUTO_CURVE_SIZE = 256
 """Long side of the small copy in pixels; docs/curve-size.md has the measurement behind it."""
@@ -19,9 +20,6 @@ HALO = 7
 TILE = 512
 """Side of the tiles in which the network sees every pixel of a photo."""
 
-MAX_STRENGTH = 2.0
-"""How far `exposure` may scale the curve parameters."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Curves:
@@ -29,8 +27,7 @@ class Curves:
 
     Attributes:
         maps: Float32 (height, width, 24) in [-1, 1], of the small copy, scaled by `strength`.
-        strength: The factor of the network's parameters: the model's own, or the one that brings them to the
-            exposure aimed at.
+        strength: The factor of the network's parameters: the model's own times that of `zerodce.exposure`.
         exposure: Mean brightness of the enhanced small copy, in [0, 1].
     """
 
@@ -52,7 +49,7 @@ class Enhancer:
         model: A `ZeroDCE`.
         curve_size: Where the curves are estimated: "auto", "full" (the network sees every pixel), or the long
             side of a small copy in pixels.
-        exposure: "auto" for what the model makes of a photo, or the mean brightness to aim at, in [0, 1].
+        exposure: "auto", or the mean brightness to aim at, in [0, 1]; `zerodce.exposure` says how, and its bounds.
     """
 
     def __init__(
@@ -125,20 +122,12 @@ class Enhancer:
         return np.asarray(self.network.predict_on_batch(images), np.float32)
 
     def _expose(self, small: np.ndarray, maps: np.ndarray) -> Curves:
-        """Scales maps as the model does, or by bisection to the mean brightness aimed at in the small copy."""
+        """Scales the network's maps as the model does, and then to the exposure aimed at."""
         image = small.astype(np.float32) / 255
-
-        def brightness(strength: float) -> float:
-            return float(apply_curves(image, np.clip(maps * strength, -1, 1)).mean())
-
-        if self.exposure == "auto":
-            strength = float(self.model.strength(image[np.newaxis])[0])
-        else:
-            low, high = 0.0, MAX_STRENGTH
-            for _ in range(12):
-                strength = (low + high) / 2
-                low, high = (strength, high) if brightness(strength) < self.exposure else (low, strength)
-        return Curves(np.clip(maps * strength, -1, 1), strength, brightness(strength))
+        strength = float(self.model.strength(image[np.newaxis])[0])
+        strength *= find_factor(small, maps * strength, self.exposure)
+        maps = np.clip(maps * strength, -1, 1)
+        return Curves(maps, strength, float(apply_curves(image, maps).mean()))
 
 
 def _fit_channels(maps: np.ndarray, photo: np.ndarray) -> np.ndarray:

@@ -1,0 +1,108 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from PIL import Image
+
+from zerodce.curves import apply_curves
+from zerodce.enhancement import Enhancer
+from zerodce.exposure import AUTO_MAX_FACTOR, MAX_CHANGE, MAX_FACTOR, find_factor
+
+
+def flat(level: int) -> np.ndarray:
+    return np.full((6, 5, 3), level, np.uint8)
+
+
+def curve(*parameters: float) -> np.ndarray:
+    """Maps for `flat` with these parameters in the first iterations and none in the others."""
+    maps = np.zeros((6, 5, 8, 3), np.float32)
+    maps[:, :, : len(parameters)] = np.reshape(parameters, (-1, 1))
+    return maps.reshape(6, 5, 24)
+
+
+@pytest.mark.parametrize(("exposure", "factor"), [(0.36, 1), (0.28, 0.5), (0.2, 0)])
+def test_one_curve_arrives_at_the_value_aimed_at(exposure, factor):
+    # one iteration takes 0.2 to 0.2 + 0.16 * factor
+    assert find_factor(flat(51), curve(-1), exposure) == pytest.approx(factor, abs=0.01)
+
+
+def test_the_factor_is_bounded_for_a_value_and_for_auto():
+    maps = curve(-0.3, -0.3)  # 0.05 becomes 0.08: far from anything aimed at
+    assert find_factor(flat(13), maps, 1.0) == MAX_FACTOR
+    assert find_factor(flat(13), maps, "auto") == AUTO_MAX_FACTOR
+
+
+def test_auto_moves_a_dark_photo_part_of_the_way_to_the_middle():
+    maps = curve(-1, -1, -1)
+    image = flat(51) / np.float32(255)
+    models = float(apply_curves(image, maps).mean())
+    arrived = float(apply_curves(image, maps * find_factor(flat(51), maps, "auto")).mean())
+    assert models == pytest.approx(0.8322, abs=1e-4)  # 1 - 0.8**8
+    # a mean of 0.2 is half of what is well exposed: three quarters of the way
+    assert arrived == pytest.approx(models - 0.75 * (models - 0.45), abs=0.003)
+
+
+def test_auto_leaves_a_bright_photo_as_it_is():
+    for level in (115, 160, 200, 250):
+        assert find_factor(flat(level), curve(-1, -1), "auto") < 0.01
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.42, 0.9), st.floats(0, 0.3), st.sampled_from(["auto", 0.0, 0.5, 1.0]))
+def test_a_well_exposed_photo_stays_whatever_the_weights(seed, mean, spread, exposure):
+    random = np.random.default_rng(seed)
+    small = np.clip(random.normal(mean * 255, spread * 255, (16, 16, 3)), 0, 255).astype(np.uint8)
+    assume(small.mean() >= 0.4 * 255)
+    maps = random.uniform(-1, 1, (16, 16, 24)).astype(np.float32)
+    factor = find_factor(small, maps, exposure)
+    image = small.astype(np.float32) / 255
+    change = apply_curves(image, np.clip(maps * factor, -1, 1)) - image
+    assert np.sqrt((change**2).mean()) <= MAX_CHANGE + 1e-4
+
+
+def test_photos_that_are_nearly_alike_come_out_nearly_alike():
+    maps = curve(-0.6, -0.6, -0.6)
+    arrived = []
+    for level in range(256):
+        factor = find_factor(flat(level), maps, "auto")
+        arrived.append(float(apply_curves(flat(level) / np.float32(255), maps * factor).mean()))
+    steps = np.abs(np.diff(arrived)) * 255
+    assert steps.max() <= (1 + 0.6 * AUTO_MAX_FACTOR) ** 3  # the slope of the curves themselves at black
+
+
+def test_the_enhancer_reports_the_mean_of_what_it_returns():
+    maps = np.tile(np.float32([-0.4] * 24), (1, 32, 48, 1))
+    model = SimpleNamespace(
+        network=SimpleNamespace(predict_on_batch=lambda images: maps), strength=lambda images: np.ones(1)
+    )
+    photo = np.random.default_rng(0).integers(0, 90, (32, 48, 3), dtype=np.uint8)
+    for exposure in ("auto", 0.3, 0.4):
+        enhancer = Enhancer(model, 48, exposure)
+        (curves,) = enhancer.estimate([photo])
+        assert enhancer.apply(photo, curves).mean() / 255 == pytest.approx(curves.exposure, abs=0.002)
+        if exposure != "auto":
+            assert curves.exposure == pytest.approx(exposure, abs=0.01)
+
+
+def test_night_stays_night_and_daylight_stays_daylight(data):
+    from zerodce.pretrained import load_pretrained
+
+    enhancer = Enhancer(load_pretrained())
+    nights = days = 0
+    for path in sorted([*data.glob("dark/*/*"), *data.glob("photos/*.[jJ]*")]):
+        with Image.open(path) as image:
+            image.draft("RGB", (512, 512))
+            image.thumbnail((256, 256), Image.Resampling.BILINEAR, reducing_gap=2.0)
+            small = np.asarray(image.convert("RGB"))
+        mean = small.mean() / 255
+        if mean < 0.05:
+            nights += 1
+            assert enhancer.estimate([small])[0].exposure < 0.35, path
+        elif 0.4 <= mean <= 0.6:
+            days += 1
+            enhanced = enhancer(small).astype(np.float32)
+            assert abs(enhanced.mean() / 255 - mean) <= 0.05, path
+            assert ((enhanced - small) ** 2).mean() <= 255**2 / 10**2.5, path
+    assert nights >= 5
+    assert days >= 20

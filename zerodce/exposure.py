@@ -1,0 +1,70 @@
+"""How bright a photo is to become: one factor on its curve parameters, found on a sample of its small copy."""
+
+from typing import Literal
+
+import numpy as np
+
+from zerodce.curves import apply_curves
+
+MIDDLE = 0.45
+"""The mean brightness of a well-exposed photo, towards which `auto` moves what the model makes of a dark one."""
+
+WELL_EXPOSED = 0.4
+"""From this mean on a photo is bright enough: it stays as it is, within `MAX_CHANGE`."""
+
+MAX_CHANGE = 0.04
+"""Root mean square change of a well-exposed photo: its mean moves by no more, and PSNR against itself is 28 dB."""
+
+MAX_FACTOR = 1.5
+"""The largest factor: beyond it the blacks of a night scene turn into noise."""
+
+AUTO_MAX_FACTOR = 1.25
+"""The largest factor that `auto` chooses by itself: a night scene stays one."""
+
+_SAMPLE = 4096
+
+
+def find_factor(small: np.ndarray, maps: np.ndarray, exposure: float | Literal["auto"]) -> float:
+    """Finds the factor on curve parameters that brings a photo nearest to the exposure aimed at.
+
+    `auto` aims between the mean that the model arrives at and `MIDDLE`: half-way for a black photo, all of the
+    way for one of mean `WELL_EXPOSED`; a photo already brighter than `MIDDLE` keeps its mean. Whatever is aimed at,
+    the root mean square change is bounded: to `MAX_CHANGE` for a well-exposed photo, and by two more for each unit
+    of mean that a darker one lacks. All of this is continuous in the photo, so that the shots of a series come
+    out alike.
+
+    Args:
+        small: uint8 (height, width, 3), RGB: a small copy of the photo.
+        maps: Float (height, width, 24) in [-1, 1]: the curve parameters that the model gives it.
+        exposure: "auto", or the mean brightness to aim at, in [0, 1].
+
+    Returns:
+        The factor: 0 leaves the photo as it is, 1 is what the model made of it, at most `MAX_FACTOR`.
+    """
+    step = max(1, small.shape[0] * small.shape[1] // _SAMPLE)
+    image = small.reshape(-1, 3)[::step].astype(np.float32) / 255
+    parameters = maps.reshape(-1, maps.shape[2])[::step]
+    mean = float(image.mean())
+    max_change = MAX_CHANGE + 2 * max(0.0, WELL_EXPOSED - mean)
+
+    def enhanced(factor: float) -> np.ndarray:
+        return apply_curves(image, np.clip(parameters * factor, -1, 1))
+
+    if exposure == "auto":
+        models = float(enhanced(1).mean())
+        pull = 0.5 + 0.5 * min(1.0, mean / WELL_EXPOSED)
+        aim, most = models + pull * (max(MIDDLE, mean) - models), AUTO_MAX_FACTOR
+    else:
+        aim, most = exposure, MAX_FACTOR
+
+    def reached(factor: float) -> bool:
+        result = enhanced(factor)
+        return float(result.mean()) > aim or float(((result - image) ** 2).mean()) > max_change**2
+
+    if not reached(most):
+        return most
+    low, high = 0.0, most
+    for _ in range(8):
+        middle = (low + high) / 2
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return low
