@@ -21,7 +21,7 @@ _HOLDS_METADATA = frozenset({"JPEG", "PNG", "WEBP", "TIFF", "AVIF"})
 _STORAGE_TAGS = frozenset({254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281})
 _STORAGE_TAGS |= {284, 288, 289, 290, 291, 292, 293, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 330, 332, 336}
 _STORAGE_TAGS |= {338, 339, 340, 341, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532}
-_STORAGE_TAGS |= {700, 34377, 34675, 37724}  # XMP and ICC go their own way; Photoshop's hold the old pixels
+_STORAGE_TAGS |= {700, 33421, 33422, 34377, 34675, 37724}  # XMP and ICC go their own way; Photoshop's hold the old pixels
 _WITH_OFFSETS = frozenset({ExifTags.IFD.MakerNote, ExifTags.IFD.Interop})
 _FIRST_RAW_TAG = 50_000  # DNG and makers keep how their sensor data is stored above
 

@@ -157,12 +157,12 @@ def decode(
     with _reading(content, path):
         image = _open(content, path, max_pixels)
         depth = modes.depth_of(image, content)
-        orientation = _orientation(image)
         _note_other_pictures(image, notes)
-        image.draft(None, at_least if orientation < 5 else at_least[::-1])
+        image.draft(None, at_least if _orientation(image) < 5 else at_least[::-1])
         with _limit_lifted(image):
             image.load()
-        image, _, alpha = modes.channels(image, depth, orientation, content, keep_16=False, notes=notes)
+        # asked anew, for Pillow turns a TIFF as it loads it
+        image, _, alpha = modes.channels(image, depth, _orientation(image), content, keep_16=False, notes=notes)
     image.info = {}  # or what is encoded from it would carry the profile
     if alpha is not None:
         notes.append("alpha dropped")

@@ -37,6 +37,8 @@ def open_raw(content: bytes, max_pixels: int, half_size: bool = False) -> Image.
             pixels = raw.postprocess(use_camera_wb=True, no_auto_bright=True, output_bps=8, half_size=half_size)
     except rawpy.LibRawFileUnsupportedError:
         raise PhotoError("unsupported", "LibRaw does not know this RAW file") from None
+    except rawpy.LibRawError as error:
+        raise PhotoError("decode", f"damaged RAW file ({type(error).__name__})") from None
     image = Image.fromarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels)
     image.format = "RAW"
     image.info["exif"] = _exif(content)
