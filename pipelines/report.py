@@ -119,11 +119,12 @@ def write_report(
         "thumbs": thumbs.names,
         "originals": _relative_url(photos, out),
     }
-    assets = resources.files("pipelines") / "report_page"
-    for name in ("report.css", "report.js"):
-        storage.write(storage.join(out, f"report/{name}"), (assets / name).read_bytes())
+    files = {file.name: file.read_bytes() for file in (resources.files("pipelines") / "report_page").iterdir()}
+    html = files.pop("report.html").decode()
+    for name, content in files.items():
+        storage.write(storage.join(out, f"report/{name}"), content)
     # "<" is escaped so that no text in the data can end the script element that holds it
-    html = (assets / "report.html").read_text("utf-8").replace("{{page}}", _json(page).replace("<", "\\u003c"))
+    html = html.replace("{{page}}", _json(page).replace("<", "\\u003c"))
     storage.write(storage.join(out, "report.html"), html.encode())
 
 

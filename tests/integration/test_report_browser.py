@@ -53,6 +53,9 @@ def out(tmp_path_factory):
             "exposure": 0.6,
             "notes": "first frame of 12; alpha dropped" if i in (5, 70) else "",
         }
+        for kind, psnr, ssim in (("input", 8.123, 0.2), ("enhanced", 18.456, 0.66), ("autocontrast", 14.789, 0.51)):
+            row[f"psnr_{kind}_reference_db"] = psnr if i == 2 else None
+            row[f"ssim_{kind}_reference"] = ssim if i == 2 else None
         rows.append(row)
         if name.startswith("folder/"):
             report.write_thumbnails(str(out), row, dark, bright, dark)
@@ -107,7 +110,7 @@ class Page:
     def wait(self, condition):
         from selenium.webdriver.support.ui import WebDriverWait
 
-        return WebDriverWait(self.browser, 10, poll_frequency=0.02).until(lambda _: condition())
+        return WebDriverWait(self.browser, 5, poll_frequency=0.02).until(lambda _: condition())
 
     def all(self, selector):
         return self.browser.find_elements("css selector", selector)
@@ -302,6 +305,16 @@ def test_filters(page):
     assert page.text("[data-kind=notes]") == "With notes2"
     page.click("tbody tr")
     assert [item.text for item in page.all("#facts li")] == ["first frame of 12", "alpha dropped"]
+
+
+def test_scores_against_a_reference(page):
+    assert page.column(7)[1:4] == ["–", "18.46", "–"]  # noqa: RUF001
+    assert page.column(8)[1:4] == ["–", "0.660", "–"]  # noqa: RUF001
+    page.click("tbody tr:nth-child(3)")
+    lines = [row.text for row in page.all(".reference tbody tr")]
+    assert lines == ["input 8.12 dB 0.200", "autocontrast 14.79 dB 0.510", "enhanced 18.46 dB 0.660"]
+    page.click("tbody tr:nth-child(4)")
+    assert not page.all(".reference")
 
 
 def test_failures(page):

@@ -137,15 +137,16 @@ class TestWriteReport:
         report.write_report(str(tmp_path), str(tmp_path), [], [], RUN)
         assert page_data(tmp_path)["rows"] == 0
         assert not (tmp_path / "report/data").exists()
-        for name in ("report.css", "report.js"):
-            assert f'"report/{name}"' in (tmp_path / "report.html").read_text("utf-8")
-            assert (tmp_path / "report" / name).stat().st_size > 1000
+        linked = re.findall(r'(?:href|src)="report/([^"]+)"', (tmp_path / "report.html").read_text("utf-8"))
+        assert sorted(linked) == sorted(path.name for path in (tmp_path / "report").iterdir())
 
     def test_no_text_ends_the_element_that_holds_it(self, tmp_path):
         run = RUN | {"settings": {"reference": "</script><script>alert(1)</script><!--"}}
         report.write_report(str(tmp_path), str(tmp_path), [], [], run)
         assert page_data(tmp_path)["run"] == run
-        assert (tmp_path / "report.html").read_text("utf-8").count("<script") == 2
+        assert "alert" not in re.sub(
+            r'<script id="data".*?</script>', "", (tmp_path / "report.html").read_text("utf-8")
+        )
 
     def test_links_to_the_originals_are_relative_and_encoded(self, tmp_path):
         report.write_report(str(tmp_path / "out"), str(tmp_path / "my photos #1 ü"), [], [], RUN)

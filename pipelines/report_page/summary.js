@@ -1,0 +1,89 @@
+// The top of the page: what the run did; and at the foot, how.
+"use strict";
+
+function drawSummary() {
+  const { counts = {}, megapixels = 0, seconds = 0 } = data.run;
+  const shown = data.rows;
+  $("headline").textContent = shown
+    ? `${grouped(shown)} ${shown === 1 ? "photo" : "photos"} enhanced`
+    : "No photo enhanced";
+  document.title = `${$("headline").textContent} – zerodce`;
+  const tiles = [
+    ["found", counts.found],
+    ["enhanced now", counts.enhanced],
+    ["kept from before", counts.skipped],
+    ["failed", counts.failed],
+    ["not photos", counts.ignored],
+  ];
+  if (megapixels > 0) tiles.push(["megapixels", Math.round(megapixels)]);
+  if (megapixels > 0 && seconds > 0) tiles.push(["MP/s", megapixels / seconds]);
+  for (const [label, value] of tiles) {
+    if (value === undefined || (value === 0 && label !== "failed")) continue;
+    const text = grouped(value >= 100 ? Math.round(value) : Math.round(value * 10) / 10);
+    $("counts").append(
+      element(
+        "div",
+        { class: label === "failed" && value ? "bad" : null },
+        element("dd", {}, text),
+        element("dt", {}, label),
+      ),
+    );
+  }
+  const { interrupted, error } = data.run;
+  $("notice").textContent = error
+    ? `The run stopped: ${error}`
+    : "The run was interrupted; start it again and it goes on.";
+  $("notice").hidden = !interrupted && !error;
+  const groups = { run: {} };
+  for (const [name, value] of Object.entries(data.run)) {
+    if (value !== null && typeof value === "object") groups[name] = value;
+    else groups.run[name] = value;
+  }
+  for (const [name, settings] of Object.entries(groups)) {
+    if (name === "counts") continue;
+    const entries = Object.entries(settings).map(([key, value]) =>
+      element(
+        "div",
+        {},
+        element("dt", {}, key),
+        element("dd", {}, value === null ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value)),
+      ),
+    );
+    $("made").append(
+      element("section", {}, element("h3", {}, name.replaceAll("_", " ")), element("dl", {}, ...entries)),
+    );
+  }
+}
+
+// How many photos have which mean: before and after, over [0, 1].
+function drawBrightness() {
+  const BINS = 40;
+  if (rows.loaded < 3) return;
+  const [before, after] = ["mean_input", "mean_enhanced"].map((column) => {
+    const bins = new Array(BINS).fill(0);
+    for (let i = 0; i < rows.loaded; i++) bins[Math.min(BINS - 1, Math.floor(number(column, i) * BINS))]++;
+    return bins;
+  });
+  const highest = Math.max(...before, ...after);
+  const outline = (bins) => {
+    let path = "M0 96";
+    bins.forEach((count, i) => {
+      path += `V${(96 - (92 * count) / highest).toFixed(1)}H${((i + 1) * 320) / BINS}`;
+    });
+    return `${path}V96Z`;
+  };
+  const mean = (column) => {
+    let sum = 0;
+    for (let i = 0; i < rows.loaded; i++) sum += number(column, i);
+    return fixed(sum / rows.loaded, 2);
+  };
+  const figure = $("brightness");
+  figure.querySelector("path.before").setAttribute("d", outline(before));
+  figure.querySelector("path.after").setAttribute("d", outline(after));
+  figure
+    .querySelector("svg")
+    .setAttribute("aria-label", `Mean brightness ${mean("mean_input")} before, ${mean("mean_enhanced")} after`);
+  figure.querySelector("b.before").textContent = `before (mean ${mean("mean_input")})`;
+  figure.querySelector("b.after").textContent = `after (${mean("mean_enhanced")})`;
+  figure.hidden = false;
+}
