@@ -51,11 +51,11 @@ def brighten(photo: np.ndarray, maps: np.ndarray) -> np.ndarray:
         raise ValueError(f"maps of shape {maps.shape} do not fit a photo of shape {photo.shape}")
     height, width, _ = maps.shape
     channels = photo.shape[2]
-    planes = np.ascontiguousarray(
-        maps.astype(np.float32, copy=False).reshape(height, width, -1, channels).transpose(3, 2, 0, 1)
-    )
-    enhanced = np.empty_like(photo, order="C")
-    _kernel()(np.ascontiguousarray(photo), planes, enhanced, float(np.iinfo(photo.dtype).max))
+    parameters = np.ascontiguousarray(maps.reshape(height, width, -1, channels).transpose(2, 0, 1, 3), np.float32)
+    photo = np.ascontiguousarray(photo)
+    enhanced = np.empty_like(photo)
+    rows = (len(photo), -1)  # channels side by side: the loops run over plain vectors
+    _kernel()(photo.reshape(rows), parameters, enhanced.reshape(rows), float(np.iinfo(photo.dtype).max))
     return enhanced
 
 
@@ -70,61 +70,62 @@ def _kernel() -> Callable[..., Any]:
     """Compiles the loop (numba keeps the machine code on disk for the next process)."""
     import numba
 
-    tile_width = 512  # the parameters of one tile, 2 x 8 x 512 floats, stay in the first-level cache
-
-    @numba.njit(nogil=True, cache=True, fastmath={"contract"})
-    def expand(row, width, start, out):
-        """Interpolates a row of a map at the photo's columns from `start`, scaled to `width` columns."""
-        last = row.size - 1
-        for x in range(out.size):
-            position = min(max((start + x + 0.5) * row.size / width - 0.5, 0.0), float(last))
-            left = int(position)
-            right = min(left + 1, last)
-            out[x] = row[left] + np.float32(position - left) * (row[right] - row[left])
+    tile = 768  # values; the parameters of one tile, 2 x 8 x 768 floats, stay in the first-level cache
 
     @numba.njit(nogil=True, cache=True)
-    def map_row(y, height, map_height):
-        """The position among the map's rows of the photo's row y."""
-        return min(max((y + 0.5) * map_height / height - 0.5, 0.0), map_height - 1.0)
+    def position(at, size, map_size):
+        """Where a pixel of a photo of `size` lies in a map of `map_size`, both along one axis."""
+        return min(max((at + 0.5) * map_size / size - 0.5, 0.0), map_size - 1.0)
 
-    @numba.njit(nogil=True, cache=True, fastmath={"contract"})
-    def kernel(photo, planes, enhanced, levels):
-        height, width, channels = photo.shape
-        _, iterations, map_height, _ = planes.shape
-        top = np.empty((iterations, tile_width), np.float32)
-        step = np.empty((iterations, tile_width), np.float32)
-        values = np.empty(tile_width, np.float32)
-        unit = np.float32(1 / levels)
-        scale = np.float32(levels)
-        half = np.float32(0.5)
+    @numba.njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
+    def kernel(photo, maps, enhanced, levels):
+        height, length = photo.shape
+        iterations, map_height, map_width, channels = maps.shape
+        width = length // channels
+        flat = maps.reshape(iterations, map_height, map_width * channels)
+        left, right = np.empty(length, np.int32), np.empty(length, np.int32)
+        across = np.empty(length, np.float32)
+        for x in range(width):
+            at = position(x, width, map_width)
+            for channel in range(channels):
+                left[x * channels + channel] = int(at) * channels + channel
+                right[x * channels + channel] = min(int(at) + 1, map_width - 1) * channels + channel
+                across[x * channels + channel] = at - int(at)
+        top = np.empty((iterations, tile), np.float32)
+        step = np.empty((iterations, tile), np.float32)
+        values = np.empty(tile, np.float32)
+        unit, scale = np.float32(1 / levels), np.float32(levels)
+        zero, half, one = np.float32(0), np.float32(0.5), np.float32(1)
         first = 0
         while first < height:
             # all rows between the same two rows of the maps
-            upper = int(map_row(first, height, map_height))
+            upper = int(position(first, height, map_height))
             lower = min(upper + 1, map_height - 1)
             end = first + 1
-            while end < height and int(map_row(end, height, map_height)) == upper:
+            while end < height and int(position(end, height, map_height)) == upper:
                 end += 1
-            for start in range(0, width, tile_width):
-                n = min(tile_width, width - start)
-                for channel in range(channels):
+            for start in range(0, length, tile):
+                end_of_tile = min(start + tile, length)
+                n = end_of_tile - start
+                at, after, share = left[start:end_of_tile], right[start:end_of_tile], across[start:end_of_tile]
+                for i in range(iterations):
+                    above, below, parameter, slope = flat[i, upper], flat[i, lower], top[i], step[i]
+                    for x in range(n):
+                        parameter[x] = above[at[x]] + share[x] * (above[after[x]] - above[at[x]])
+                        slope[x] = below[at[x]] + share[x] * (below[after[x]] - below[at[x]]) - parameter[x]
+                for y in range(first, end):
+                    down = np.float32(position(y, height, map_height) - upper)
+                    before, after_curves = photo[y, start:end_of_tile], enhanced[y, start:end_of_tile]
+                    for x in range(n):
+                        values[x] = np.float32(before[x]) * unit
                     for i in range(iterations):
-                        expand(planes[channel, i, upper], width, start, top[i, :n])
-                        expand(planes[channel, i, lower], width, start, step[i, :n])
+                        parameter, slope = top[i], step[i]
                         for x in range(n):
-                            step[i, x] -= top[i, x]
-                    for y in range(first, end):
-                        weight = np.float32(map_row(y, height, map_height) - upper)
-                        for x in range(n):
-                            values[x] = photo[y, start + x, channel] * unit
-                        for i in range(iterations):
-                            for x in range(n):
-                                v = values[x]
-                                values[x] = v + (top[i, x] + weight * step[i, x]) * (v * v - v)
-                        for x in range(n):
-                            # float rounding can step just outside [0, 1]
-                            v = min(max(values[x], np.float32(0)), np.float32(1))
-                            enhanced[y, start + x, channel] = int(v * scale + half)
+                            v = values[x]
+                            values[x] = v + (parameter[x] + down * slope[x]) * (v * v - v)
+                    for x in range(n):
+                        # float rounding can step just outside [0, 1]
+                        after_curves[x] = np.int32(min(max(values[x], zero), one) * scale + half)
             first = end
 
     return kernel
