@@ -1,4 +1,4 @@
-"""The `zerodce records` commands: what a data set holds, whether it is whole, what its images are like; and out again."""
+"""The `zerodce records` commands: what a data set holds, whether it is whole, what its images are like, its files."""
 
 import json
 from pathlib import Path
@@ -111,7 +111,7 @@ def stats(dataset: str, out: str | None, workers: int | None) -> None:
         raise click.ClickException(f"{dataset} has no records")
     summary = statistics.summarize(measured)
     _write(storage.join(folder, "statistics.json"), json.dumps(summary, indent=2).encode())
-    _write(storage.join(folder, "statistics.png"), statistics.plot(measured, manifest))
+    _write(storage.join(folder, "statistics.png"), statistics.plot(measured, manifest.image["encoding"]))
     table = Table("split", "", "images", "brightness", "kB", box=None, pad_edge=False)
     for split, kinds in summary.items():
         for kind, values in kinds.items():

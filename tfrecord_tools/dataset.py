@@ -62,6 +62,7 @@ def load(
     deterministic = seed is not None or not shuffle
 
     dataset, records = _serialized(Path(folder), manifest.splits[split], records, shard, shuffle, seed, deterministic)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(records))
     if cache is None:
         pixels = manifest.image["width"] * manifest.image["height"] * 3 * (2 if reference else 1)
         cache = records * pixels <= CACHE_BYTES
@@ -80,16 +81,11 @@ def load(
         dataset = dataset.batch(batch_size, drop_remainder=drop_remainder, num_parallel_calls=tf.data.AUTOTUNE)
     if dtype == "float32":
         dataset = dataset.map(_as_float, num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic)
-    length = records
-    if batch_size:
-        length = records // batch_size if drop_remainder else -(-records // batch_size)
     options = tf.data.Options()
     options.deterministic = deterministic
     # by elements: by files, every worker of tf.distribute would read fewer records than the manifest says
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return (
-        dataset.apply(tf.data.experimental.assert_cardinality(length)).prefetch(tf.data.AUTOTUNE).with_options(options)
-    )
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def _serialized(

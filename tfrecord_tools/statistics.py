@@ -4,6 +4,7 @@ import dataclasses
 import io
 import os
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageStat
 
-from tfrecord_tools.manifest import Manifest
 from tfrecord_tools.reading import open_dataset, read_records
 from tfrecord_tools.records import Record, StoredImage
 
@@ -94,7 +94,7 @@ def _measure_split(folder: str | Path, split: str, pool: ThreadPoolExecutor) -> 
     return measured
 
 
-def _batches(folder: str | Path, split: str, size: int = 256) -> Any:
+def _batches(folder: str | Path, split: str, size: int = 256) -> Iterator[list[Record]]:
     batch: list[Record] = []
     for record in read_records(folder, split):
         batch.append(record)
@@ -117,8 +117,13 @@ def kilobyte_edges(measured: dict[str, dict[str, Measured]]) -> np.ndarray:
     return np.linspace(0, largest, _SIZE_BINS + 1)
 
 
-def plot(measured: dict[str, dict[str, Measured]], manifest: Manifest) -> bytes:
-    """The histograms as a PNG: a row for each split, brightness on the left and file size on the right."""
+def plot(measured: dict[str, dict[str, Measured]], encoding: str) -> bytes:
+    """The histograms as a PNG: a row for each split, brightness on the left and file size on the right.
+
+    Args:
+        measured: What `measure` returned.
+        encoding: Of the stored images, for the label.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -135,8 +140,9 @@ def plot(measured: dict[str, dict[str, Measured]], manifest: Manifest) -> bytes:
         left.set_ylabel(f"{split}: images")
         left.legend(frameon=False)
     axes[-1][0].set_xlabel("mean brightness, 0 black to 1 white")
-    axes[-1][1].set_xlabel(f"size of the {manifest.image['encoding'].upper()} in kB")
+    axes[-1][1].set_xlabel(f"size of the {encoding.upper()} in kB")
     for axis in axes.flat:
+        axis.yaxis.get_major_locator().set_params(integer=True)
         axis.spines[["top", "right"]].set_visible(False)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=120)

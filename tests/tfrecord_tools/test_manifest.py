@@ -1,0 +1,63 @@
+"""The manifest: written, read, and compared with the files beside it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tfrecord_tools.manifest import FILENAME, DatasetError, Manifest, check_files, read_manifest
+
+
+def test_comes_back(dataset: Path) -> None:
+    manifest = read_manifest(dataset)
+    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert [manifest.records(split) for split in manifest.splits] == [10, 5, 0]
+    content = json.loads((dataset / FILENAME).read_text())
+    assert content["schema_version"] == 1
+    assert content["splits"]["train"]["records"] == 10
+    assert content["splits"]["train"]["shards"][1]["name"] == "train-00001-of-00003.tfrecord"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content.update(schema_version=2), "schema version 2; this package reads 1"),
+        (lambda content: content.pop("notes"), "not the manifest of a data set"),
+        (lambda content: content["splits"]["val"].update(records=6), "contradict"),
+        (lambda content: content["counts"].update(records=14), "contradict"),
+        (lambda content: content.update(splits=[]), "not the manifest of a data set"),
+    ],
+)
+def test_what_is_wrong_with_it_is_said(dataset: Path, change, message: str) -> None:
+    content = json.loads((dataset / FILENAME).read_text())
+    change(content)
+    (dataset / FILENAME).write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=message):
+        read_manifest(dataset)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"schema_version": 1}'])
+def test_another_file_is_refused(dataset: Path, text: str) -> None:
+    (dataset / FILENAME).write_text(text)
+    with pytest.raises(DatasetError, match=rf"{FILENAME}: not the manifest"):
+        read_manifest(dataset)
+
+
+def test_a_folder_without_one_is_no_finished_data_set(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"no manifest\.json \(make one with `zerodce preprocess`\)"):
+        read_manifest(tmp_path)
+
+
+def test_files_are_compared_by_name_and_size(dataset: Path, damage) -> None:
+    manifest = read_manifest(dataset)
+    assert check_files(dataset, manifest) == {}
+    (dataset / "train-00000-of-00003.tfrecord").unlink()
+    (dataset / "train-00003-of-00004.tfrecord").touch()
+    (dataset / "notes.txt").touch()
+    damage("val-00000-of-00001.tfrecord", lambda content: content[:-1])
+    size = manifest.splits["val"][0].bytes
+    assert check_files(dataset, manifest) == {
+        "train-00000-of-00003.tfrecord": "is missing",
+        "train-00003-of-00004.tfrecord": "is not in manifest.json",
+        "val-00000-of-00001.tfrecord": f"has {size - 1} bytes instead of {size}",
+    }
