@@ -9,6 +9,7 @@ from PIL import Image, TiffImagePlugin
 
 from pipelines.formats import PhotoError
 from pipelines.metadata import tags_of_photo
+from pipelines.modes import eight_bit_values
 
 if TYPE_CHECKING:
     from pipelines.photos import Photo
@@ -35,22 +36,14 @@ def encode(
         PhotoError: It cannot be encoded.
     """
     try:
-        values = np.asarray(pixels)
-        if values.dtype == np.uint16:
-            shallow = _image((values >> 8).astype(np.uint8))
-        else:
-            shallow = pixels if isinstance(pixels, Image.Image) else _image(values)
-        options = {} if strip_metadata else photo.metadata.options(shallow, photo.format)
+        image = pixels if isinstance(pixels, Image.Image) else _image(eight_bit_values(pixels))
+        options = {} if strip_metadata else photo.metadata.options(image, photo.format)
         if photo.format == "TIFF":
-            return _tiff(_with_alpha(values, photo.alpha), options)
-        if values.dtype == np.uint16 and (values.shape[2] == 3 or photo.alpha is not None):
-            return _deep_png(_with_alpha(values, photo.alpha), options)
-        if values.dtype == np.uint16:
-            image = Image.fromarray(values[..., 0])
-        elif photo.alpha is not None:
-            image = _image(_with_alpha(values, photo.alpha))
-        else:
-            image = shallow
+            return _tiff(_with_alpha(np.asarray(pixels), photo.alpha), options)
+        if not isinstance(pixels, Image.Image) and pixels.dtype == np.uint16:
+            return _deep_png(_with_alpha(pixels, photo.alpha), options)
+        if photo.alpha is not None:
+            image = _image(_with_alpha(np.asarray(pixels), photo.alpha))
         buffer = io.BytesIO()
         image.save(buffer, photo.format, **_quality(photo, quality), **options)
         return buffer.getvalue()
@@ -59,7 +52,7 @@ def encode(
 
 
 def _image(pixels: np.ndarray) -> Image.Image:
-    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
 def _with_alpha(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
@@ -68,7 +61,7 @@ def _with_alpha(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     if alpha is None:
         return pixels
     if alpha.dtype != pixels.dtype:
-        alpha = (alpha >> 8).astype(np.uint8) if pixels.dtype == np.uint8 else alpha * np.uint16(257)
+        alpha = eight_bit_values(alpha) if pixels.dtype == np.uint8 else alpha * np.uint16(257)
     return np.dstack([pixels, alpha])
 
 
@@ -97,10 +90,10 @@ def _estimated_quality(table: list[int]) -> int:
 
 
 def _deep_png(pixels: np.ndarray, options: dict[str, Any]) -> bytes:
-    """16-bit colour, or grey with alpha, which Pillow cannot write: OpenCV's file with Pillow's metadata chunks."""
+    """16 bits, which Pillow cannot write in colour: OpenCV's file with Pillow's metadata chunks."""
     import cv2
 
-    order = {2: [0, 0, 0, 1], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[pixels.shape[2]]
+    order = {1: [0], 2: [0, 0, 0, 1], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[pixels.shape[2]]
     done, body = cv2.imencode(".png", pixels[..., order], [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])
     if not done:
         raise ValueError("OpenCV cannot write this PNG")

@@ -21,7 +21,14 @@ _HOLDS_METADATA = frozenset({"JPEG", "PNG", "WEBP", "TIFF", "AVIF"})
 _STORAGE_TAGS = frozenset({254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281})
 _STORAGE_TAGS |= {284, 288, 289, 290, 291, 292, 293, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 330, 332, 336}
 _STORAGE_TAGS |= {338, 339, 340, 341, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532}
-_STORAGE_TAGS |= {700, 33421, 33422, 34377, 34675, 37724}  # XMP and ICC go their own way; Photoshop's hold the old pixels
+_STORAGE_TAGS |= {
+    700,
+    33421,
+    33422,
+    34377,
+    34675,
+    37724,
+}  # XMP and ICC go their own way; Photoshop's hold the old pixels
 _WITH_OFFSETS = frozenset({ExifTags.IFD.MakerNote, ExifTags.IFD.Interop})
 _FIRST_RAW_TAG = 50_000  # DNG and makers keep how their sensor data is stored above
 
@@ -107,11 +114,9 @@ class Exif:
         if self.thumbnail is None:
             return False
         start, length, fields = self.thumbnail
-        small = (
-            image.copy()
-            if max(image.size) <= _THUMBNAIL_SIDE
-            else image.resize(_fitted(image.size), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        )
+        # sixteen samples for each pixel of the thumbnail are enough, and cost nothing
+        small = image.resize(_fitted(image.size, 4 * _THUMBNAIL_SIDE), Image.Resampling.NEAREST)
+        small.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), Image.Resampling.BILINEAR)
         buffer = io.BytesIO()
         small.save(buffer, "JPEG", quality=80)
         new = buffer.getvalue()
@@ -161,8 +166,8 @@ def _thumbnail(data: bytes, order: str, start: int) -> tuple[int, int, list[Fiel
     return (offset, length, fields) if 0 < offset < offset + length <= len(data) else None
 
 
-def _fitted(size: tuple[int, int]) -> tuple[int, int]:
-    scale = _THUMBNAIL_SIDE / max(size)
+def _fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
+    scale = min(1.0, side / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 

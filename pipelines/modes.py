@@ -72,6 +72,11 @@ def turned(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
+def eight_bit_values(values: np.ndarray) -> np.ndarray:
+    """uint8 of uint8 or uint16 values, the upper byte as Pillow takes it."""
+    return values if values.dtype == np.uint8 else (values >> 8).astype(np.uint8)
+
+
 def pixels_of(image: Image.Image) -> np.ndarray:
     """The values of an RGB or L image, uint8 (height, width, 3 or 1).
 
@@ -111,14 +116,14 @@ def channels(
     """
     if image.mode[0] in "IF":
         values, opacity = _deep_grey(image, depth, orientation)
-        grey = Image.fromarray((values >> 8).astype(np.uint8))
+        grey = Image.fromarray(eight_bit_values(values))
         if not keep_16:
             values = np.asarray(grey)
-            opacity = None if opacity is None else (opacity >> 8).astype(np.uint8)
+            opacity = None if opacity is None else eight_bit_values(opacity)
         _note_depth(depth, values, notes)
         return grey, values[..., np.newaxis], opacity
     source = image
-    image, opacity = eight_bit(image, notes)
+    image, opacity = _eight_bit(image, notes)
     image = turned(image, orientation)
     opacity = None if opacity is None else np.asarray(turned(Image.fromarray(opacity), orientation))
     pixels = pixels_of(image)
@@ -136,8 +141,8 @@ def _note_depth(depth: Depth, values: np.ndarray, notes: list[str]) -> None:
         notes.append(f"{depth} written as {kept} bit")
 
 
-def eight_bit(image: Image.Image, notes: list[str]) -> tuple[Image.Image, np.ndarray | None]:
-    """An image as RGB or L, and its alpha, uint8 (height, width), None where there is none."""
+def _eight_bit(image: Image.Image, notes: list[str]) -> tuple[Image.Image, np.ndarray | None]:
+    """An image of no more than 8 bits as RGB or L, and its alpha, uint8 (height, width), None where there is none."""
     if image.mode in ("RGB", "L") and "transparency" not in image.info:
         return image, None
     if image.mode == "1":
@@ -146,8 +151,6 @@ def eight_bit(image: Image.Image, notes: list[str]) -> tuple[Image.Image, np.nda
         notes.append("palette converted to RGB")
     elif image.mode in ("CMYK", "LAB", "YCbCr", "HSV"):
         notes.append(f"{image.mode} converted to RGB")
-    if image.mode[0] in "IF":
-        return Image.fromarray((_deep_grey(image, Depth(16), 1)[0] >> 8).astype(np.uint8)), None
     if image.mode == "La":
         image = image.convert("LA")
     if image.mode == "LA" or (image.mode == "L" and "transparency" in image.info):
