@@ -86,7 +86,7 @@ def _position(path: str) -> float:
 
 def _name(row: Mapping[str, Any]) -> str:
     """Named after what was measured too, so that a photo that has changed never shows its old picture."""
-    measured = [f"{float(row[column]):.6g}" for column in ("width", "height", "mean_input", "mean_enhanced")]
+    measured = [f"{row[column]:.6g}" for column in ("width", "height", "mean_input", "mean_enhanced")]
     return _digest("\n".join([row["path"], *measured])).hex()
 
 
@@ -100,8 +100,8 @@ def write_report(
     Args:
         out: The folder of the run.
         photos: The folder of the originals, for the links to them.
-        rows: Those of `metrics.csv`, sorted by path: values as numbers or as text, None or "" where there is none, and
-            `output` relative to `enhanced/` and `autocontrast/`.
+        rows: Those of `metrics.csv` before they are rounded, sorted by path; None where there is no value, and `output`
+            relative to `enhanced/` and `autocontrast/`.
         failures: Those of `failures.csv`: path, stage and error.
         run: The content of `run.json`.
     """
@@ -146,16 +146,12 @@ def _row_columns(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
         "path": [row["path"] for row in rows],
         "output": {i: row["output"] for i, row in enumerate(rows) if row["output"] != row["path"]},
         "notes": {i: row["notes"] for i, row in enumerate(rows) if row["notes"]},
-        "numbers": {column: [_number(row[column]) for row in rows] for column in numbers},
+        "numbers": {column: [row[column] for row in rows] for column in numbers},
     }
 
 
 def _failure_columns(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
     return {column: [row[column] for row in rows] for column in ("path", "stage", "error")}
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None or value == "" else float(value)
 
 
 class _Data:
@@ -211,12 +207,12 @@ class _Thumbs:
         self._rows += 1
         if (name := _name(row)) in self._there:
             self.names[index], self._paths[index] = name, row["path"]
-        before, after = float(row["mean_input"]), float(row["mean_enhanced"])
+        before, after = row["mean_input"], row["mean_enhanced"]
         for kind, extremity in {
             "darkest": -before,
             "lifted most": after - before,
             "lifted least": before - after,
-            "farthest from the input": -float(row["psnr_enhanced_db"]),
+            "farthest from the input": -row["psnr_enhanced_db"],
         }.items():
             heap = self._extremes.setdefault(kind, [])
             (heapq.heappush if len(heap) < _EXTREMES else heapq.heappushpop)(heap, (extremity, index, row))
@@ -239,7 +235,7 @@ class _Thumbs:
         autocontrast = storage.join(self._out, f"autocontrast/{row['output']}")
         try:
             before_after = _small(storage.join(photos, row["path"])), _small(after)
-            baseline = None if _number(row["psnr_autocontrast_db"]) is None else _small(autocontrast)
+            baseline = None if row["psnr_autocontrast_db"] is None else _small(autocontrast)
             with Image.open(io.BytesIO(storage.read(after))) as enhanced:
                 icc_profile = enhanced.info.get("icc_profile", b"")
             write_thumbnails(self._out, row, *before_after, baseline, icc_profile)

@@ -64,7 +64,8 @@ function arrange() {
     const values = Float64Array.from({ length: rows.loaded }, (_, i) => valueOf(column, i));
     order.sort((a, b) => {
       const [x, y] = [values[a], values[b]];
-      if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) - Number.isNaN(y) || a - b; // none: last, either way
+      // no value comes last, either way
+      if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) - Number.isNaN(y) || a - b;
       return sign * (x < y ? -1 : x > y ? 1 : 0) || a - b;
     });
   }

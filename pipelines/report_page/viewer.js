@@ -23,7 +23,7 @@ function select(target, byHand = false) {
       before,
       after,
       number("width", index) / number("height", index),
-      "There is no small picture of this photo, and the browser cannot show the full-size file. Open it with the links beside.",
+      "The browser cannot show the files of this photo. Open them with the links beside.",
     );
   }
   const contrast = !failure && !Number.isNaN(number("psnr_autocontrast_db", index));

@@ -112,14 +112,13 @@ class TestWriteReport:
         data = page_data(tmp_path / "out")
         assert (data["rows"], data["failures"], data["run"]) == (5001, 1, RUN)
 
-    def test_takes_the_text_of_a_csv_as_well_as_numbers(self, tmp_path):
-        row = {name: str(value) for name, value in make_row().items()}
-        row |= {"psnr_autocontrast_db": "", "psnr_enhanced_db": "inf", "ssim_input_reference": None}
+    def test_values_that_are_none_or_infinite_arrive_as_such(self, tmp_path):
+        row = make_row(psnr=float("inf"), psnr_autocontrast_db=None, ssim_input_reference=None)
         report.write_report(str(tmp_path), str(tmp_path), [row], [], RUN)
         ((_, columns),) = scripts(tmp_path, "rows")
         assert columns["numbers"] == {
-            "width": [60.0],
-            "height": [40.0],
+            "width": [60],
+            "height": [40],
             "mean_input": [0.25],
             "mean_enhanced": [0.5],
             "psnr_enhanced_db": [float("inf")],
