@@ -110,7 +110,7 @@ class Page:
     def wait(self, condition):
         from selenium.webdriver.support.ui import WebDriverWait
 
-        return WebDriverWait(self.browser, 5, poll_frequency=0.02).until(lambda _: condition())
+        return WebDriverWait(self.browser, 10, poll_frequency=0.02).until(lambda _: condition())
 
     def all(self, selector):
         return self.browser.find_elements("css selector", selector)
