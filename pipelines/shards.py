@@ -97,10 +97,14 @@ class Workshop:
     settings: str
     workers: int | None = None
 
+    def plan_path(self, name: str) -> str:
+        """Where the images of a shard are listed."""
+        return storage.join(self.out, f"{STATE}/plan/{name}.json")
+
     def plan(self, name: str, sources: Iterable[Source]) -> str:
         """Writes down the images of a shard, in the order of its records, and gives the plan's digest."""
         content = json.dumps([dataclasses.astuple(source) for source in sources]).encode()
-        storage.write(self._state("plan", name), content)
+        storage.write(self.plan_path(name), content)
         return self._digest(content)
 
     def made(self) -> list[str]:
@@ -111,7 +115,7 @@ class Workshop:
     def row(self, name: str) -> Row | None:
         """The row of a shard, if it has one."""
         try:
-            return Row(**json.loads(storage.read(self._state("rows", name))))
+            return Row(**json.loads(storage.read(self._row_path(name))))
         except (OSError, ValueError, TypeError):
             return None
 
@@ -128,7 +132,7 @@ class Workshop:
         Raises:
             OutputError: It cannot be written.
         """
-        plan = storage.read(self._state("plan", name))
+        plan = storage.read(self.plan_path(name))
         digest = self._digest(plan)
         if (old := self.row(name)) and old.plan == digest and self._is_intact(old):
             tick(old.records + len(old.rejected), len(old.rejected))
@@ -166,13 +170,13 @@ class Workshop:
         )
         try:
             storage.write(storage.join(self.out, name), shard)
-            storage.write(self._state("rows", name), json.dumps(dataclasses.asdict(row)).encode())
+            storage.write(self._row_path(name), json.dumps(dataclasses.asdict(row)).encode())
         except OSError as error:
             raise OutputError(f"{storage.join(self.out, name)}: {error.strerror or error}") from error
         return row
 
-    def _state(self, kind: str, name: str) -> str:
-        return storage.join(self.out, f"{STATE}/{kind}/{name}.json")
+    def _row_path(self, name: str) -> str:
+        return storage.join(self.out, f"{STATE}/rows/{name}.json")
 
     def _is_intact(self, row: Row) -> bool:
         path = storage.join(self.out, row.name)
