@@ -7,7 +7,7 @@ import io
 import json
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pipelines import photos, report, storage
@@ -33,6 +33,7 @@ REFERENCE_COLUMNS = tuple(
     for image in ("input", "enhanced", "autocontrast")
 )
 FAILURE_COLUMNS = ("path", "stage", "error")
+TASKS_IN_A_FILE = 50_000
 
 
 @dataclasses.dataclass
@@ -88,7 +89,7 @@ def make_plan(
         if owners[output] != entry.path:
             failure = {"stage": "write", "error": f"its output {output} is also that of {owners[output]}: rename one"}
             plan.clashes.append(Record(entry.path, entry.size, entry.mtime, digest, failure=failure))
-        elif is_done(done.get(entry.path), entry, digest) and set(outputs(output, settings)) <= present:
+        elif is_done(done.get(entry.path), entry, digest) and set(settings.outputs(output)) <= present:
             plan.skipped += 1
         else:
             reference = references.get(os.path.splitext(entry.path)[0], "")
@@ -97,18 +98,9 @@ def make_plan(
     return plan
 
 
-def outputs(output: str, settings: Settings) -> list[str]:
-    """The images that a photo's output consists of, relative to the folder of the results."""
-    return [f"{folder}/{output}" for folder in ("enhanced", "autocontrast")[: 1 + settings.autocontrast]]
-
-
 def is_done(record: Record | None, entry: storage.Entry, digest: str) -> bool:
     """Whether a journal record says that this photo, unchanged, was enhanced with these settings."""
-    return (
-        record is not None
-        and record.row is not None
-        and (record.size, record.mtime, record.settings) == (entry.size, entry.mtime, digest)
-    )
+    return record is not None and record.is_of(entry.path, entry.size, entry.mtime, digest)
 
 
 def references(folder: str | None) -> dict[str, str]:
@@ -126,11 +118,19 @@ def remove_leftovers(out: str) -> None:
     storage.delete([storage.join(out, path) for path in leftovers])
 
 
-def write_plan(out: str, plan: Plan) -> str:
-    """Writes the tasks where every worker can read them, a line each, and returns the path."""
-    path = storage.join(out, f"{STATE}/plan.jsonl")
-    storage.write(path, b"".join(json.dumps(task).encode() + b"\n" for task in plan.todo))
-    return path
+def write_plan(out: str, plan: Plan) -> list[str]:
+    """Writes the tasks where every worker can read them, a line each, and returns the paths of the files."""
+    paths = []
+    for start in range(0, len(plan.todo), TASKS_IN_A_FILE):
+        paths.append(storage.join(out, f"{STATE}/plan/{start:012}.jsonl"))
+        tasks = plan.todo[start : start + TASKS_IN_A_FILE]
+        storage.write(paths[-1], b"".join(json.dumps(task).encode() + b"\n" for task in tasks))
+    return paths
+
+
+def read_plan(path: str) -> Iterator[Task]:
+    """The tasks in a file of the plan."""
+    return (Task(*json.loads(line)) for line in storage.read(path).splitlines())
 
 
 @dataclasses.dataclass
@@ -164,7 +164,7 @@ def finish(out: str, plan: Plan, settings: Settings, journal: Journal, run: dict
     rows, failures = [], []
     for record in records.values():
         if is_done(record, plan.found[record.path], digest) and record.row:
-            if set(outputs(record.row["output"], settings)) <= present:
+            if set(settings.outputs(record.row["output"])) <= present:
                 rows.append(record.row)
         elif record.failure and record.settings == digest:
             failures.append({"path": record.path, **record.failure})

@@ -29,6 +29,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from pipelines import archive, folders, progress, runners, storage
 from pipelines.journal import Follower, Journal
 from pipelines.photos import PhotoError
+from pipelines.workers import FileDoFn, Site, check_cluster
 from pipelines.work import Done, Prepared, Settings, Task, Work
 from zerodce.enhancement import Curves, Enhancer
 
@@ -73,23 +74,41 @@ def _estimate_one(prepared: Prepared, model: Enhancer) -> Curves | PhotoError:
         return PhotoError("model", str(error).split("\n", 1)[0])
 
 
-class ThreadMap(beam.DoFn):
+class ReadPlan(FileDoFn):
+    """Path of a file of the plan -> its tasks."""
+
+    def process(self, path: str) -> Iterator[Task]:
+        yield from archive.read_plan(path)
+
+
+class ThreadMap(FileDoFn):
     """Maps a function over the elements in threads, handing results on oldest first.
 
     At most twice as many elements as threads are under way, so memory does not grow with the bundle. A result
     that is `Done` is counted in Beam's metrics and goes no further: its row is in the journal.
+
+    Args:
+        site: What its worker is told.
+        function: What is done with an element.
+        workers: Number of threads; one for each core of the worker if None.
     """
 
-    def __init__(self, function: Callable[..., Any], workers: int) -> None:
+    def __init__(self, site: Site, function: Callable[..., Any], workers: int | None) -> None:
+        super().__init__(site)
         self.function = function
         self.workers = workers
         self.enhanced = Metrics.counter("zerodce", "enhanced")
         self.failed = Metrics.counter("zerodce", "failed")
         self.pixels = Metrics.counter("zerodce", "pixels")
+        self.repeated = Metrics.counter("zerodce", "done_before")
         self.milliseconds = Metrics.distribution("zerodce", "milliseconds")
+        self.speed = Metrics.gauge("zerodce", "megapixels_per_second")
 
     def setup(self) -> None:
-        self.pool = ThreadPoolExecutor(self.workers)
+        super().setup()
+        self.threads = self.workers or os.cpu_count() or 1
+        self.pool = ThreadPoolExecutor(self.threads)
+        self.started, self.megapixels = time.monotonic(), 0.0
         self.pending: collections.deque[Future[Any]] = collections.deque()
 
     def teardown(self) -> None:
@@ -97,7 +116,7 @@ class ThreadMap(beam.DoFn):
 
     def process(self, element: Any) -> Iterator[Any]:
         self.pending.append(self.pool.submit(self.function, element))
-        yield from self._results(2 * self.workers)
+        yield from self._results(2 * self.threads)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         window = GlobalWindow()
@@ -117,43 +136,45 @@ class ThreadMap(beam.DoFn):
                 yield result
 
     def _count(self, done: Done) -> None:
-        row = done.record.row
-        if row is None:
-            self.failed.inc()
-        else:
+        if done.record is None:
+            self.repeated.inc()
+            return
+        if row := done.record.row:
+            pixels = row["width"] * row["height"]
             self.enhanced.inc()
-            self.pixels.inc(row["width"] * row["height"])
+            self.pixels.inc(pixels)
+            self.megapixels += pixels / 1e6
+            self.speed.set(round(self.megapixels / (time.monotonic() - self.started)))
+        else:
+            self.failed.inc()
         self.milliseconds.update(round(done.seconds * 1000))
 
 
 class Enhance(beam.PTransform):
-    """From paths of plan files (lines of JSON, each a `Task`) to enhanced photos and journal records.
+    """From paths of plan files (`archive.write_plan`) to enhanced photos and journal records.
 
     Args:
         work: What is done with each photo.
-        workers: Threads per process.
+        workers: Threads per process; one for each core if None.
+        site: What every worker is told.
     """
 
-    def __init__(self, work: Work, workers: int | None) -> None:
+    def __init__(self, work: Work, workers: int | None, site: Site) -> None:
         super().__init__()
         self.work = work
-        self.workers = workers or os.cpu_count() or 1
+        self.workers = workers
+        self.site = site
 
     def expand(self, plans: beam.PCollection[str]) -> beam.PCollection:
         return (
             plans
-            | "ReadPlan" >> beam.io.ReadAllFromText()
-            | "Parse" >> beam.Map(parse_task)
+            | "SpreadPlan" >> beam.Reshuffle()
+            | "ReadPlan" >> beam.ParDo(ReadPlan(self.site))
             | "Spread" >> beam.Reshuffle()
-            | "Prepare" >> beam.ParDo(ThreadMap(self.work.prepare, self.workers))
+            | "Prepare" >> beam.ParDo(ThreadMap(self.site, self.work.prepare, self.workers))
             | "EstimateCurves" >> RunInference(CurveModelHandler(self.work))
-            | "Finish" >> beam.ParDo(ThreadMap(functools.partial(finish, self.work), self.workers))
+            | "Finish" >> beam.ParDo(ThreadMap(self.site, functools.partial(finish, self.work), self.workers))
         )
-
-
-def parse_task(line: str) -> Task:
-    """A task from its line in a plan."""
-    return Task(*json.loads(line))
 
 
 def finish(work: Work, prediction: PredictionResult) -> Done:
@@ -193,13 +214,15 @@ def enhance(
     model_file = read_model(model)
     chosen = Settings(hashlib.sha256(model_file).hexdigest(), **settings)
     references = archive.references(chosen.reference)
-    journal = Journal(storage.join(out, f"{folders.STATE}/journal"))
+    if not runners.is_local(runner):
+        check_cluster(options, [source, out])
+    journal = Journal(storage.join(storage.absolute(out), f"{folders.STATE}/journal"))
     done = {} if overwrite else journal.read()
     plan = archive.make_plan(source, found, ignored, out, chosen, done, references)
     if dry_run:
         say_plan(plan, out, as_json)
         return 0
-    work = Work(source, out, model_file, chosen, journal)
+    work = Work(source, storage.absolute(out), model_file, chosen, journal)
     check_model(work, model)
     with folders.lock(out):
         run = {"photos": photos, "runner": runner, "settings": dataclasses.asdict(chosen)}
@@ -274,8 +297,9 @@ def run_job(
     interrupted, reason = False, ""
     with progress.Reporter(len(plan.todo), "photos", as_json) as reporter:
         follower = Follower(work.journal.folder)
+        plans = archive.write_plan(work.out, plan)
         pipeline = beam.Pipeline(options=options)
-        _ = pipeline | "Plan" >> beam.Create([archive.write_plan(work.out, plan)]) | Enhance(work, workers)
+        _ = pipeline | "Plan" >> beam.Create(plans) | Enhance(work, workers, Site.of(options, work.source, *plans[:1]))
         job = runners.Job(pipeline)
         try:
             if plan.todo:

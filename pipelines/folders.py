@@ -27,15 +27,18 @@ def find(path: str) -> tuple[str, list[storage.Entry], int]:
     Raises:
         click.UsageError: There is nothing to enhance.
     """
-    if storage.is_file(path):
-        folder, name = storage.split(path)
-        entries = [storage.stat(folder, name)]
-    else:
-        if not storage.exists(path):
-            raise click.UsageError(f"{path} does not exist: name a folder of photos, or one photo")
-        folder, entries = path, list(storage.walk(path))
-        if not entries:
-            raise click.UsageError(f"{path} is empty: name a folder of photos")
+    try:
+        if storage.is_file(path):
+            folder, name = storage.split(path)
+            entries = [storage.stat(folder, name)]
+        else:
+            if not storage.exists(path):
+                raise click.UsageError(f"{path} does not exist: name a folder of photos, or one photo")
+            folder, entries = storage.absolute(path), list(storage.walk(path))
+    except OSError as error:
+        raise click.UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+    if not entries:
+        raise click.UsageError(f"{path} is empty: name a folder of photos")
     found = sorted((entry for entry in entries if is_photo(entry.path)), key=lambda entry: entry.path)
     if not found:
         raise click.UsageError(f"{path} holds no photos, only {len(entries)} other file(s)")

@@ -15,8 +15,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pipelines import storage
+from pipelines.shards import ordered_map
 
 SUFFIX = ".jsonl"
+READERS = 32
+"""Files read at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +48,11 @@ class Record:
         """The record as a line of JSON; pure ASCII, so that any file name survives."""
         return json.dumps(vars(self)).encode() + b"\n"
 
+    def is_of(self, path: str, size: int, mtime: float, settings: str) -> bool:
+        """Whether it says that this very photo was enhanced with these settings."""
+        recorded = self.path, self.size, self.mtime, self.settings
+        return self.row is not None and recorded == (path, size, mtime, settings)
+
 
 class Journal:
     """The journal in a folder. Picklable: each process that gets it appends to a file of its own."""
@@ -52,6 +60,7 @@ class Journal:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self._file: int | None = None
+        self._held: set[bytes] | None = None
         self._opening = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -60,8 +69,7 @@ class Journal:
     def append(self, record: Record) -> None:
         """Adds a record, which is safe when this returns. Threads may call it at the same time."""
         if not storage.is_local(self.folder):
-            name = hashlib.sha256(os.fsencode(record.path)).hexdigest()
-            storage.write(storage.join(self.folder, name + SUFFIX), record.line())
+            storage.write(self._object(record.path), record.line())
             return
         with self._opening:
             if self._file is None:
@@ -72,14 +80,30 @@ class Journal:
         if os.write(self._file, line) != len(line):
             raise OSError(f"the journal {self.folder} could not be written")
 
+    def holds(self, path: str, size: int, mtime: float, settings: str) -> bool:
+        """Whether this very photo was enhanced with these settings, as far as the journal goes.
+
+        On a disk that is what was there at the first call, on an object store what is there now, but for what
+        `compact` put together.
+        """
+        if storage.is_local(self.folder):
+            with self._opening:
+                if self._held is None:
+                    done = (record for record in self._records() if record.row is not None)
+                    self._held = {_key(each.path, each.size, each.mtime, each.settings) for each in done}
+            return _key(path, size, mtime, settings) in self._held
+        try:
+            record = _parse(storage.read(self._object(path)))
+        except FileNotFoundError:
+            return False
+        return record is not None and record.is_of(path, size, mtime, settings)
+
     def read(self) -> dict[str, Record]:
         """The latest record of every photo, by path."""
         latest: dict[str, Record] = {}
-        for name in self._names():
-            for line in storage.read(storage.join(self.folder, name)).splitlines():
-                record = _parse(line)
-                if record and (record.path not in latest or latest[record.path].time <= record.time):
-                    latest[record.path] = record
+        for record in self._records():
+            if record.path not in latest or latest[record.path].time <= record.time:
+                latest[record.path] = record
         return latest
 
     def compact(self, records: Iterable[Record]) -> None:
@@ -90,6 +114,15 @@ class Journal:
         old = self._names()
         storage.write(storage.join(self.folder, uuid.uuid4().hex + SUFFIX), b"".join(r.line() for r in records))
         storage.delete(storage.join(self.folder, name) for name in old)
+
+    def _object(self, path: str) -> str:
+        """Where the record of a photo is on an object store."""
+        return storage.join(self.folder, hashlib.sha256(os.fsencode(path)).hexdigest() + SUFFIX)
+
+    def _records(self) -> Iterator[Record]:
+        paths = (storage.join(self.folder, name) for name in self._names())
+        for content in ordered_map(storage.read, paths, READERS):
+            yield from filter(None, map(_parse, content.splitlines()))
 
     def _names(self) -> list[str]:
         if not storage.exists(self.folder) and storage.is_local(self.folder):
@@ -120,6 +153,11 @@ class Follower:
                     self._read[name] = self._read.get(name, 0) + len(line)
                     if record := _parse(line):
                         yield record
+
+
+def _key(*photo: object) -> bytes:
+    """Sixteen bytes that stand for a photo and its settings: a million of them take little memory."""
+    return hashlib.blake2b(repr(photo).encode(), digest_size=16).digest()
 
 
 def _parse(line: bytes) -> Record | None:

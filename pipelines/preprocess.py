@@ -9,12 +9,10 @@ import hashlib
 import json
 import queue
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
 import click
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
@@ -23,27 +21,25 @@ from pipelines import assembly, folders, progress, runners, storage
 from pipelines.planning import Plan, make_plan
 from pipelines.records import split_table
 from pipelines.shards import Row, Workshop
+from pipelines.workers import FileDoFn, Site, check_cluster
 from tfrecord_tools.manifest import FILENAME, REJECTED, Manifest
 
 _POLL_SECONDS = 5.0  # between looks at storage, where the work is done elsewhere
 _done: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()  # images done and rejected, by work in this process
 
 
-class MakeShard(beam.DoFn):
+class MakeShard(FileDoFn):
     """Name of a shard -> its row, once shard and row are in storage.
 
     Args:
         workshop: That makes it.
-        options: Beam's options, which EXTERNAL workers do not get by themselves.
+        site: What its worker is told.
     """
 
-    def __init__(self, workshop: Workshop, options: Mapping[str, Any]) -> None:
+    def __init__(self, workshop: Workshop, site: Site) -> None:
+        super().__init__(site)
         self.workshop = workshop
-        self.options = options
         self.counters = {name: Metrics.counter("zerodce", name) for name in ("records", "rejected", "bytes")}
-
-    def setup(self) -> None:
-        FileSystems.set_options(PipelineOptions.from_dictionary(dict(self.options)))
 
     def process(self, name: str) -> Iterator[Row]:
         row = self.workshop.make(name, _tick)
@@ -87,7 +83,8 @@ def preprocess(
         click.ClickException: The data set could not be made.
     """
     options = runners.pipeline_options(runner, beam_args)
-    FileSystems.set_options(options)
+    if not runners.is_local(runner):
+        check_cluster(options, [data, out])
     width_height = parse_size(size)
     for folder in (data, reference):
         if folder is not None:
@@ -110,7 +107,9 @@ def preprocess(
         "shard_records": shard_records,
     }
     digest = hashlib.sha256(json.dumps([settings, assembly.versions()]).encode()).hexdigest()
-    workshop = Workshop(plan.data, plan.references, out, width_height, resize, encoding, digest, workers)
+    workshop = Workshop(
+        plan.data, plan.references, storage.absolute(out), width_height, resize, encoding, digest, workers
+    )
     with folders.lock(out):
         try:
             if overwrite:
@@ -155,12 +154,13 @@ def run_job(workshop: Workshop, plan: Plan, options: PipelineOptions, local: boo
         KeyboardInterrupt: It was interrupted, and has ended.
         click.ClickException: It failed.
     """
+    site = Site.of(options, workshop.data, workshop.plan_path(next(iter(plan.shards))))
     pipeline = beam.Pipeline(options=options)
     _ = (
         pipeline
         | "Shards" >> beam.Create(list(plan.shards))
         | "Spread" >> beam.Reshuffle()
-        | "Make" >> beam.ParDo(MakeShard(workshop, options.get_all_options(drop_default=True)))
+        | "Make" >> beam.ParDo(MakeShard(workshop, site))
     )
     job = runners.Job(pipeline)
     finished = _finished_here() if local else _finished_elsewhere(workshop)

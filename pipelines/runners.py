@@ -7,6 +7,7 @@ from typing import Any
 
 import apache_beam as beam
 import click
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
 # The name itself: DirectRunner tries Prism first, which downloads a binary.
@@ -53,13 +54,13 @@ class Job(threading.Thread):
 
 def failure_reason(error: BaseException) -> str:
     """One line on why a job ended: what `OutputError` said, or the last line that Beam gives."""
-    text = str(error) or type(error).__name__
-    found = re.search(r"OutputError: ([^\n]*?)(?: \[while running|$)", text, re.MULTILINE)
+    text = re.sub(r" \[while running '[^\n]*'\]", "", f"{type(error).__name__}: {error}")
+    found = re.search(r"OutputError: ([^\n]*)", text)
     return f"cannot write {found[1]}" if found else text.strip().splitlines()[-1]
 
 
 def pipeline_options(runner: str, beam_args: Sequence[str] = ()) -> PipelineOptions:
-    """The options of one job.
+    """The options of one job, of which this process's file systems get theirs.
 
     Args:
         runner: DirectRunner (on this machine, downloads nothing), or any name that Beam resolves.
@@ -74,6 +75,7 @@ def pipeline_options(runner: str, beam_args: Sequence[str] = ()) -> PipelineOpti
             "--direct_running_mode=multi_threading loses records in Beam; leave it out and use --workers"
         )
     options.view_as(StandardOptions).runner = LOCAL if is_local(runner) else runner
+    FileSystems.set_options(options)
     return options
 
 

@@ -4,13 +4,16 @@ On a local disk a file appears under its final name complete or not at all (temp
 target, then a rename); on an object store a write is one put, which has the same property.
 """
 
+import contextlib
 import dataclasses
+import errno
 import os
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 TEMPORARY_SUFFIX = ".zerodce-tmp"
@@ -35,14 +38,39 @@ def join(folder: str, relative: str) -> str:
     return os.path.join(folder, *relative.split("/")) if is_local(folder) else f"{folder.rstrip('/')}/{relative}"
 
 
+def absolute(path: str) -> str:
+    """A path that means the same in every process."""
+    return os.path.abspath(path) if is_local(path) else path
+
+
+@contextlib.contextmanager
+def _reaching(path: str) -> Iterator[None]:
+    """Whatever the library of an object store raises, as an OSError whose `strerror` is one line."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and not isinstance(error, BeamIOError):
+            raise
+        cause: Any = error
+        if isinstance(error, BeamIOError) and error.exception_details:
+            cause = next(iter(error.exception_details.values()))
+        raise OSError(errno.EIO, str(getattr(cause, "message", cause)).split("\n", 1)[0], path) from error
+
+
 def exists(path: str) -> bool:
-    """Whether a file (locally also a folder) is there."""
-    return os.path.exists(path) if is_local(path) else FileSystems.exists(path)
+    """Whether a file, or a folder, is there; on an object store a folder is one that holds files."""
+    if is_local(path):
+        return os.path.exists(path)
+    with _reaching(path):
+        return is_file(path) or bool(FileSystems.match([f"{path.rstrip('/')}/**"], [1])[0].metadata_list)
 
 
 def is_file(path: str) -> bool:
     """Whether a path is a file, not a folder."""
-    return os.path.isfile(path) if is_local(path) else not path.endswith("/") and FileSystems.exists(path)
+    if is_local(path):
+        return os.path.isfile(path)
+    with _reaching(path):
+        return not path.endswith("/") and FileSystems.exists(path)
 
 
 def split(path: str) -> tuple[str, str]:
@@ -59,15 +87,16 @@ def stat(folder: str, relative: str) -> Entry:
     if is_local(path):
         found = os.stat(path)
         return Entry(relative, found.st_size, found.st_mtime)
-    (match,) = FileSystems.match([path])
-    (metadata,) = match.metadata_list
+    with _reaching(path):
+        ((metadata,),) = (match.metadata_list for match in FileSystems.match([path]))
     return Entry(relative, metadata.size_in_bytes, metadata.last_updated_in_seconds)
 
 
 def walk(folder: str) -> Iterator[Entry]:
     """Lists all files below a folder, in no particular order; links that lead out of the folder are left out."""
     if not is_local(folder):
-        (match,) = FileSystems.match([f"{folder.rstrip('/')}/**"])
+        with _reaching(folder):
+            (match,) = FileSystems.match([f"{folder.rstrip('/')}/**"])
         prefix = len(folder.rstrip("/")) + 1
         for found in match.metadata_list:
             yield Entry(found.path[prefix:], found.size_in_bytes, found.last_updated_in_seconds)
@@ -96,7 +125,7 @@ def read(path: str) -> bytes:
     """The whole content of a file."""
     if is_local(path):
         return Path(path).read_bytes()
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+    with _reaching(path), FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         return file.read()
 
 
@@ -112,9 +141,12 @@ def write(path: str, content: bytes, mtime: float | None = None) -> None:
         OSError: It could not be written; nothing is left under the final name.
     """
     if not is_local(path):
-        with FileSystems.create(
-            path, mime_type="application/octet-stream", compression_type=CompressionTypes.UNCOMPRESSED
-        ) as file:
+        with (
+            _reaching(path),
+            FileSystems.create(
+                path, mime_type="application/octet-stream", compression_type=CompressionTypes.UNCOMPRESSED
+            ) as file,
+        ):
             file.write(content)
         return
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
@@ -140,4 +172,5 @@ def delete(paths: Iterable[str]) -> None:
         else:
             remote.append(path)
     if remote:
-        FileSystems.delete(remote)
+        with _reaching(remote[0]):
+            FileSystems.delete(remote)

@@ -51,6 +51,10 @@ class Settings:
         """A short digest that changes when any setting does."""
         return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()[:16]
 
+    def outputs(self, output: str) -> list[str]:
+        """The images that a photo's output consists of, relative to the folder of the results."""
+        return [f"{folder}/{output}" for folder in ("enhanced", "autocontrast")[: 1 + self.autocontrast]]
+
 
 class Task(NamedTuple):
     """A photo to enhance: relative paths, `size` in bytes, `mtime` in seconds; `reference` may be empty."""
@@ -72,9 +76,9 @@ class Prepared(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What became of a photo: its journal record, and the seconds it took."""
+    """What became of a photo: its journal record, None if an earlier attempt wrote it; and the seconds it took."""
 
-    record: Record
+    record: Record | None
     seconds: float
 
 
@@ -129,9 +133,17 @@ class Work:
         """The enhancer of this process."""
         return load_enhancer(self.model, self.settings.curve_size, self.settings.exposure)
 
+    def is_done(self, task: Task) -> bool:
+        """Whether the journal holds the photo, and its images are there."""
+        return self.journal.holds(task.path, task.size, task.mtime, self.settings.digest()) and all(
+            storage.exists(storage.join(self.out, path)) for path in self.settings.outputs(task.output)
+        )
+
     def prepare(self, task: Task) -> Prepared | Done:
         """Reads a photo and makes its small copy."""
         started = time.perf_counter()
+        if self.is_done(task):  # a cluster that lost a worker starts the job anew
+            return Done(None, 0.0)
         try:
             content = self._read(task)
             size = self.enhancer().curve_size

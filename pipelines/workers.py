@@ -1,0 +1,122 @@
+"""Work on other machines: what would go wrong there is told before the job starts, or before its first file."""
+
+import dataclasses
+import importlib.metadata
+import json
+import socket
+import urllib.request
+from collections.abc import Sequence
+from typing import Any
+
+import apache_beam as beam
+import click
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOptions, PortableOptions
+
+from pipelines import storage
+
+SECONDS = 5.0
+"""How long to wait for an answer of a cluster."""
+
+
+class WorkerError(Exception):
+    """A worker cannot do this job, whichever files it gets."""
+
+
+def versions() -> dict[str, str]:
+    """What has to be the same where the job is started and where it is done."""
+    return {name: importlib.metadata.version(name) for name in ("apache-beam", "zerodce")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """What every worker is told, and is held to.
+
+    Attributes:
+        options: Beam's options, which workers that were started before the job (EXTERNAL) do not get by themselves.
+        paths: Files and folders that it has to see.
+        versions: Those of the command.
+    """
+
+    options: dict[str, Any]
+    paths: tuple[str, ...]
+    versions: dict[str, str] = dataclasses.field(default_factory=versions)
+
+    @classmethod
+    def of(cls, options: PipelineOptions, *paths: str) -> "Site":
+        """The site of a job with these options, whose workers have to see these paths."""
+        return cls(options.get_all_options(drop_default=True), paths)
+
+    def enter(self) -> None:
+        """Gives this process the options for s3://, gs:// and hdfs://, and checks what it sees.
+
+        Raises:
+            WorkerError: It has other versions, or does not see a path.
+        """
+        host = socket.gethostname()
+        for name, version in self.versions.items():
+            if (here := importlib.metadata.version(name)) != version:
+                raise WorkerError(f"worker {host} has {name} {here}, the command {version}: install the same on both")
+        FileSystems.set_options(PipelineOptions.from_dictionary(self.options))
+        for path in self.paths:
+            try:
+                reason = "" if storage.exists(path) else "there is nothing"
+            except OSError as error:
+                reason = error.strerror or str(error)
+            if reason:
+                raise WorkerError(f"worker {host} cannot see {path} ({reason}): share the folder with it, or use s3://")
+
+
+class FileDoFn(beam.DoFn):
+    """A DoFn that reads or writes files, on whichever machine.
+
+    Args:
+        site: What its worker is told.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    def setup(self) -> None:
+        self.site.enter()
+
+
+def check_cluster(options: PipelineOptions, paths: Sequence[str]) -> None:
+    """Checks what can be checked of a cluster before a job goes there.
+
+    Args:
+        options: Of the job.
+        paths: What its workers have to see.
+
+    Raises:
+        click.UsageError: Nothing answers at the address, another Flink does, or the workers cannot see a path.
+    """
+    portable, flink = options.view_as(PortableOptions), options.view_as(FlinkRunnerOptions)
+    if portable.environment_type in (None, "DOCKER"):
+        for path in filter(storage.is_local, paths):
+            raise click.UsageError(
+                f"workers in containers cannot see {path}: use s3:// or gs://, or share the folder with workers of "
+                "--environment_type=EXTERNAL"
+            )
+    if portable.job_endpoint:
+        host, _, port = portable.job_endpoint.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), SECONDS).close()
+        except (OSError, ValueError) as error:
+            raise click.UsageError(
+                f"no job server answers at {portable.job_endpoint} ({error}): start it, or correct --job_endpoint"
+            ) from error
+    if flink.flink_master.startswith("["):
+        return
+    try:
+        with urllib.request.urlopen(f"http://{flink.flink_master.split('://')[-1]}/config", timeout=SECONDS) as answer:
+            version = json.load(answer)["flink-version"]
+    except (OSError, ValueError, KeyError) as error:
+        raise click.UsageError(
+            f"no Flink answers at {flink.flink_master} ({error}): start it, or correct --flink_master"
+        ) from error
+    if not version.startswith(f"{flink.flink_version}."):
+        raise click.UsageError(
+            f"{flink.flink_master} is Flink {version}, not {flink.flink_version}: "
+            "use the job server of its version, and name that with --flink_version"
+        )
