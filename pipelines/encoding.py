@@ -9,7 +9,7 @@ from PIL import Image, TiffImagePlugin
 
 from pipelines.formats import PhotoError
 from pipelines.metadata import tags_of_photo
-from pipelines.modes import eight_bit_values
+from pipelines.modes import eight_bit_values, image_of
 
 if TYPE_CHECKING:
     from pipelines.photos import Photo
@@ -36,23 +36,19 @@ def encode(
         PhotoError: It cannot be encoded.
     """
     try:
-        image = pixels if isinstance(pixels, Image.Image) else _image(eight_bit_values(pixels))
+        image = pixels if isinstance(pixels, Image.Image) else image_of(eight_bit_values(pixels))
         options = {} if strip_metadata else photo.metadata.options(image, photo.format)
         if photo.format == "TIFF":
             return _tiff(_with_alpha(np.asarray(pixels), photo.alpha), options)
         if not isinstance(pixels, Image.Image) and pixels.dtype == np.uint16:
             return _deep_png(_with_alpha(pixels, photo.alpha), options)
         if photo.alpha is not None:
-            image = _image(_with_alpha(np.asarray(pixels), photo.alpha))
+            image = Image.fromarray(_with_alpha(np.asarray(pixels), photo.alpha))
         buffer = io.BytesIO()
         image.save(buffer, photo.format, **_quality(photo, quality), **options)
         return buffer.getvalue()
     except Exception as error:  # whatever an encoder raises costs one photo, not the run
         raise PhotoError("encode", str(error) or type(error).__name__) from error
-
-
-def _image(pixels: np.ndarray) -> Image.Image:
-    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
 def _with_alpha(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:

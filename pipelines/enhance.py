@@ -34,7 +34,10 @@ from pipelines.work import Done, Prepared, Settings, Task, Work
 from zerodce.enhancement import Curves, Enhancer
 
 BATCH = 8
-"""Small copies that go through the network at a time."""
+"""Photos whose small copies go through the network at a time."""
+
+BATCH_MEGAPIXELS = 24.0
+"""How large these photos, which wait decoded, may be together."""
 
 
 class CurveModelHandler(ModelHandler[Prepared, PredictionResult, Enhancer]):
@@ -50,8 +53,8 @@ class CurveModelHandler(ModelHandler[Prepared, PredictionResult, Enhancer]):
     def load_model(self) -> Enhancer:
         return self.work.enhancer()
 
-    def batch_elements_kwargs(self) -> dict[str, int]:
-        return {"min_batch_size": 1, "max_batch_size": BATCH}
+    def batch_elements_kwargs(self) -> dict[str, Any]:
+        return {"min_batch_size": 1, "max_batch_size": BATCH, "element_size_fn": batch_share}
 
     def get_num_bytes(self, batch: Sequence[Prepared]) -> int:
         return sum(prepared.small.nbytes for prepared in batch)
@@ -65,6 +68,12 @@ class CurveModelHandler(ModelHandler[Prepared, PredictionResult, Enhancer]):
         except Exception:
             curves = [_estimate_one(prepared, model) for prepared in batch]
         return (PredictionResult(*pair) for pair in zip(batch, curves, strict=True))
+
+
+def batch_share(prepared: Prepared) -> int:
+    """How many of the places of a batch a photo takes."""
+    image = prepared.photo.image
+    return max(1, round(image.width * image.height / 1e6 / BATCH_MEGAPIXELS * BATCH))
 
 
 def _estimate_one(prepared: Prepared, model: Enhancer) -> Curves | PhotoError:

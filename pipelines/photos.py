@@ -17,6 +17,7 @@ from pipelines.encoding import encode
 from pipelines.formats import UNREADABLE, PhotoError, is_photo, named_format, output_path, written_format
 from pipelines.metadata import Metadata
 from pipelines.raw import DNG_VERSION_TAG, open_raw
+from zerodce.enhancement import small_size
 from zerodce.metrics import psnr_from_error
 
 try:
@@ -26,7 +27,18 @@ try:
 except ImportError:
     pass
 
-__all__ = ["Photo", "PhotoError", "autocontrast", "decode", "encode", "is_photo", "load", "output_path", "small_copy"]
+__all__ = [
+    "Photo",
+    "PhotoError",
+    "autocontrast_table",
+    "decode",
+    "encode",
+    "is_photo",
+    "load",
+    "output_path",
+    "shrunk",
+    "small_copy",
+]
 
 MAX_PIXELS = 500_000_000
 _HOLDS_ALPHA = frozenset({"PNG", "WEBP", "TIFF", "AVIF", "JPEG2000"})
@@ -50,7 +62,7 @@ class Photo:
 
     Attributes:
         image: 8-bit RGB or L.
-        pixels: The same, uint8 or uint16 (height, width, 3 or 1).
+        deep: The same in uint16 (height, width, 3 or 1); None where 8 bits are all there is or can be written.
         alpha: As `pixels`, (height, width); None where there is none or it cannot be written.
         format: The format to write.
         notes: What is different in the output, a short sentence each.
@@ -61,7 +73,7 @@ class Photo:
     """
 
     image: Image.Image
-    pixels: np.ndarray
+    deep: np.ndarray | None
     alpha: np.ndarray | None
     format: str
     notes: list[str]
@@ -69,6 +81,11 @@ class Photo:
     lossless: bool
     jpeg_tables: list[list[int]] | None
     jpeg_subsampling: int
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """All there is of the photo: uint8, made anew at each call, or uint16 (height, width, 3 or 1)."""
+        return modes.pixels_of(self.image) if self.deep is None else self.deep
 
 
 def load(content: bytes, path: str, *, output_format: str | None = None, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -98,14 +115,14 @@ def load(content: bytes, path: str, *, output_format: str | None = None, max_pix
         source = image.format
         lossless = source not in ("JPEG", "MPO", "HEIF", "AVIF") and (source != "WEBP" or b"VP8L" in content[:64])
         keep_16 = written in _HOLDS_16_BITS
-        image, pixels, alpha = modes.channels(image, depth, _orientation(image), content, keep_16, notes)
+        image, deep, alpha = modes.channels(image, depth, _orientation(image), content, keep_16, notes)
     image.info = {}  # or it would go into the output, whatever was asked for
     if alpha is not None and written not in _HOLDS_ALPHA:
         notes.append(f"alpha dropped ({written} holds none)")
         alpha = None
     if source not in (written, "MPO"):
         notes.append(f"{source} written as {written}")
-    return Photo(image, pixels, alpha, written, notes, metadata, lossless, tables, subsampling)
+    return Photo(image, deep, alpha, written, notes, metadata, lossless, tables, subsampling)
 
 
 def small_copy(content: bytes, path: str, long_side: int, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -253,14 +270,16 @@ def _jpeg_tables(image: Image.Image) -> list[list[int]] | None:
     return tables[:2] if tables[1:2] == tables[2:] else tables
 
 
-def autocontrast(photo: Photo) -> tuple[Image.Image, float]:
-    """Pillow's autocontrast of a photo, the baseline to compare with.
+def autocontrast_table(image: Image.Image) -> tuple[list[int], float]:
+    """Pillow's autocontrast of an image, which is one look-up table for each channel.
+
+    Args:
+        image: 8-bit RGB or L.
 
     Returns:
-        `ImageOps.autocontrast(photo.image)` and its PSNR in dB against `photo.image`, worked out from the
-        histogram: autocontrast is one look-up table for each channel.
+        The table with which `image.point` gives `ImageOps.autocontrast(image)`, and the PSNR of that in dB against
+        `image`, worked out from the histogram.
     """
-    image = photo.image
     histogram = np.array(image.histogram(), dtype=np.int64).reshape(-1, 256)
     levels = np.arange(256, dtype=np.uint8)
     error = 0
@@ -271,4 +290,10 @@ def autocontrast(photo: Photo) -> tuple[Image.Image, float]:
         stretched = np.asarray(ImageOps.autocontrast(Image.fromarray(ramp[np.newaxis])))[0]
         error += int(np.dot(counts, (stretched.astype(np.int64) - levels) ** 2))
         table.extend(stretched.tolist())
-    return image.point(table), psnr_from_error(error, histogram.sum())
+    return table, psnr_from_error(error, histogram.sum())
+
+
+def shrunk(image: Image.Image, long_side: int) -> Image.Image:
+    """An 8-bit image with its longer side at most `long_side`, never enlarged; whole blocks are averaged first."""
+    height, width = small_size(image.height, image.width, long_side)
+    return image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=1.5)

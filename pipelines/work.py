@@ -16,14 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from pipelines import encoding, photos, report, storage
+from pipelines import encoding, modes, photos, report, storage
 from pipelines.folders import OutputError
 from pipelines.journal import Journal, Record
 from zerodce import metrics
 from zerodce.enhancement import Curves, Enhancer
-
-KEPT_BYTES = 32 << 20
-"""Larger files are read again for the second step, so that what waits between the two stays small."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,11 +65,12 @@ class Task(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A photo that has been read: its small copy, uint8 RGB, and its content unless that is large."""
+    """A decoded photo, a copy of it of a thumbnail's size, and the small copy for its curves, uint8 RGB."""
 
     task: Task
+    photo: photos.Photo
+    preview: Image.Image
     small: np.ndarray
-    content: bytes | None
 
 
 class Done(NamedTuple):
@@ -140,17 +138,22 @@ class Work:
         )
 
     def prepare(self, task: Task) -> Prepared | Done:
-        """Reads a photo and makes its small copy."""
+        """Reads and decodes a photo and makes its small copies."""
         started = time.perf_counter()
         if self.is_done(task):  # a cluster that lost a worker starts the job anew
             return Done(None, 0.0)
         try:
-            content = self._read(task)
-            size = self.enhancer().curve_size
-            small = photos.small_copy(content, task.path, size, max_pixels=self.settings.max_pixels)
+            photo = photos.load(
+                self._read(task),
+                task.path,
+                output_format=self.settings.output_format,
+                max_pixels=self.settings.max_pixels,
+            )
         except photos.PhotoError as error:
             return self.failed(task, error, started)
-        return Prepared(task, small, content if len(content) <= KEPT_BYTES else None)
+        preview = photos.shrunk(photo.image, report.LONG_SIDE)
+        small = photos.shrunk(preview, self.enhancer().curve_size).convert("RGB")
+        return Prepared(task, photo, preview, np.asarray(small))
 
     def finish(self, prepared: Prepared, curves: Curves | photos.PhotoError) -> Done:
         """Applies the curves at full size, writes the images, measures, and writes the journal.
@@ -160,14 +163,13 @@ class Work:
             curves: What the model made of its small copy, or why it could not.
         """
         started = time.perf_counter()
-        task = prepared.task
         try:
             if isinstance(curves, photos.PhotoError):
                 raise curves
-            row = self._enhance(task, prepared.content or self._read(task), curves)
+            row = self._enhance(prepared, curves)
         except photos.PhotoError as error:
-            return self.failed(task, error, started)
-        return self._record(task, started, row=row)
+            return self.failed(prepared.task, error, started)
+        return self._record(prepared.task, started, row=row)
 
     def failed(self, task: Task, error: photos.PhotoError, started: float) -> Done:
         """Writes down that a photo failed."""
@@ -188,16 +190,17 @@ class Work:
         with _writing(path):
             storage.write(storage.join(self.out, path), content, mtime)
 
-    def _enhance(self, task: Task, content: bytes, curves: Curves) -> dict[str, Any]:
+    def _enhance(self, prepared: Prepared, curves: Curves) -> dict[str, Any]:
         settings = self.settings
-        photo = photos.load(content, task.path, output_format=settings.output_format, max_pixels=settings.max_pixels)
-        enhanced = self.enhancer().apply(photo.pixels, curves)
+        task, photo, preview, _ = prepared
+        pixels = photo.pixels
+        enhanced = self.enhancer().apply(pixels, curves)
         mtime = None if settings.strip_metadata else task.mtime
         encode = functools.partial(
             encoding.encode, photo, quality=settings.quality, strip_metadata=settings.strip_metadata
         )
         self._write(f"enhanced/{task.output}", encode(enhanced), mtime)
-        before, after = _eight_bit(np.asarray(photo.image)), _eight_bit(enhanced)
+        before, after = modes.eight_bit_values(pixels), modes.eight_bit_values(enhanced)
         row: dict[str, Any] = {
             "path": task.path,
             "output": task.output,
@@ -209,25 +212,34 @@ class Work:
             "psnr_autocontrast_db": None,
             "exposure": curves.exposure,
         }
-        baseline = None
+        table, baseline = None, None
         if settings.autocontrast:
-            baseline, row["psnr_autocontrast_db"] = photos.autocontrast(photo)
+            table, row["psnr_autocontrast_db"] = photos.autocontrast_table(photo.image)
+            baseline = photo.image.point(table)
             self._write(f"autocontrast/{task.output}", encode(baseline), mtime)
         if settings.reference is not None:
-            row |= self._compare(task, photo, after, baseline)
+            row |= self._compare(task, photo, before, after, baseline)
         if task.thumbnail:
+            lifted = modes.image_of(self.enhancer().preview(modes.pixels_of(preview), curves))
             with _writing(task.path):
-                report.write_thumbnails(self.out, row, photo.image, _image(after), baseline)
+                report.write_thumbnails(
+                    self.out, row, preview, lifted, preview.point(table) if table else None, photo.metadata.icc_profile
+                )
         return row | {"notes": "; ".join(photo.notes)}
 
     def _compare(
-        self, task: Task, photo: photos.Photo, enhanced: np.ndarray, autocontrast: Image.Image | None
+        self,
+        task: Task,
+        photo: photos.Photo,
+        before: np.ndarray,
+        enhanced: np.ndarray,
+        autocontrast: Image.Image | None,
     ) -> dict[str, float | None]:
         """PSNR and SSIM against the reference, None where there is none of the same size."""
         images = {
-            "input": np.asarray(photo.image),
+            "input": before,
             "enhanced": enhanced,
-            "autocontrast": None if autocontrast is None else np.asarray(autocontrast),
+            "autocontrast": None if autocontrast is None else modes.pixels_of(autocontrast),
         }
         reference = None
         if task.reference:
@@ -244,8 +256,9 @@ class Work:
         target = None if reference is None else np.asarray(reference.convert("RGB"))
         for name, score in (("psnr_{}_reference_db", metrics.psnr), ("ssim_{}_reference", metrics.ssim)):
             for image_name, image in images.items():
-                missing = target is None or image is None
-                scores[name.format(image_name)] = None if missing else score(_rgb(image), target)
+                scores[name.format(image_name)] = (
+                    None if target is None or image is None else score(_rgb(image), target)
+                )
         return scores
 
 
@@ -261,15 +274,5 @@ def _writing(path: str) -> Iterator[None]:
         raise photos.PhotoError("write", reason) from error
 
 
-def _eight_bit(pixels: np.ndarray) -> np.ndarray:
-    """uint8 (height, width, channels) of a uint8 or uint16 photo, rounded."""
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
-    return pixels if pixels.dtype == np.uint8 else ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
-def _image(pixels: np.ndarray) -> Image.Image:
-    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-
-
 def _rgb(pixels: np.ndarray) -> np.ndarray:
-    return np.broadcast_to(_eight_bit(pixels), (*pixels.shape[:2], 3))
+    return np.broadcast_to(pixels, (*pixels.shape[:2], 3))

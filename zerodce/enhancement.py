@@ -115,6 +115,10 @@ class Enhancer:
                 enhanced[top : top + TILE, left : left + TILE] = apply_curves(pixels, maps) * levels + 0.5
         return enhanced
 
+    def preview(self, copy: np.ndarray, curves: Curves) -> np.ndarray:
+        """Applies the curves of the small copy, and nothing else, to a copy of the photo of any size, as `apply`."""
+        return brighten(copy, _fit_channels(curves.maps, copy))
+
     def _maps(self, images: np.ndarray) -> np.ndarray:
         """The network's maps for a batch of uint8 images, or of float images in [0, 1]."""
         if images.dtype == np.uint8:
