@@ -31,7 +31,7 @@ def _silence_libraries() -> None:
 
 
 class _OneLineErrors(click.Group):
-    """Says what is wrong in one line, without the lines on usage before it."""
+    """Says what is wrong in one line, without the lines on usage before it; interrupted, it exits with 130."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -39,6 +39,9 @@ class _OneLineErrors(click.Group):
         except click.UsageError as error:
             error.ctx = None
             raise
+        except KeyboardInterrupt:  # before the command itself took care of it
+            click.echo("Interrupted.", err=True)
+            sys.exit(130)
 
 
 @click.group(
@@ -186,7 +189,6 @@ def enhance(**options: Any) -> None:
 )
 def preprocess(**options: Any) -> None:
     """Convert DATA, the LoL data set or a folder of images, into TFRecord shards in OUT."""
-    _silence_libraries()
     _silence_libraries()
     from pipelines import preprocess as job
 
