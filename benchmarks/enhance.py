@@ -1,0 +1,236 @@
+"""How fast `zerodce enhance` is, beside the codecs alone and the network at full size, all in one run.
+
+    python -m benchmarks.enhance speed --photos ../shared/data/photos --small ../shared/data/lol/our485/low
+    python -m benchmarks.enhance memory --photos ../shared/data/photos
+
+The job's speed is that after start-up: (pixels of ten copies of a folder - of one) / (difference of the times).
+"""
+
+import argparse
+import dataclasses
+import io
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rich.console
+import rich.markdown
+from PIL import Image, ImageOps, JpegImagePlugin
+
+from pipelines.formats import is_photo
+
+COPIES = 10
+SMALL_PHOTOS = 50
+PEER_MEGAPIXELS = 6.0
+PNG_LEVEL = 1
+"""As `pipelines.encoding` writes PNG."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run of the command: seconds, and the peak of its resident memory in MB."""
+
+    seconds: float
+    peak_mb: float
+
+
+def megapixels(folder: Path) -> float:
+    """Of all photos below a folder."""
+    total = 0
+    for path in photos_of(folder):
+        with Image.open(path) as image:
+            total += image.width * image.height
+    return total / 1e6
+
+
+def photos_of(folder: Path) -> list[Path]:
+    """All photos below a folder, in order."""
+    return sorted(path for path in folder.rglob("*") if is_photo(path.name) and path.is_file())
+
+
+def copies_of(photos: Sequence[Path], number: int, folder: Path) -> Path:
+    """A folder with so many copies of photos, hard links where the disk allows them."""
+    for copy in range(number):
+        target = folder / f"{copy:04}"
+        target.mkdir(parents=True)
+        for photo in photos:
+            try:
+                os.link(photo, target / photo.name)
+            except OSError:
+                shutil.copy(photo, target / photo.name)
+    return folder
+
+
+def enhance(folder: Path, *options: str) -> Run:
+    """Runs `zerodce enhance` as a process of its own."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as out:
+        command = [sys.executable, "-m", "pipelines.cli", "enhance", str(folder), out, *options]
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        assert process.stderr is not None
+        errors = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            raise RuntimeError(errors.decode())
+        return Run(time.perf_counter() - started, usage.ru_maxrss / 1024)
+
+
+def codec_floor(folder: Path) -> float:
+    """MP/s of what no such job can do without: decode once, autocontrast, encode twice, on all cores."""
+    contents = [path.read_bytes() for path in photos_of(folder)]
+
+    def work(content: bytes) -> int:
+        image: Any = Image.open(io.BytesIO(content))
+        image.load()
+        options: dict[str, Any] = {"compress_level": PNG_LEVEL}
+        if isinstance(image, JpegImagePlugin.JpegImageFile):
+            options = {"qtables": image.quantization, "subsampling": JpegImagePlugin.get_sampling(image)}
+        for picture in (image, ImageOps.autocontrast(image)):
+            picture.save(io.BytesIO(), "JPEG" if "qtables" in options else "PNG", **options)
+        return int(image.width * image.height)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        started = time.perf_counter()
+        pixels = sum(pool.map(work, contents))
+        return pixels / 1e6 / (time.perf_counter() - started)
+
+
+def crops(folder: Path) -> list[np.ndarray]:
+    """The middle of each photo, at most `PEER_MEGAPIXELS`: float32 (1, height, width, 3) in [0, 1]."""
+    found = []
+    for path in photos_of(folder):
+        image = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+        share = min(1.0, (PEER_MEGAPIXELS * 1e6 / (image.width * image.height)) ** 0.5)
+        pixels = np.asarray(ImageOps.fit(image, (int(image.width * share), int(image.height * share))))
+        found.append(pixels[np.newaxis].astype(np.float32) / 255)
+    return found
+
+
+def network_speed(images: Sequence[np.ndarray], maps_of: Callable[[np.ndarray], np.ndarray]) -> float:
+    """MP/s of the network at full size with its curves, after one image to warm up."""
+    from zerodce.curves import apply_curves
+
+    def work(image: np.ndarray) -> np.ndarray:
+        return np.rint(apply_curves(image, maps_of(image)) * 255).astype(np.uint8)
+
+    work(images[0])
+    started = time.perf_counter()
+    for image in images:
+        work(image)
+    return sum(image.size / 3e6 for image in images) / (time.perf_counter() - started)
+
+
+def onnx_network(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """The shipped network under ONNX Runtime, on all cores."""
+    import onnxruntime
+    import tensorflow as tf
+
+    from zerodce.pretrained import load_pretrained
+
+    path = str(folder / "network.onnx")
+    signature = [tf.TensorSpec((1, None, None, 3), tf.float32)]
+    load_pretrained().network.export(path, format="onnx", verbose=False, input_signature=signature)
+    session = onnxruntime.InferenceSession(path)
+    name = session.get_inputs()[0].name
+    return lambda image: np.asarray(session.run(None, {name: image})[0])
+
+
+def keras_network() -> Callable[[np.ndarray], np.ndarray]:
+    """The shipped network called as the Keras example calls it."""
+    from zerodce.pretrained import load_pretrained
+
+    network = load_pretrained().network
+    return lambda image: np.asarray(network(image))
+
+
+def after_start_up(name: str, folder: Path, photos: Sequence[Path], *options: str) -> tuple[float, float, Run]:
+    """MP/s of the job, that of the codec floor measured just before and after, and the longer run."""
+    one = copies_of(photos, 1, folder / f"{name}-1")
+    ten = copies_of(photos, COPIES, folder / f"{name}-{COPIES}")
+    codec_floor(one)
+    floors = [codec_floor(ten)]
+    short, long = enhance(one, *options), enhance(ten, *options)
+    floors.append(codec_floor(ten))
+    speed = (COPIES - 1) * megapixels(one) / (long.seconds - short.seconds)
+    return speed, sum(floors) / 2, long
+
+
+def speed(photos: Path, small: Path, peers: bool) -> None:
+    """Prints the table of speeds."""
+    lines = ["| what | MP/s | of the codec floor | peak memory |", "|---|---|---|---|"]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        large = photos_of(photos)
+        ours, floor, run = after_start_up("large", folder, large)
+        lines.append(
+            f"| enhance, {photos.name}, all outputs | {ours:.1f} | {ours / floor:.2f} | {run.peak_mb:.0f} MB |"
+        )
+        lines.append(f"| codec floor | {floor:.1f} | 1 | |")
+        denoised, floor, run = after_start_up("denoised", folder, large, "--denoise", "1")
+        lines.append(
+            f"| the same, every photo denoised | {denoised:.1f} | {denoised / floor:.2f} | {run.peak_mb:.0f} MB |"
+        )
+        fifty = list(itertools.islice(itertools.cycle(photos_of(small)), SMALL_PHOTOS))
+        little, floor, run = after_start_up("small", folder, fifty)
+        lines.append(
+            f"| enhance, {COPIES * SMALL_PHOTOS} small PNG | {little:.1f} | {little / floor:.2f} | {run.peak_mb:.0f} MB |"
+        )
+        lines.append(f"| codec floor, small PNG | {floor:.1f} | 1 | |")
+        if peers:
+            images = crops(photos)
+            for name, network in (("ONNX Runtime", onnx_network(folder)), ("Keras loop", keras_network())):
+                peer = network_speed(images, network)
+                lines.append(
+                    f"| network at full size, {name} (curves, no files) | {peer:.2f} | {ours / peer:.0f} times |"
+                )
+    show(lines)
+
+
+def memory(photos: Path, counts: Sequence[int]) -> None:
+    """Prints the peak memory of the job on so many copies of the largest photo."""
+    lines = ["| photos | megapixels each | peak memory |", "|---|---|---|"]
+    largest = max(photos_of(photos), key=lambda path: int(np.prod(Image.open(path).size)))
+    for count in counts:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = copies_of([largest], count, Path(scratch) / "photos")
+            size = megapixels(folder) / count
+            lines.append(f"| {count} | {size:.0f} | {enhance(folder).peak_mb:.0f} MB |")
+    show(lines)
+
+
+def show(lines: list[str]) -> None:
+    """Prints a table of Markdown as a table and as it is."""
+    text = "\n".join(lines)
+    rich.console.Console(stderr=True).print(rich.markdown.Markdown(text))
+    print(text)
+
+
+def main() -> None:
+    """Runs the benchmark that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    fast = commands.add_parser("speed")
+    fast.add_argument("--photos", type=Path, required=True, help="a folder of large photos")
+    fast.add_argument("--small", type=Path, required=True, help="a folder of small PNG")
+    fast.add_argument("--no-peers", action="store_true", help="leave out the networks at full size")
+    light = commands.add_parser("memory")
+    light.add_argument("--photos", type=Path, required=True)
+    light.add_argument("--counts", type=int, nargs="+", default=[100, 1000])
+    arguments = parser.parse_args()
+    if arguments.command == "speed":
+        speed(arguments.photos, arguments.small, not arguments.no_peers)
+    else:
+        memory(arguments.photos, arguments.counts)
+
+
+if __name__ == "__main__":
+    main()
