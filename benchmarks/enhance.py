@@ -182,7 +182,8 @@ def speed(photos: Path, small: Path, peers: bool) -> None:
         fifty = list(itertools.islice(itertools.cycle(photos_of(small)), SMALL_PHOTOS))
         little, floor, run = after_start_up("small", folder, fifty)
         lines.append(
-            f"| enhance, {COPIES * SMALL_PHOTOS} small PNG | {little:.1f} | {little / floor:.2f} | {run.peak_mb:.0f} MB |"
+            f"| enhance, {COPIES * SMALL_PHOTOS} small PNG | {little:.1f} | {little / floor:.2f} "
+            f"| {run.peak_mb:.0f} MB |"
         )
         lines.append(f"| codec floor, small PNG | {floor:.1f} | 1 | |")
         if peers:
