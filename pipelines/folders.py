@@ -66,7 +66,7 @@ def lock(out: str) -> contextlib.AbstractContextManager[Any]:
     state = storage.join(out, STATE)
     probe = storage.join(state, "writable")
     try:
-        storage.write(probe, b"")
+        storage.write(probe, b"yes")  # Beam cannot write an empty file to S3
         storage.delete([probe])
         # an object store has no locks
         held = filelock.FileLock(storage.join(state, "lock")) if storage.is_local(out) else contextlib.nullcontext()
