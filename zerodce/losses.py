@@ -20,16 +20,18 @@ def color_constancy(enhanced: Tensor) -> Tensor:
     return ops.mean(ops.sqrt(ops.maximum(fourth, 1e-12)))
 
 
-def exposure(enhanced: Tensor, level: float = 0.6, patch: int = 16) -> Tensor:
+def exposure(enhanced: Tensor, level: float = 0.6, patch: int | None = 16) -> Tensor:
     """Mean squared distance of the brightness of each patch from `level` (eq. 5; squared, as released).
 
     Args:
         enhanced: Images, at least `patch` pixels high and wide.
         level: The well-exposed brightness, in [0, 1].
-        patch: Side of the non-overlapping patches in pixels; a remainder at the border is left out.
+        patch: Side of the non-overlapping patches in pixels; a remainder at the border is left out. None:
+            the whole image is one patch.
     """
     grey = ops.mean(enhanced, axis=3, keepdims=True)
-    return ops.mean((ops.average_pool(grey, patch, patch) - level) ** 2)
+    patches = ops.mean(grey, axis=(1, 2)) if patch is None else ops.average_pool(grey, patch, patch)
+    return ops.mean((patches - level) ** 2)
 
 
 def illumination_smoothness(maps: Tensor) -> Tensor:

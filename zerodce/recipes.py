@@ -12,7 +12,7 @@ class Recipe:
         color_constancy, exposure, illumination_smoothness, spatial_consistency, ssim, total_variation:
             The factor of each loss in the total; 0 leaves it out of the gradient.
         exposure_level: Brightness in [0, 1] that the exposure loss aims at.
-        exposure_patch: Side in pixels of the patches the exposure loss looks at.
+        exposure_patch: Side in pixels of the patches the exposure loss looks at; None for the whole image.
         writeup_terms: Compute spatial consistency, illumination smoothness and total variation with the
             faults of the project's first write-up (`zerodce.writeup`).
         well_exposed: Mean brightness in (0, 1] from which on a photo is left as it is; the darker it is, the
@@ -30,7 +30,7 @@ class Recipe:
     ssim: float
     total_variation: float
     exposure_level: float = 0.6
-    exposure_patch: int = 16
+    exposure_patch: int | None = 16
     writeup_terms: bool = False
     well_exposed: float | None = None
     initial_stddev: float | None = 0.02
@@ -42,10 +42,14 @@ DEFAULT = Recipe(
     "default",
     color_constancy=5,
     exposure=10,
-    illumination_smoothness=200,
+    illumination_smoothness=1000,
     spatial_consistency=1,
     ssim=0.1,
     total_variation=0.1,
+    exposure_level=0.42,
+    exposure_patch=None,
+    well_exposed=0.4,
+    initial_stddev=None,
 )
 PAPER = Recipe(
     "paper",

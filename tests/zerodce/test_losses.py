@@ -165,6 +165,12 @@ def test_exposure_by_hand() -> None:
     assert float(losses.exposure(image, level=0.6)) == pytest.approx(0.05, rel=1e-5)
 
 
+def test_exposure_of_the_whole_image_by_hand() -> None:
+    bright, dark = grey([[0.2, 0.6], [0.8, 0.6]]), grey([[0.1, 0.3], [0.1, 0.3]])  # means 0.55 and 0.2
+    images = np.concatenate([bright, dark])
+    assert float(losses.exposure(images, level=0.5, patch=None)) == pytest.approx((0.05**2 + 0.3**2) / 2, rel=1e-5)
+
+
 def test_exposure_leaves_out_a_remainder() -> None:
     image = np.concatenate([grey([[0.6]], side=16), np.zeros((1, 16, 9, 3), np.float32)], axis=2)
     assert float(losses.exposure(image, level=0.6)) == pytest.approx(0, abs=1e-10)

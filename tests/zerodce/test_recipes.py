@@ -36,6 +36,7 @@ def test_paper_is_the_released_code() -> None:
     }
     assert (PAPER.exposure_level, PAPER.exposure_patch) == (0.6, 16)
     assert (PAPER.initial_stddev, PAPER.clipnorm, PAPER.weight_decay) == (0.02, 0.1, 1e-4)
+    assert PAPER.well_exposed is None
     assert not PAPER.writeup_terms
 
 
@@ -50,7 +51,26 @@ def test_original_is_the_writeup() -> None:
     }
     assert (ORIGINAL.exposure_level, ORIGINAL.exposure_patch) == (0.6, 16)
     assert (ORIGINAL.initial_stddev, ORIGINAL.clipnorm, ORIGINAL.weight_decay) == (None, None, None)
+    assert ORIGINAL.well_exposed is None
     assert ORIGINAL.writeup_terms
+
+
+def test_curves_act_the_less_the_brighter_the_whole_photo() -> None:
+    recipe = dataclasses.replace(DEFAULT, well_exposed=0.4)
+    images = np.ones((4, 16, 16, 3), np.float32) * np.float32([0, 0.1, 0.4, 0.7])[:, None, None, None]
+    images[1, :8] *= 2  # mean 0.15 of bright and dark halves
+    np.testing.assert_allclose(ZeroDCE(recipe).strength(images), [1, 1 - 0.15 / 0.4, 0, 0], atol=1e-6)
+    np.testing.assert_array_equal(ZeroDCE(PAPER).strength(images), [1, 1, 1, 1])
+
+
+def test_the_maps_are_those_of_the_network_times_the_strength() -> None:
+    model = ZeroDCE(dataclasses.replace(DEFAULT, well_exposed=0.5))
+    images = np.random.default_rng(2).uniform(0, 0.5, (2, 16, 16, 3)).astype(np.float32)
+    images[1] = 0.6  # well exposed
+    output = model(images)
+    factor = 1 - images[0].mean() / 0.5
+    np.testing.assert_allclose(output["maps"][0], model.network(images)[0] * factor, atol=1e-6)
+    np.testing.assert_array_equal(output["enhanced"][1], images[1])
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
