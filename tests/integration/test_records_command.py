@@ -1,0 +1,95 @@
+"""`zerodce records ...` as a process, on a data set made of real images."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+from PIL import Image
+
+from pipelines import records as tools
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    arguments = (sys.executable, "-m", "pipelines.cli", *map(str, arguments))
+    return subprocess.run(arguments, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def records(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The 15 test images of LoL, of which 2 have a reference."""
+    out = tmp_path_factory.mktemp("eval15") / "records"
+    done = command(
+        *("preprocess", data / "lol/eval15/low", out, "--reference", data / "lol/eval15/high"),
+        *("--split", "all=1", "--shard-records", 8),
+    )
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_inspect(records: Path) -> None:
+    done = command("records", "inspect", records)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert [line.split() for line in done.stdout.splitlines()[:2]][1][:4] == ["all", "15", "2", "2"]
+    assert "reference/encoded" in done.stdout
+    assert "256x256, stretch, png" in done.stdout
+    assert "547.png" in done.stdout or "493.png" in done.stdout
+
+
+def test_verify(records: Path) -> None:
+    done = command("records", "verify", records)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "15 records in 2 shards: all well\n", "")
+
+
+def test_verify_names_a_damaged_shard(records: Path, tmp_path: Path) -> None:
+    for path in records.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    shard = tmp_path / "all-00001-of-00002.tfrecord"
+    content = bytearray(shard.read_bytes())
+    content[-100] ^= 1
+    shard.write_bytes(content)
+    done = command("records", "verify", tmp_path)
+    assert done.returncode == 1
+    assert "all-00001-of-00002.tfrecord: record 7" in done.stdout
+    assert "the checksum of its content does not fit" in done.stdout
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_stats(records: Path, tmp_path: Path) -> None:
+    done = command("records", "stats", records, "--out", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    summary = json.loads((tmp_path / "statistics.json").read_text())["all"]
+    assert (summary["image"]["images"], summary["reference"]["images"]) == (15, 2)
+    assert summary["image"]["brightness"]["mean"] < 0.1 < summary["reference"]["brightness"]["mean"]
+    assert Image.open(tmp_path / "statistics.png").size == (1200, 360)
+
+
+def test_export(records: Path, data: Path, tmp_path: Path) -> None:
+    done = command("records", "export", records, "--out", tmp_path, "--sheet")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"17 images in {tmp_path}\n"
+    exported = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png")}
+    images = {f"all/image/{path.name}" for path in (data / "lol/eval15/low").iterdir()}
+    assert exported == images | {"all/reference/493.png", "all/reference/547.png", "sheet-all.png"}
+
+
+def test_what_is_no_data_set_is_said_in_one_line(tmp_path: Path) -> None:
+    done = command("records", "verify", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"Error: {tmp_path} is not a finished data set: it has no manifest.json (make one with `zerodce preprocess`)\n"
+    )
+
+
+@pytest.mark.parametrize("tool", [tools.inspect, tools.check, tools.stats, tools.export])
+def test_every_tool_says_what_is_wrong(tool: Callable[..., object], tmp_path: Path) -> None:
+    others = (None,) * (tool.__code__.co_argcount - 1)
+    with pytest.raises(click.UsageError, match="is not a folder on this machine"):
+        tool(str(tmp_path / "nowhere"), *others)
+    with pytest.raises(click.ClickException, match="is not a finished data set"):
+        tool(str(tmp_path), *others)
