@@ -93,7 +93,7 @@ class ReadPlan(FileDoFn):
 class ThreadMap(FileDoFn):
     """Maps a function over the elements in threads, handing results on oldest first.
 
-    At most twice as many elements as threads are under way, so memory does not grow with the bundle. A result
+    Hardly more elements than threads are under way, so memory does not grow with the bundle. A result
     that is `Done` is counted in Beam's metrics and goes no further: its row is in the journal.
 
     Args:
