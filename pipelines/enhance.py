@@ -125,7 +125,7 @@ class ThreadMap(FileDoFn):
 
     def process(self, element: Any) -> Iterator[Any]:
         self.pending.append(self.pool.submit(self.function, element))
-        yield from self._results(2 * self.threads)
+        yield from self._results(self.threads)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         window = GlobalWindow()
