@@ -95,7 +95,7 @@ class Identity:
         """Raises `TrainingError` naming the first difference from a stored run."""
         for group, mine in dataclasses.asdict(self).items():
             theirs = stored[group]
-            for key in sorted(mine.keys() | theirs.keys()):
+            for key in mine | theirs:
                 if mine.get(key) != theirs.get(key):
                     raise TrainingError(
                         f"the run was started with {key} = {theirs.get(key)}, not {mine.get(key)} ({group}); "
