@@ -1,11 +1,12 @@
 """Photos back into files: with the format, the quality, the alpha and the metadata of the original."""
 
+import functools
 import io
 import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
 from pipelines.formats import PhotoError
 from pipelines.metadata import tags_of_photo
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 _PNG_LEVEL = 1  # within a tenth of the size of level 6, several times as fast
 _PNG_HEADER = 33  # bytes of signature and IHDR
 _STRIP = 1 << 20  # bytes of a TIFF strip before compression
-# the luminance table of quality 50 (ITU-T T.81, table K.1), of which the others are multiples
-_STANDARD_LUMA_MEAN = 3688 / 64
 
 
 def encode(
@@ -80,9 +79,19 @@ def _quality(photo: "Photo", quality: int | None) -> dict[str, Any]:
 
 
 def _estimated_quality(table: list[int]) -> int:
-    """The quality of libjpeg's scale at which its luminance table has the mean of this one."""
-    scale = 100 * sum(table) / 64 / _STANDARD_LUMA_MEAN
-    return min(100, max(1, round((200 - scale) / 2 if scale <= 100 else 5000 / scale)))
+    """The quality at which libjpeg's luminance table comes nearest in sum."""
+    return min(_sums_of_tables(), key=lambda quality: abs(_sums_of_tables()[quality] - sum(table)))
+
+
+@functools.cache
+def _sums_of_tables() -> dict[int, int]:
+    sums = {}
+    for quality in range(1, 101):
+        buffer = io.BytesIO()
+        Image.new("L", (1, 1)).save(buffer, "JPEG", quality=quality)
+        buffer.seek(0)
+        sums[quality] = sum(JpegImagePlugin.JpegImageFile(buffer).quantization[0])
+    return sums
 
 
 def _deep_png(pixels: np.ndarray, options: dict[str, Any]) -> bytes:

@@ -114,8 +114,10 @@ class Exif:
         if self.thumbnail is None:
             return False
         start, length, fields = self.thumbnail
-        # sixteen samples for each pixel of the thumbnail are enough, and cost nothing
-        small = image.resize(_fitted(image.size, 4 * _THUMBNAIL_SIDE), Image.Resampling.NEAREST)
+        # sixteen samples or more for each pixel of the thumbnail are enough, and cost nothing
+        step = max(1, max(image.size) // (4 * _THUMBNAIL_SIDE))
+        size = max(1, image.width // step), max(1, image.height // step)
+        small = image.resize(size, Image.Resampling.NEAREST)
         small.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), Image.Resampling.BILINEAR)
         buffer = io.BytesIO()
         small.save(buffer, "JPEG", quality=80)
@@ -164,11 +166,6 @@ def _thumbnail(data: bytes, order: str, start: int) -> tuple[int, int, list[Fiel
     offset = values.get(ExifTags.Base.JpegIFOffset, 0)
     length = values.get(ExifTags.Base.JpegIFByteCount, 0)
     return (offset, length, fields) if 0 < offset < offset + length <= len(data) else None
-
-
-def _fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
-    scale = min(1.0, side / max(size))
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def tags_of_photo(exif: Image.Exif) -> dict[int, Any]:

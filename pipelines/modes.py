@@ -7,7 +7,7 @@ from PIL import Image, ImageCms
 
 # formats whose 16-bit colour Pillow cuts to 8 bits, and OpenCV reads whole
 _DEEP_COLOUR = frozenset({"PNG", "TIFF", "PPM", "JPEG2000"})
-_TIFF_BITS, _TIFF_SAMPLE_FORMAT = 258, 339
+_TIFF_BITS, _TIFF_PLANES, _TIFF_SAMPLE_FORMAT = 258, 284, 339
 _PNG_BITS_AT, _SGI_BYTES_AT = 24, 3
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -40,11 +40,17 @@ def depth_of(image: Image.Image, content: bytes) -> Depth:
     Args:
         image: As opened, its pixels not decoded yet.
         content: The file.
+
+    Raises:
+        NotImplementedError: Pillow would misread it.
     """
     if image.format == "TIFF":
         tags = vars(image)["tag_v2"]
-        kind = tags.get(_TIFF_SAMPLE_FORMAT, (1,))[0]
-        return Depth(max(tags.get(_TIFF_BITS, (1,))), kind == 2 and image.mode == "I", kind == 3)
+        bits, kind = max(tags.get(_TIFF_BITS, (1,))), tags.get(_TIFF_SAMPLE_FORMAT, (1,))[0]
+        tiles = vars(image)["tile"]
+        if bits > 8 and tags.get(_TIFF_PLANES) == 2 and tiles and tiles[0].codec_name == "raw":
+            raise NotImplementedError(f"Pillow misreads uncompressed TIFF of {bits} bits in separate planes")
+        return Depth(bits, kind == 2 and image.mode == "I", kind == 3)
     if image.mode == "F":
         return Depth(32, floating=True)
     if image.format == "PNG":
@@ -87,8 +93,11 @@ def pixels_of(image: Image.Image) -> np.ndarray:
     import pyarrow
 
     try:
-        flat = pyarrow.array(image)
-    except ValueError:  # not one block of memory: allocated by others, or before the setting above
+        # an image of borrowed memory, as `fromarray` and `fromarrow` make, ends the process (Pillow's issue 9896)
+        flat = None if image.readonly else pyarrow.array(image)
+    except ValueError:  # not one block of memory: made before the setting above
+        flat = None
+    if flat is None:
         values = np.asarray(image)
         return values[..., np.newaxis] if values.ndim == 2 else values
     if image.mode == "L":

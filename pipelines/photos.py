@@ -17,7 +17,6 @@ from pipelines.encoding import encode
 from pipelines.formats import UNREADABLE, PhotoError, is_photo, named_format, output_path, written_format
 from pipelines.metadata import Metadata
 from pipelines.raw import DNG_VERSION_TAG, open_raw
-from zerodce.enhancement import small_size
 from zerodce.metrics import psnr_from_error
 
 try:
@@ -295,5 +294,7 @@ def autocontrast_table(image: Image.Image) -> tuple[list[int], float]:
 
 def shrunk(image: Image.Image, long_side: int) -> Image.Image:
     """An 8-bit image with its longer side at most `long_side`, never enlarged; whole blocks are averaged first."""
+    from zerodce.enhancement import small_size  # brings Keras along, which those who only read photos do without
+
     height, width = small_size(image.height, image.width, long_side)
     return image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=1.5)

@@ -1,0 +1,41 @@
+"""Pillow's images and NumPy's arrays are the same pixels, however the images were made."""
+
+import gc
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines import modes
+
+MAKERS: dict[str, Callable[[np.ndarray], Image.Image]] = {
+    "image_of": modes.image_of,
+    "fromarray": lambda pixels: Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]),
+    "copied": lambda pixels: modes.image_of(pixels).copy(),
+    "pasted": lambda pixels: pasted(modes.image_of(pixels)),
+}
+
+
+def pasted(image: Image.Image) -> Image.Image:
+    canvas = Image.new(image.mode, image.size)
+    canvas.paste(image)
+    return canvas
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+@pytest.mark.parametrize("shape", [(5, 7, 3), (5, 7, 1), (2500, 2400, 3), (1, 40, 3)])
+def test_pixels_come_back(maker: str, shape: tuple[int, int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    image = MAKERS[maker](pixels.copy())
+    assert (image.mode, image.size) == ("RGB" if shape[2] == 3 else "L", (shape[1], shape[0]))
+    found = modes.pixels_of(image)
+    del image
+    gc.collect()
+    np.testing.assert_array_equal(found, pixels)
+
+
+def test_sixteen_bits_to_eight_is_the_upper_byte() -> None:
+    assert modes.eight_bit_values(np.array([0, 255, 256, 65535], np.uint16)).tolist() == [0, 0, 1, 255]
+    eight = np.array([3], np.uint8)
+    assert modes.eight_bit_values(eight) is eight
