@@ -8,10 +8,8 @@ write-up.
 
 from keras import KerasTensor, ops
 
-Tensor = KerasTensor
 
-
-def color_constancy(enhanced: Tensor) -> Tensor:
+def color_constancy(enhanced: KerasTensor) -> KerasTensor:
     """Grey-world deviation: sqrt of the summed fourth powers of the channel means' differences (eq. 6)."""
     mean = ops.mean(enhanced, axis=(1, 2))
     red, green, blue = mean[:, 0], mean[:, 1], mean[:, 2]
@@ -20,7 +18,7 @@ def color_constancy(enhanced: Tensor) -> Tensor:
     return ops.mean(ops.sqrt(ops.maximum(fourth, 1e-12)))
 
 
-def exposure(enhanced: Tensor, level: float = 0.6, patch: int | None = 16) -> Tensor:
+def exposure(enhanced: KerasTensor, level: float = 0.6, patch: int | None = 16) -> KerasTensor:
     """Mean squared distance of the brightness of each patch from `level` (eq. 5; squared, as released).
 
     Args:
@@ -34,20 +32,20 @@ def exposure(enhanced: Tensor, level: float = 0.6, patch: int | None = 16) -> Te
     return ops.mean((patches - level) ** 2)
 
 
-def illumination_smoothness(maps: Tensor) -> Tensor:
+def illumination_smoothness(maps: KerasTensor) -> KerasTensor:
     """Mean squared step between neighbouring curve parameters, summed over maps, times 2 (eq. 7, as released)."""
     vertical = ops.mean((maps[:, 1:] - maps[:, :-1]) ** 2, axis=(0, 1, 2))
     horizontal = ops.mean((maps[:, :, 1:] - maps[:, :, :-1]) ** 2, axis=(0, 1, 2))
     return 2 * ops.sum(vertical + horizontal)
 
 
-def spatial_consistency(image: Tensor, enhanced: Tensor) -> Tensor:
+def spatial_consistency(image: KerasTensor, enhanced: KerasTensor) -> KerasTensor:
     """How far 4x4 regions differ from their four neighbours otherwise than they did (eq. 4).
 
     As in the released code, what lies outside the image is black.
     """
 
-    def regions(x: Tensor) -> Tensor:
+    def regions(x: KerasTensor) -> KerasTensor:
         return ops.average_pool(ops.mean(x, axis=3, keepdims=True), 4, 4)
 
     change = regions(image) - regions(enhanced)
@@ -56,12 +54,12 @@ def spatial_consistency(image: Tensor, enhanced: Tensor) -> Tensor:
     return ops.mean(sum((change - neighbour) ** 2 for neighbour in neighbours))
 
 
-def ssim(image: Tensor, enhanced: Tensor) -> Tensor:
+def ssim(image: KerasTensor, enhanced: KerasTensor) -> KerasTensor:
     """1 - structural similarity to the input, over RGB (`keras.ops.image.ssim`, maximum value 1)."""
     return 1 - ops.mean(ops.image.ssim(image, enhanced, max_val=1.0))
 
 
-def total_variation(enhanced: Tensor) -> Tensor:
+def total_variation(enhanced: KerasTensor) -> KerasTensor:
     """Mean absolute step between neighbouring pixels, downwards plus to the right."""
     vertical = ops.mean(ops.abs(enhanced[:, 1:] - enhanced[:, :-1]))
     horizontal = ops.mean(ops.abs(enhanced[:, :, 1:] - enhanced[:, :, :-1]))

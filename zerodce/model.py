@@ -11,8 +11,6 @@ from zerodce.curves import apply_curves
 from zerodce.network import dce_net
 from zerodce.recipes import DEFAULT, Recipe
 
-Tensor = KerasTensor
-
 TERMS = (
     "color_constancy",
     "exposure",
@@ -51,7 +49,7 @@ class ZeroDCE(keras.Model):
         self.reference_trackers = {name: keras.metrics.Mean(name=name) for name in ("psnr", "ssim")}
         self.built = True  # the network was built with its weights
 
-    def call(self, images: Tensor, training: bool | None = None) -> dict[str, Tensor]:
+    def call(self, images: KerasTensor, training: bool | None = None) -> dict[str, KerasTensor]:
         """Enhances images.
 
         Args:
@@ -66,7 +64,7 @@ class ZeroDCE(keras.Model):
         maps = maps * self.strength(images)[:, None, None, None]
         return {"maps": maps, "enhanced": apply_curves(images, maps)}
 
-    def strength(self, images: Tensor) -> Tensor:
+    def strength(self, images: KerasTensor) -> KerasTensor:
         """The factor of the network's maps for each image, from the image's mean brightness.
 
         The network sees 15x15 pixels, so it cannot tell the shadows of a good photo from a dark photo. This
@@ -82,7 +80,7 @@ class ZeroDCE(keras.Model):
         level = self.recipe.well_exposed
         return ops.ones_like(mean) if level is None else ops.relu(1 - mean / level)
 
-    def loss_terms(self, images: Tensor, maps: Tensor, enhanced: Tensor) -> dict[str, Tensor]:
+    def loss_terms(self, images: KerasTensor, maps: KerasTensor, enhanced: KerasTensor) -> dict[str, KerasTensor]:
         """The six losses times their weights in the recipe, scalars named as in `TERMS`; they add up to the total."""
         recipe = self.recipe
         variant = writeup if recipe.writeup_terms else losses
@@ -103,7 +101,7 @@ class ZeroDCE(keras.Model):
         y_pred: Any = None,
         sample_weight: Any = None,
         training: bool = True,
-    ) -> Tensor:
+    ) -> KerasTensor:
         """The recipe's total for images `x` and what `call` made of them; updates the trackers of its parts."""
         del y, sample_weight, training  # zero-reference: a reference never enters the loss
         images = ops.cast(x, "float32")

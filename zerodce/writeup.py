@@ -6,8 +6,6 @@ Shapes and ranges are those of `zerodce.losses`. The `original` recipe uses them
 import numpy as np
 from keras import KerasTensor, ops
 
-Tensor = KerasTensor
-
 # Meant as four 3x3 kernels (left, right, up, down). As (1, 3, 1, 3) a convolution reads them as height 1,
 # width 3, one channel in and three out, so they never compare a pixel with the ones above and below.
 _KERNELS = np.array(
@@ -21,10 +19,10 @@ _KERNELS = np.array(
 )
 
 
-def spatial_consistency(image: Tensor, enhanced: Tensor) -> Tensor:
+def spatial_consistency(image: KerasTensor, enhanced: KerasTensor) -> KerasTensor:
     """Spatial consistency with the wrongly shaped kernels: it punishes any brightening."""
 
-    def regions(x: Tensor) -> Tensor:
+    def regions(x: KerasTensor) -> KerasTensor:
         return ops.average_pool(ops.mean(x, axis=3, keepdims=True), 4, 4)
 
     before, after = regions(image), regions(enhanced)
@@ -34,7 +32,7 @@ def spatial_consistency(image: Tensor, enhanced: Tensor) -> Tensor:
     return ops.mean(sum(terms))
 
 
-def illumination_smoothness(maps: Tensor) -> Tensor:
+def illumination_smoothness(maps: KerasTensor) -> KerasTensor:
     """Illumination smoothness divided by (width - 1) * maps and width * (maps - 1): too strong, and size-dependent."""
     batch, _, width, channels = ops.shape(maps)
     vertical = ops.sum((maps[:, 1:] - maps[:, :-1]) ** 2)
@@ -44,7 +42,7 @@ def illumination_smoothness(maps: Tensor) -> Tensor:
     return 2 * (vertical / count_h + horizontal / count_w) / ops.cast(batch, maps.dtype)
 
 
-def total_variation(enhanced: Tensor) -> Tensor:
+def total_variation(enhanced: KerasTensor) -> KerasTensor:
     """Total variation as a sum over batch, pixels and channels: about 1e4 times every other term."""
     vertical = ops.sum(ops.abs(enhanced[:, 1:] - enhanced[:, :-1]))
     horizontal = ops.sum(ops.abs(enhanced[:, :, 1:] - enhanced[:, :, :-1]))
