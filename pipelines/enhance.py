@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import apache_beam as beam
 import click
@@ -188,7 +188,8 @@ class Enhance(beam.PTransform):
 
 def finish(work: Work, prediction: PredictionResult) -> Done:
     """The last step of a photo, from what RunInference made of it."""
-    return work.finish(prediction.example, prediction.inference)
+    prepared, curves = cast(tuple[Prepared, Curves | PhotoError], prediction[:2])
+    return work.finish(prepared, curves)
 
 
 def enhance(
