@@ -1,0 +1,171 @@
+"""`zerodce train` as people use it: shards in, a model out; killed and resumed; and every mistake in one line."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from pipelines.cli import main
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared_terminal() -> Iterator[None]:
+    """The commands run in this process, whose standard error is not theirs to take."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.cli._silence_libraries", lambda: None)
+        yield
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards of twelve dark images, 32x32: nine to train on, three to validate, one of them with a reference."""
+    folder = tmp_path_factory.mktemp("lol")
+    random = np.random.default_rng(0)
+    for number in range(12):
+        pixels = random.integers(0, 70, (8, 8, 3), dtype=np.uint8)
+        for side, scale in (("low", 1), ("high", 3)):
+            path = folder / "our485" / side / f"{number:03}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if side == "low" or number == 10:
+                Image.fromarray(pixels * scale).resize((40, 30)).save(path)
+    out = tmp_path_factory.mktemp("shards") / "lol"
+    made = CliRunner().invoke(main, ["preprocess", str(folder), str(out), "--size", "32", "--train-count", "9"])
+    assert made.exit_code == 0, made.output
+    return out
+
+
+OPTIONS = ("--epochs", 4, "--batch-size", 2, "--learning-rate", 1e-3, "--mixed-precision", "off")
+
+
+@pytest.fixture(scope="module")
+def trained(dataset: Path) -> Path:
+    out = dataset.parent / "trained"
+    result = run("train", dataset, out, *OPTIONS)
+    assert result.exit_code == 0, result.output
+    assert "9 images to train on, 3 to validate (1 with a reference), 32x32; recipe default, float32" in result.output
+    assert "epoch 4/4: loss" in result.output
+    assert f"{out / 'model.keras'}" in result.output
+    return out
+
+
+def history(out: Path) -> list[dict[str, float]]:
+    with (out / "history.csv").open(newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def test_run_json_accounts_for_the_run(trained: Path) -> None:
+    record = json.loads((trained / "run.json").read_text())
+    assert record["recipe"]["name"] == "default"
+    assert record["settings"]["learning_rate"] == 1e-3
+    assert (record["epochs"], record["steps_per_epoch"]) == (4, 5)
+    assert {name: record["data"][name] for name in ("train", "val", "val_with_reference")} == {
+        "train": 9, "val": 3, "val_with_reference": 1
+    }  # fmt: skip
+    assert len(record["data"]["manifest_sha256"]) == 64
+    assert record["images_per_second"] == pytest.approx(36 / record["seconds"], abs=1e-3)
+    assert record["best"] == pytest.approx(history(trained)[record["best"]["epoch"] - 1])
+    assert {"keras", "tensorflow", "zerodce"} <= record["versions"].keys()
+
+
+def test_the_model_loads_and_brightens_what_it_was_trained_on(trained: Path) -> None:
+    model = keras.saving.load_model(trained / "model.keras", compile=False)
+    dark = np.full((1, 32, 32, 3), 0.1, np.float32)
+    assert np.asarray(model(dark)["enhanced"]).shape == dark.shape
+
+
+def test_killed_and_resumed_it_is_the_same_run(dataset: Path, trained: Path) -> None:
+    out = dataset.parent / "killed"
+    command = [sys.executable, "-m", "pipelines.cli", "train", dataset, out, *OPTIONS]
+    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 240
+    while not (out / "checkpoints" / "state.npz").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    refused = run("train", dataset, out, *OPTIONS)
+    assert refused.exit_code == 2
+    assert "go on with --resume, or start anew with --overwrite" in refused.output
+    resumed = run("train", dataset, out, *OPTIONS, "--resume")
+    assert resumed.exit_code == 0, resumed.output
+    assert "epoch 1/4" not in resumed.output
+    assert len(history(out)) == 4
+    for row, expected in zip(history(out), history(trained), strict=True):
+        assert row == pytest.approx(expected, rel=1e-3, abs=1e-6)
+
+
+def test_interrupted_it_says_how_to_go_on(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zerodce.training.fit", interrupted)
+    result = run("train", dataset, tmp_path / "out")
+    assert result.exit_code == 130
+    assert "Interrupted: the same command with --resume goes on from here." in result.output
+
+
+def test_overwrite_deletes_the_run_and_nothing_else(dataset: Path, trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "checkpoints").mkdir(parents=True)
+    for name in ("checkpoints/state.npz", "history.csv", "notes.txt"):
+        (out / name).write_text("of an earlier run")
+    result = run("train", dataset, out, "--epochs", 1, "--batch-size", 16, "--mixed-precision", "off", "--overwrite")
+    assert result.exit_code == 0, result.output
+    assert len(history(out)) == 1
+    assert (out / "notes.txt").read_text() == "of an earlier run"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("{tmp}/nowhere", "{tmp}/out"), 2, "nowhere does not exist: name a folder that `zerodce preprocess` wrote"),
+        (("{tmp}", "{tmp}-out"), 1, "is not a finished data set: it has no manifest.json"),
+        (("{data}", "{data}/out"), 2, "overlap"),
+        (("{data}", "{tmp}/out", "--resume", "--overwrite"), 2, "choose one"),
+        (("{data}", "s3://bucket/out"), 2, "train works on local folders"),
+        (("{data}", "{tmp}/out", "--crop", "64"), 1, "--crop 64 is larger than the images, 32x32"),
+        (("{data}", "/proc/out"), 1, "cannot be written"),
+        (("{data}", "{tmp}/out", "--learning-rate", "0"), 2, "--learning-rate"),
+    ],
+)
+def test_mistakes_are_one_line(
+    dataset: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    result = run("train", *(part.format(tmp=tmp_path, data=dataset) for part in arguments))
+    assert result.exit_code == code
+    (line,) = [line for line in result.output.splitlines() if line.startswith("Error: ")]
+    assert message in line
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("fault", ["missing", "extra"])
+def test_a_data_set_with_other_shards_is_refused(dataset: Path, tmp_path: Path, fault: str) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in dataset.iterdir():
+        if path.is_file():
+            (copy / path.name).write_bytes(path.read_bytes())
+    shard = next(copy.glob("train-*.tfrecord"))
+    if fault == "missing":
+        shard.unlink()
+    else:
+        (copy / "train-00007-of-00008.tfrecord").write_bytes(shard.read_bytes())
+    result = run("train", copy, tmp_path / "out")
+    assert result.exit_code == 1
+    assert ("is missing" if fault == "missing" else "is not in manifest.json") in result.output
+    assert not (tmp_path / "out" / "model.keras").exists()
