@@ -68,7 +68,7 @@ class Photo:
         metadata: What goes into the output.
         lossless: Whether the file held the pixels without loss.
         jpeg_tables: The quantization table of each component of a JPEG; None for other files.
-        jpeg_subsampling: Pillow's number of its chroma subsampling, -1 where that is an unusual one.
+        jpeg_subsampling: Pillow's number of its chroma subsampling; the next finer one where it has none for it.
     """
 
     image: Image.Image
@@ -110,11 +110,12 @@ def load(content: bytes, path: str, *, output_format: str | None = None, max_pix
             image.load()
         metadata = Metadata.of(image, written, notes)
         tables = _jpeg_tables(image)
-        subsampling = JpegImagePlugin.get_sampling(image) if tables else -1
+        orientation = _orientation(image)
+        subsampling = _subsampling(image, orientation)
         source = image.format
         lossless = source not in ("JPEG", "MPO", "HEIF", "AVIF") and (source != "WEBP" or b"VP8L" in content[:64])
         keep_16 = written in _HOLDS_16_BITS
-        image, deep, alpha = modes.channels(image, depth, _orientation(image), content, keep_16, notes)
+        image, deep, alpha = modes.channels(image, depth, orientation, content, keep_16, notes)
     image.info = {}  # or it would go into the output, whatever was asked for
     if alpha is not None and written not in _HOLDS_ALPHA:
         notes.append(f"alpha dropped ({written} holds none)")
@@ -267,6 +268,17 @@ def _jpeg_tables(image: Image.Image) -> list[list[int]] | None:
         return None
     tables = [image.quantization[layer[3]] for layer in image.layer]
     return tables[:2] if tables[1:2] == tables[2:] else tables
+
+
+def _subsampling(image: Image.Image, orientation: int) -> int:
+    """The chroma subsampling of a JPEG once it is upright: 0 for none, 1 for columns, 2 for columns and rows."""
+    if not isinstance(image, JpegImagePlugin.JpegImageFile) or len(image.layer) != 3:
+        return 0
+    (_, *luma, _), (_, *chroma, _) = image.layer[:2]
+    columns, rows = (full > less for full, less in zip(luma, chroma, strict=True))
+    if orientation >= 5:  # a quarter turn makes rows of columns
+        columns, rows = rows, columns
+    return 2 if columns and rows else int(columns)
 
 
 def autocontrast_table(image: Image.Image) -> tuple[list[int], float]:

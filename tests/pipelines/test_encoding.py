@@ -119,3 +119,26 @@ def test_a_failing_encoder_is_an_error_of_that_photo() -> None:
     with pytest.raises(photos.PhotoError) as caught:
         photos.encode(photo, photo.pixels)
     assert caught.value.stage == "encode"
+
+
+@pytest.mark.parametrize(
+    ("factors", "orientation", "expected"),
+    [((2, 2), 1, 2), ((2, 2), 6, 2), ((2, 1), 3, 1), ((2, 1), 6, 0), ((1, 2), 8, 1), ((1, 2), 1, 0), ((4, 1), 1, 1)],
+)
+def test_chroma_subsampling_turns_with_the_picture(factors: tuple[int, int], orientation: int, expected: int) -> None:
+    import cv2
+
+    constant = {
+        (2, 2): cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+        (2, 1): cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+        (1, 2): cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440,
+        (4, 1): cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411,
+    }[factors]
+    content = cv2.imencode(".jpg", np.asarray(picture()), [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, constant])[1].tobytes()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    block = exif.tobytes()
+    content = content[:2] + b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block + content[2:]
+    again = written(content, "a.jpg")
+    assert again.size == ((64, 96) if orientation >= 5 else (96, 64))
+    assert JpegImagePlugin.get_sampling(again) == expected
