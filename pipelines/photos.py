@@ -271,9 +271,12 @@ def _jpeg_tables(image: Image.Image) -> list[list[int]] | None:
 
 
 def _subsampling(image: Image.Image, orientation: int) -> int:
-    """The chroma subsampling of a JPEG once it is upright: 0 for none, 1 for columns, 2 for columns and rows."""
+    """Pillow's number of a JPEG's chroma subsampling; of one that it cannot write, the next finer once upright."""
     if not isinstance(image, JpegImagePlugin.JpegImageFile) or len(image.layer) != 3:
         return 0
+    known = JpegImagePlugin.get_sampling(image)
+    if known >= 0:
+        return known
     (_, *luma, _), (_, *chroma, _) = image.layer[:2]
     columns, rows = (full > less for full, less in zip(luma, chroma, strict=True))
     if orientation >= 5:  # a quarter turn makes rows of columns

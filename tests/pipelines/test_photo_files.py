@@ -60,8 +60,8 @@ def test_camera_photos_keep_size_quality_and_metadata(data: Path) -> None:
         assert isinstance(before, JpegImagePlugin.JpegImageFile)
         assert isinstance(after, JpegImagePlugin.JpegImageFile)
         assert tables_of(after) == tables_of(before)
-        columns_only = row["file"] == "metadata_extractor__Canon_EOS_20D_2.jpg"  # once upright: 4:4:0 turns into 4:2:2
-        assert JpegImagePlugin.get_sampling(after) == (1 if columns_only else JpegImagePlugin.get_sampling(before))
+        rows_only = row["file"] == "metadata_extractor__Canon_EOS_20D_2.jpg"  # once upright: 4:4:0 turns into 4:2:2
+        assert JpegImagePlugin.get_sampling(after) == (1 if rows_only else JpegImagePlugin.get_sampling(before))
         assert after.info.get("icc_profile") == before.info.get("icc_profile")
         _assert_same_exif(before.getexif(), after.getexif())
         sub = after.getexif().get_ifd(ExifTags.IFD.Exif)
