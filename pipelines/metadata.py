@@ -150,6 +150,8 @@ def _directory(data: bytes, order: str, start: int) -> tuple[list[Field], int]:
         tag, kind, number = struct.unpack_from(order + "HHL", data, position)
         if kind in _INTEGER_CODES and number == 1 and position + 12 <= len(data):
             fields.append((tag, _INTEGER_CODES[kind], position + 8))
+        elif tag == ExifTags.Base.Orientation:
+            raise struct.error("orientation is neither SHORT nor LONG")
     return fields, start + 2 + 12 * count
 
 

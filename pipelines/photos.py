@@ -242,9 +242,10 @@ def _limit_lifted(image: Image.Image | None = None) -> Iterator[None]:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        return image.getexif().get(ExifTags.Base.Orientation, 1)
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # Pillow's parser raises whatever damaged data leads it to
         return 1
+    return orientation if isinstance(orientation, int) else 1
 
 
 def _note_other_pictures(image: Image.Image, notes: list[str]) -> None:

@@ -157,6 +157,15 @@ def test_unreadable_exif_is_a_note_and_the_photo_stays_as_it_is() -> None:
     assert "exif" not in Image.open(io.BytesIO(photos.encode(photo, photo.pixels))).info
 
 
+@pytest.mark.parametrize(("kind", "dropped"), [(1, True), (3, False), (4, False), (11, True), (2, True)])
+def test_orientation_of_another_type_cannot_stay(kind: int, dropped: bool) -> None:
+    block = b"Exif\x00\x00II*\x00" + struct.pack("<LH", 8, 1) + entry("<", 0x0112, kind, 1, 3) + bytes(4)
+    photo = photos.load(a_jpeg(xmp=b"", exif=block), "a.jpg")
+    assert photo.notes == (["EXIF unreadable and dropped"] if dropped else [])
+    orientation = Image.open(io.BytesIO(photos.encode(photo, photo.pixels))).getexif().get(0x0112)
+    assert orientation == (None if dropped else 1)
+
+
 def test_comment_iptc_and_texts_are_kept() -> None:
     caption = b"\x1c\x02\x78\x00\x04dusk"
     resource = b"Photoshop 3.0\x008BIM" + struct.pack(">HHL", 0x0404, 0, len(caption)) + caption
