@@ -49,6 +49,7 @@ setup(
         "numpy>=2.0,<3",
         "opencv-python-headless>=4.10,<6",
         "pillow>=12.0,<13",
+        "PyWavelets>=1.6,<2",
         "rich>=13,<16",
         "scikit-image>=0.25,<0.27",
         "tensorboard>=2.20,<2.22",

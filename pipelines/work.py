@@ -30,14 +30,15 @@ class Settings:
     Attributes:
         model: SHA-256 of the model file.
         reference: Folder of references, or None.
-        curve_size, exposure, autocontrast, output_format, quality, strip_metadata, max_pixels: As the options of
-            `zerodce enhance`.
+        curve_size, exposure, denoise, autocontrast, output_format, quality, strip_metadata, max_pixels: As the options
+            of `zerodce enhance`.
     """
 
     model: str
     reference: str | None = None
     curve_size: int | str = "auto"
     exposure: float | str = "auto"
+    denoise: float | str = "auto"
     autocontrast: bool = True
     output_format: str | None = None
     quality: int | None = None
@@ -81,13 +82,14 @@ class Done(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1)
-def load_enhancer(model: bytes, curve_size: int | str, exposure: float | str) -> Enhancer:
+def load_enhancer(model: bytes, curve_size: int | str, exposure: float | str, denoise: float | str) -> Enhancer:
     """The one enhancer of this process, warm: network traced, curves compiled.
 
     Args:
         model: The content of a `.keras` file.
         curve_size: As in `Enhancer`.
         exposure: As in `Enhancer`.
+        denoise: As in `Enhancer`.
 
     Raises:
         ValueError: The content is not a ZeroDCE model.
@@ -104,7 +106,7 @@ def load_enhancer(model: bytes, curve_size: int | str, exposure: float | str) ->
         loaded = keras.saving.load_model(path, compile=False)
     if not isinstance(loaded, ZeroDCE):
         raise ValueError(f"it holds a {type(loaded).__name__}, not a ZeroDCE")
-    enhancer = Enhancer(loaded, curve_size, exposure)
+    enhancer = Enhancer(loaded, curve_size, exposure, denoise)
     enhancer(np.zeros((8, 8, 3), np.uint8))
     return enhancer
 
@@ -129,7 +131,8 @@ class Work:
 
     def enhancer(self) -> Enhancer:
         """The enhancer of this process."""
-        return load_enhancer(self.model, self.settings.curve_size, self.settings.exposure)
+        settings = self.settings
+        return load_enhancer(self.model, settings.curve_size, settings.exposure, settings.denoise)
 
     def is_done(self, task: Task) -> bool:
         """Whether the journal holds the photo, and its images are there."""

@@ -13,7 +13,7 @@ _HOMES = {
     "ZeroDCE": "zerodce.model",
     "Recipe": "zerodce.recipes",
     "RECIPES": "zerodce.recipes",
-    "denoise": "zerodce.denoise",
+    "denoise": "zerodce.denoising",
     "enhance": "zerodce.enhancement",
     "load_pretrained": "zerodce.pretrained",
 }

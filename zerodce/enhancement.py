@@ -9,7 +9,9 @@ import keras
 import numpy as np
 
 from zerodce.curves import apply_curves, brighten, merge_channels
+from zerodce.denoising import CODING_NOISE, amplification, estimate_noise, smooth
 from zerodce.exposure import find_factor
+from zerodce.pixels import on_pixels
 
 AUTO_CURVE_SIZE = 256
 """Long side of the small copy in pixels; docs/curve-size.md has the measurement behind it."""
@@ -29,11 +31,13 @@ class Curves:
         maps: Float32 (height, width, 24) in [-1, 1], of the small copy, scaled by `strength`.
         strength: The factor of the network's parameters: the model's own times that of `zerodce.exposure`.
         exposure: Mean brightness of the enhanced small copy, in [0, 1].
+        amplified: How much noise they add to the photo's, as `zerodce.denoising.amplification` returns it.
     """
 
     maps: np.ndarray
     strength: float
     exposure: float
+    amplified: np.ndarray
 
 
 def small_size(height: int, width: int, long_side: int) -> tuple[int, int]:
@@ -50,6 +54,7 @@ class Enhancer:
         curve_size: Where the curves are estimated: "auto", "full" (the network sees every pixel), or the long
             side of a small copy in pixels.
         exposure: "auto", or the mean brightness to aim at, in [0, 1]; `zerodce.exposure` says how, and its bounds.
+        denoise: "auto" takes out the noise that the curves add, "off" nothing; a number multiplies what `auto` does.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class Enhancer:
         model: keras.Model,
         curve_size: int | Literal["auto", "full"] = "auto",
         exposure: float | Literal["auto"] = "auto",
+        denoise: float | Literal["auto", "off"] = "auto",
     ) -> None:
         self.model = model
         self.network = model.network
@@ -64,6 +70,7 @@ class Enhancer:
         self.full = curve_size == "full"
         self.curve_size = AUTO_CURVE_SIZE if isinstance(curve_size, str) else curve_size
         self.exposure = exposure
+        self.denoise = {"auto": 1.0, "off": 0.0}[denoise] if isinstance(denoise, str) else float(denoise)
 
     def __call__(self, photo: np.ndarray) -> np.ndarray:
         """Enhances a photo: `estimate` on a small copy made here, then `apply`."""
@@ -90,7 +97,7 @@ class Enhancer:
         return [self._expose(small, maps[index]) for index, small in enumerate(small_copies)]
 
     def apply(self, photo: np.ndarray, curves: Curves) -> np.ndarray:
-        """Applies curves to a photo at full size.
+        """Applies curves to a photo at full size, and takes out the noise that they add.
 
         Args:
             photo: uint8 or uint16 (height, width, 3 or 1), RGB or grey, the full range of its type.
@@ -99,8 +106,19 @@ class Enhancer:
         Returns:
             The enhanced photo, shaped and typed as `photo`.
         """
-        if not self.full:
-            return brighten(photo, _fit_channels(curves.maps, photo))
+        enhanced = self._brighten_tiles(photo, curves) if self.full else self.preview(photo, curves)
+        if not self.denoise or not curves.amplified.any():
+            return enhanced
+        noise = estimate_noise(photo)
+        noise = np.hypot(noise, CODING_NOISE[:, : noise.shape[1]])
+        return smooth(enhanced, noise, curves.amplified, self.denoise)
+
+    def preview(self, copy: np.ndarray, curves: Curves) -> np.ndarray:
+        """Applies the curves of the small copy, and nothing else, to a copy of the photo of any size, as `apply`."""
+        return brighten(copy, _fit_channels(curves.maps, copy))
+
+    def _brighten_tiles(self, photo: np.ndarray, curves: Curves) -> np.ndarray:
+        """Applies curves that the network estimates from every pixel of a photo, tile by tile."""
         enhanced = np.empty_like(photo)
         levels = np.iinfo(photo.dtype).max
         height, width, channels = photo.shape
@@ -115,10 +133,6 @@ class Enhancer:
                 enhanced[top : top + TILE, left : left + TILE] = apply_curves(pixels, maps) * levels + 0.5
         return enhanced
 
-    def preview(self, copy: np.ndarray, curves: Curves) -> np.ndarray:
-        """Applies the curves of the small copy, and nothing else, to a copy of the photo of any size, as `apply`."""
-        return brighten(copy, _fit_channels(curves.maps, copy))
-
     def _maps(self, images: np.ndarray) -> np.ndarray:
         """The network's maps for a batch of uint8 images, or of float images in [0, 1]."""
         if images.dtype == np.uint8:
@@ -131,7 +145,8 @@ class Enhancer:
         strength = float(self.model.strength(image[np.newaxis])[0])
         strength *= find_factor(small, maps * strength, self.exposure)
         maps = np.clip(maps * strength, -1, 1)
-        return Curves(maps, strength, float(apply_curves(image, maps).mean()))
+        exposure = float(apply_curves(image, maps).mean())
+        return Curves(maps, strength, exposure, amplification(small, maps))
 
 
 def _fit_channels(maps: np.ndarray, photo: np.ndarray) -> np.ndarray:
@@ -144,6 +159,7 @@ def enhance(
     model: keras.Model | None = None,
     curve_size: int | Literal["auto", "full"] = "auto",
     exposure: float | Literal["auto"] = "auto",
+    denoise: float | Literal["auto", "off"] = "auto",
 ) -> np.ndarray:
     """Brightens one image.
 
@@ -152,6 +168,7 @@ def enhance(
         model: A `ZeroDCE`; the shipped one if None.
         curve_size: As in `Enhancer`.
         exposure: As in `Enhancer`.
+        denoise: As in `Enhancer`.
 
     Returns:
         The enhanced image, shaped, typed and ranged as `image`.
@@ -160,15 +177,8 @@ def enhance(
         TypeError: The image is of another type.
         ValueError: The image is of another shape, or empty.
     """
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)) or not image.size:
-        raise ValueError(f"an image is (height, width, 3) or (height, width), not {image.shape}")
-    floating = np.issubdtype(image.dtype, np.floating)
-    pixels = np.rint(np.clip(image, 0, 1) * 65535).astype(np.uint16) if floating else image
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise TypeError(f"an image is uint8, uint16 or float, not {image.dtype}")
     if model is None:
         from zerodce.pretrained import load_pretrained
 
         model = load_pretrained()
-    enhanced = Enhancer(model, curve_size, exposure)(pixels.reshape(*pixels.shape[:2], -1)).reshape(image.shape)
-    return (enhanced / 65535).astype(image.dtype) if floating else enhanced
+    return on_pixels(Enhancer(model, curve_size, exposure, denoise), image)

@@ -19,7 +19,10 @@ MAX_FACTOR = 1.5
 """The largest factor: beyond it the blacks of a night scene turn into noise."""
 
 AUTO_MAX_FACTOR = 1.25
-"""The largest factor that `auto` chooses by itself: a night scene stays one."""
+"""The largest factor that `auto` chooses by itself."""
+
+NIGHT = (0.25, 2.5)
+"""`auto` makes a photo of mean m at most 0.25 + 2.5 m: a night scene stays one whatever the model makes of it."""
 
 _SAMPLE = 4096
 
@@ -27,11 +30,11 @@ _SAMPLE = 4096
 def find_factor(small: np.ndarray, maps: np.ndarray, exposure: float | Literal["auto"]) -> float:
     """Finds the factor on curve parameters that brings a photo nearest to the exposure aimed at.
 
-    `auto` aims between the mean that the model arrives at and `MIDDLE`: half-way for a black photo, all of the
-    way for one of mean `WELL_EXPOSED`; a photo already brighter than `MIDDLE` keeps its mean. Whatever is aimed at,
-    the root mean square change is bounded: to `MAX_CHANGE` for a well-exposed photo, and by two more for each unit
-    of mean that a darker one lacks. All of this is continuous in the photo, so that the shots of a series come
-    out alike.
+    `auto` aims between the mean that the model arrives at and `MIDDLE`: half-way for a black photo, all of the way
+    for one of mean `WELL_EXPOSED`, and never beyond `NIGHT`; a photo already brighter than `MIDDLE` keeps its
+    mean. Whatever is aimed at, the root mean square change is bounded: to `MAX_CHANGE` for a well-exposed photo,
+    and by two more for each unit of mean that a darker one lacks. All of this is continuous in the photo, so that
+    the shots of a series come out alike.
 
     Args:
         small: uint8 (height, width, 3), RGB: a small copy of the photo.
@@ -53,7 +56,8 @@ def find_factor(small: np.ndarray, maps: np.ndarray, exposure: float | Literal["
     if exposure == "auto":
         models = float(enhanced(1).mean())
         pull = 0.5 + 0.5 * min(1.0, mean / WELL_EXPOSED)
-        aim, most = models + pull * (max(MIDDLE, mean) - models), AUTO_MAX_FACTOR
+        aim = min(models + pull * (max(MIDDLE, mean) - models), NIGHT[0] + NIGHT[1] * mean)
+        most = AUTO_MAX_FACTOR
     else:
         aim, most = exposure, MAX_FACTOR
 
