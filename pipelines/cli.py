@@ -95,11 +95,20 @@ def _curve_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """How a model is applied to a photo."""
     for decorate in (
         click.option(
+            "--denoise",
+            type=WordOrNumber(click.FloatRange(0, 10), "auto", "off"),
+            default="auto",
+            show_default=True,
+            metavar="auto|off|STRENGTH",
+            help="Take out the noise that brightening adds; STRENGTH multiplies what auto takes out.",
+        ),
+        click.option(
             "--exposure",
             type=WordOrNumber(click.FloatRange(0, 1), "auto"),
             default="auto",
             show_default=True,
-            help="auto, or the mean brightness aimed at, 0 to 1.",
+            metavar="auto|VALUE",
+            help="The mean brightness aimed at, 0 to 1. A well-exposed photo stays as it is, and night stays night.",
         ),
         click.option(
             "--curve-size",
@@ -229,6 +238,7 @@ def download(**options: Any) -> None:
 )
 @click.option("--crop", type=click.IntRange(16), help="Train on random squares of so many pixels.")
 @click.option("--no-flip", "flip", is_flag=True, flag_value=False, default=True, help="Do not mirror images at random.")
+@click.option("--shuffle-channels", is_flag=True, help="Exchange red, green and blue at random: no colour is favoured.")
 @click.option(
     "--average",
     type=click.FloatRange(0, 1, max_open=True),
