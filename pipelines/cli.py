@@ -239,6 +239,7 @@ def download(**options: Any) -> None:
 @click.option("--crop", type=click.IntRange(16), help="Train on random squares of so many pixels.")
 @click.option("--no-flip", "flip", is_flag=True, flag_value=False, default=True, help="Do not mirror images at random.")
 @click.option("--shuffle-channels", is_flag=True, help="Exchange red, green and blue at random: no colour is favoured.")
+@click.option("--shuffle-channels", is_flag=True, help="Exchange red, green and blue at random: no colour is favoured.")
 @click.option(
     "--average",
     type=click.FloatRange(0, 1, max_open=True),

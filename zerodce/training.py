@@ -44,6 +44,8 @@ class Settings:
         schedule: "constant", or "cosine": falls to 0 at the last step.
         seed: Of the initial weights, the order of the images, flips and crops; from 1.
         flip: Whether to mirror images left to right, at random.
+        shuffle_channels: Whether to exchange red, green and blue, at random: the colour that most photos have
+            least of would else be brightened most, in all of them.
         crop: Side in pixels of a random square to train on; None for the whole image.
         average: Final momentum of the weight average that is validated and kept, in [0, 1); 0 for none.
         monitor: What picks the best epoch: the total loss, or PSNR or SSIM against validation references.
@@ -57,6 +59,7 @@ class Settings:
     schedule: Literal["constant", "cosine"] = "constant"
     seed: int = 1
     flip: bool = True
+    shuffle_channels: bool = False
     crop: int | None = None
     average: float = 0.999
     monitor: Monitor = "total_loss"
@@ -209,6 +212,8 @@ def batches(images: tf.data.Dataset, settings: Settings, epoch: int, step: int, 
             image = tf.image.stateless_random_crop(image, (settings.crop, settings.crop, 3), seed)
         if settings.flip:
             image = tf.image.stateless_random_flip_left_right(image, seed)
+        if settings.shuffle_channels:
+            image = tf.gather(image, tf.random.experimental.stateless_shuffle(tf.range(3), seed), axis=-1)
         return tf.image.convert_image_dtype(image, tf.float32)
 
     def one_epoch(number: tf.Tensor) -> tf.data.Dataset:

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -190,6 +191,16 @@ def test_batches_depend_on_epoch_and_step_alone(train: tf.data.Dataset, epoch: i
     assert len(rest) == 9 - (3 * epoch + step)
     for batch, expected in zip(rest, whole[3 * epoch + step :], strict=True):
         np.testing.assert_array_equal(batch, expected)
+
+
+def test_channels_are_exchanged_whole() -> None:
+    image = np.full((SIZE, SIZE, 3), (10, 20, 30), np.uint8)
+    dataset = tf.data.Dataset.from_tensors(image).repeat(64).apply(tf.data.experimental.assert_cardinality(64))
+    settings = Settings(epochs=1, batch_size=64, shuffle_channels=True)
+    (batch,) = training.batches(dataset, settings, 0, 0, 64).as_numpy_iterator()
+    batch = np.rint(batch * 255).astype(int)
+    assert {tuple(row) for row in batch[:, 0, 0]} == set(itertools.permutations((10, 20, 30)))
+    np.testing.assert_array_equal(batch, np.broadcast_to(batch[:, :1, :1], batch.shape))
 
 
 def test_another_seed_gives_other_batches(train: tf.data.Dataset) -> None:
