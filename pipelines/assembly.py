@@ -23,19 +23,26 @@ from tfrecord_tools.manifest import FILENAME, REJECTED, SHARD_NAME, DatasetError
 from tfrecord_tools.records import IMAGE_FEATURES, REFERENCE_FEATURES
 
 _SETTINGS = f"{STATE}/settings.json"
+_DECISIVE = ("zerodce", "pillow", "numpy", "opencv-python-headless", "protobuf", "pillow-heif", "rawpy")
 _FIX = "choose another OUT, or --overwrite"
 _READERS = 16  # rows read at a time
 
 
 def versions() -> dict[str, str]:
     """Versions of what decides about the bytes of a shard."""
-    names = ("zerodce", "pillow", "numpy", "opencv-python-headless", "protobuf")
     return {
-        **{name: importlib.metadata.version(name) for name in names},
+        **{name: _version(name) for name in _DECISIVE},
         "libjpeg-turbo": str(features.version("libjpeg_turbo")),
         "zlib": str(features.version("zlib_ng") or features.version("zlib")),
         "processor": platform.machine(),
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def clear(out: str) -> None:
