@@ -13,7 +13,7 @@ from zerodce.denoising import CODING_NOISE, amplification, estimate_noise, smoot
 from zerodce.exposure import find_factor
 from zerodce.pixels import on_pixels
 
-AUTO_CURVE_SIZE = 256
+AUTO_CURVE_SIZE = 128
 """Long side of the small copy in pixels; docs/curve-size.md has the measurement behind it."""
 
 HALO = 7
