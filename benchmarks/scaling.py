@@ -1,0 +1,104 @@
+"""How everything but the pixels grows with the archive: listing, planning, journal, resume, rows and report.
+
+    python -m benchmarks.scaling 10000 100000 1000000
+
+The photos are empty files, and the rows of the journal are made up; what lists, plans, writes, checks and reports is
+the code of `zerodce enhance`. Each size runs in a process of its own, so that its peak memory is its own.
+"""
+
+import argparse
+import dataclasses
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from pipelines import archive, folders, storage
+from pipelines.journal import Journal, Record
+from pipelines.work import Settings, Task
+
+FILES_IN_A_FOLDER = 1000
+_Result = TypeVar("_Result")
+
+
+def make_files(folder: Path, count: int) -> None:
+    """Empty files, named as cameras do."""
+    for start in range(0, count, FILES_IN_A_FOLDER):
+        (day := folder / f"{start // FILES_IN_A_FOLDER:05}").mkdir(parents=True)
+        for number in range(start, min(start + FILES_IN_A_FOLDER, count)):
+            os.close(os.open(day / f"IMG_{number:07}.JPG", os.O_CREAT | os.O_WRONLY))
+
+
+def record_of(task: Task, digest: str) -> Record:
+    """What the journal holds of an enhanced photo."""
+    row = {"path": task.path, "output": task.output, "width": 6000, "height": 4000}
+    measured = {"mean_input": 0.08, "mean_enhanced": 0.31, "psnr_enhanced_db": 11.2, "psnr_autocontrast_db": 13.4}
+    return Record(task.path, task.size, task.mtime, digest, row | measured | {"exposure": 0.31, "notes": ""})
+
+
+def measure(count: int) -> None:
+    """Runs every step on an archive of `count` photos and prints a line for each: seconds, microseconds a photo, MB."""
+
+    def timed(name: str, step: Callable[[], _Result]) -> _Result:
+        started = time.perf_counter()
+        result = step()
+        seconds = time.perf_counter() - started
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{count:>9,}  {name:34} {seconds:8.2f} s {seconds / count * 1e6:8.1f} us {peak:7,.0f} MB", flush=True)
+        return result
+
+    with tempfile.TemporaryDirectory() as folder:
+        photos, out = os.path.join(folder, "photos"), os.path.join(folder, "out")
+        make_files(Path(photos), count)
+        settings = dataclasses.replace(Settings("0" * 64), autocontrast=False)
+        journal = Journal(storage.join(out, f"{folders.STATE}/journal"))
+
+        timed("start: all imports", lambda: None)
+        source, found, ignored = timed("list", lambda: folders.find(photos))
+        plan = timed("plan", lambda: archive.make_plan(source, found, ignored, out, settings, {}, {}))
+        paths = timed("write the plan", lambda: archive.write_plan(out, plan))
+        tasks = timed("read the plan (workers)", lambda: sum(1 for path in paths for _ in archive.read_plan(path)))
+        digest = settings.digest()
+
+        def append() -> None:
+            for task in plan.todo:
+                journal.append(record_of(task, digest))
+
+        timed("append to the journal (workers)", append)
+        make_files(Path(out) / "enhanced", count)
+        again = Journal(journal.folder)
+
+        def held() -> int:
+            return sum(again.holds(task.path, task.size, task.mtime, digest) for task in plan.todo)
+
+        replayed = timed("ask what is done (workers)", held)
+
+        def resume() -> int:
+            return archive.make_plan(source, found, ignored, out, settings, journal.read(), {}).skipped
+
+        resumed = timed("read the journal, plan a resume", resume)
+        result = timed("rows, compaction and report", lambda: archive.finish(out, plan, settings, journal, {}))
+        assert tasks == replayed == resumed == result.counts["enhanced"] == count
+        (compacted,) = Path(journal.folder).iterdir()
+        for path in (compacted, Path(out) / "metrics.csv"):
+            print(f"{count:>9,}  bytes a photo in {path.suffix:17} {path.stat().st_size / count:8.0f}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=int, nargs="+", help="sizes of the archive")
+    counts = parser.parse_args().photos
+    if len(counts) == 1:
+        measure(counts[0])
+        return
+    for count in counts:
+        subprocess.run([sys.executable, "-m", "benchmarks.scaling", str(count)], check=True)
+
+
+if __name__ == "__main__":
+    main()
