@@ -30,11 +30,11 @@ _SAMPLE = 4096
 def find_factor(small: np.ndarray, maps: np.ndarray, exposure: float | Literal["auto"]) -> float:
     """Finds the factor on curve parameters that brings a photo nearest to the exposure aimed at.
 
-    `auto` aims between the mean that the model arrives at and `MIDDLE`: half-way for a black photo, all of the way
-    for one of mean `WELL_EXPOSED`, and never beyond `NIGHT`; a photo already brighter than `MIDDLE` keeps its
-    mean. Whatever is aimed at, the root mean square change is bounded: to `MAX_CHANGE` for a well-exposed photo,
-    and by two more for each unit of mean that a darker one lacks. All of this is continuous in the photo, so that
-    the shots of a series come out alike.
+    `auto` aims between the mean that the model arrives at and `MIDDLE`: all of the way for a photo of mean
+    `WELL_EXPOSED`, the less of it the darker the photo, and never beyond `NIGHT`; a photo already brighter than
+    `MIDDLE` keeps its mean. Whatever is aimed at, the root mean square change is bounded: to `MAX_CHANGE` for a
+    well-exposed photo, and by two more for each unit of mean that a darker one lacks. All of this is continuous in
+    the photo, so that the shots of a series come out alike.
 
     Args:
         small: uint8 (height, width, 3), RGB: a small copy of the photo.
@@ -55,7 +55,7 @@ def find_factor(small: np.ndarray, maps: np.ndarray, exposure: float | Literal["
 
     if exposure == "auto":
         models = float(enhanced(1).mean())
-        pull = 0.5 + 0.5 * min(1.0, mean / WELL_EXPOSED)
+        pull = min(1.0, mean / WELL_EXPOSED)  # the darker, the more noise would come along
         aim = min(models + pull * (max(MIDDLE, mean) - models), NIGHT[0] + NIGHT[1] * mean)
         most = AUTO_MAX_FACTOR
     else:
