@@ -12,7 +12,6 @@ CACHE_BYTES = 512 << 20
 """Splits whose decoded images take no more than this are kept in memory after the first epoch."""
 
 _SHUFFLE_RECORDS = 2048
-_REQUIRED = ("image/encoded", "image/height", "image/width")
 
 
 def load(
@@ -129,12 +128,8 @@ def _decoder(manifest: Manifest, reference: bool) -> Any:
     """(path, serialized record) -> image, or (image, reference, weight); uint8."""
     fixed = manifest.image["resize"] != "fit"
     shape = (manifest.image["height"], manifest.image["width"], 3) if fixed else (None, None, 3)
-    features = {
-        "image/encoded": tf.io.FixedLenFeature((), tf.string, ""),
-        "reference/encoded": tf.io.FixedLenFeature((), tf.string, ""),
-        "image/height": tf.io.FixedLenFeature((), tf.int64, 0),
-        "image/width": tf.io.FixedLenFeature((), tf.int64, 0),
-    }
+    keys = ("image/encoded", "reference/encoded") if reference else ("image/encoded",)
+    features = {key: tf.io.FixedLenFeature((), tf.string, "") for key in keys}
 
     def decode_image(encoded: tf.Tensor) -> tf.Tensor:
         decode = tf.io.decode_png if manifest.image["encoding"] == "png" else tf.io.decode_jpeg
@@ -144,14 +139,10 @@ def _decoder(manifest: Manifest, reference: bool) -> Any:
 
     def decode(path: tf.Tensor, record: tf.Tensor) -> Any:
         parsed = tf.io.parse_single_example(record, features)
-        checks = [
-            tf.debugging.Assert(
-                parsed[key] != ("" if key.endswith("encoded") else 0), ["a record of", path, f"has no `{key}`"]
-            )
-            for key in _REQUIRED
-        ]
-        with tf.control_dependencies(checks):
-            image = decode_image(tf.identity(parsed["image/encoded"]))
+        encoded = parsed["image/encoded"]
+        ours = tf.debugging.Assert(encoded != "", ["a record of", path, "has no `image/encoded`"])
+        with tf.control_dependencies([ours]):
+            image = decode_image(tf.identity(encoded))
         if not reference:
             return image
         has_reference = parsed["reference/encoded"] != ""
