@@ -29,8 +29,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 from pipelines import archive, folders, progress, runners, storage
 from pipelines.journal import Follower, Journal
 from pipelines.photos import PhotoError
-from pipelines.workers import FileDoFn, Site, check_cluster
 from pipelines.work import Done, Prepared, Settings, Task, Work
+from pipelines.workers import FileDoFn, Site, check_cluster
 from zerodce.enhancement import Curves, Enhancer
 
 BATCH = 8
@@ -227,14 +227,16 @@ def enhance(
     if not runners.is_local(runner):
         check_cluster(options, [source, out])
     journal = Journal(storage.join(storage.absolute(out), f"{folders.STATE}/journal"))
-    done = {} if overwrite else journal.read()
-    plan = archive.make_plan(source, found, ignored, out, chosen, done, references)
+    known = journal.read()
+    plan = archive.make_plan(source, found, ignored, out, chosen, {} if overwrite else known, references)
     if dry_run:
         say_plan(plan, out, as_json)
         return 0
     work = Work(source, storage.absolute(out), model_file, chosen, journal)
     check_model(work, model)
     with folders.lock(out):
+        archive.remove_leftovers(out)
+        journal.forget(known, (task.path for task in plan.todo))
         run = {"photos": photos, "runner": runner, "settings": dataclasses.asdict(chosen)}
         return run_job(plan, work, run, workers, options, max_failures, as_json)
 

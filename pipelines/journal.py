@@ -106,6 +106,17 @@ class Journal:
                 latest[record.path] = record
         return latest
 
+    def forget(self, known: dict[str, Record], paths: Iterable[str]) -> None:
+        """Takes photos that are to be done again out of the journal, so that no worker finds them done.
+
+        Args:
+            known: What the journal holds, by path. Nobody may be appending.
+            paths: The photos; most are not in it.
+        """
+        again = known.keys() & set(paths)
+        if again:
+            self.compact(record for path, record in known.items() if path not in again)
+
     def compact(self, records: Iterable[Record]) -> None:
         """Replaces the whole journal by these records, in one file. Nobody may be appending."""
         if self._file is not None:

@@ -116,8 +116,10 @@ def test_a_second_run_does_only_what_changed(photos: Path, tmp_path: Path) -> No
 
     assert run(photos, out, "--exposure", "0.3") == 0
     assert counts(out)["enhanced"] == 4
+    written = {path: path.stat().st_ino for path in (out / "enhanced").rglob("*.*")}
     assert run(photos, out, "--exposure", "0.3", "--overwrite") == 0
     assert counts(out)["enhanced"] == 4
+    assert all(path.stat().st_ino != inode for path, inode in written.items())
 
 
 def test_a_broken_photo_is_a_row_and_is_tried_again(photos: Path, tmp_path: Path) -> None:

@@ -82,3 +82,14 @@ def test_a_follower_sees_only_what_came_after_it_and_whole_lines(journal: Journa
         other.write(line[10:])
     assert [found.path for found in follower.poll()] == ["b"]
     assert list(follower.poll()) == []
+
+
+def test_what_is_to_be_done_again_is_forgotten(journal: Journal) -> None:
+    for settings, time in (("old", 1.0), ("new", 2.0)):
+        journal.append(record("a", settings=settings, time=time))
+    journal.append(record("b"))
+    journal.forget(journal.read(), iter(["a", "unheard of"]))
+    fresh = Journal(journal.folder)
+    assert set(fresh.read()) == {"b"}
+    assert not fresh.holds("a", 10, 1.5, "old")
+    assert fresh.holds("b", 10, 1.5, "digest")
