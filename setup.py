@@ -50,6 +50,7 @@ setup(
         "numpy>=2.0,<3",
         "opencv-python-headless>=4.10,<6",
         "pillow>=12.0,<13",
+        "pyarrow>=14.0.1",
         "PyWavelets>=1.6,<2",
         "rich>=13,<16",
         "scikit-image>=0.25,<0.27",

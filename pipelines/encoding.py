@@ -15,7 +15,7 @@ from pipelines.modes import eight_bit_values, image_of
 if TYPE_CHECKING:
     from pipelines.photos import Photo
 
-_PNG_LEVEL = 1  # within a tenth of the size of level 6, several times as fast
+_PNG_LEVEL = 1  # an eighth larger than at level 6, in a quarter of the time
 _PNG_HEADER = 33  # bytes of signature and IHDR
 _STRIP = 1 << 20  # bytes of a TIFF strip before compression
 

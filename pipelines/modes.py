@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 # formats whose 16-bit colour Pillow cuts to 8 bits, and OpenCV reads whole
-_DEEP_COLOUR = frozenset({"PNG", "TIFF", "PPM", "JPEG2000"})
+_DEEP_COLOUR = frozenset({"PNG", "TIFF", "PPM"})
 _TIFF_BITS, _TIFF_PLANES, _TIFF_SAMPLE_FORMAT = 258, 284, 339
 _PNG_BITS_AT, _SGI_BYTES_AT = 24, 3
 _TURNS = {

@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
 import tifffile
 from hypothesis import given, settings
@@ -199,6 +200,17 @@ def test_a_dark_photo_of_16_bits_stays_dark() -> None:
     photo = photos.load(encoded(Image.fromarray(np.full((4, 4), 200, np.uint16)), "PNG"), "a.png")
     assert np.unique(photo.pixels).tolist() == [200]
     assert np.unique(np.asarray(photo.image)).tolist() == [0]
+
+
+def test_more_than_eight_bits_that_are_not_kept_are_a_note() -> None:
+    colour = np.tile(np.dstack([DEEP, DEEP[::-1], DEEP]), (8, 2, 1))
+    jp2 = cv2.imencode(".jp2", colour)[1].tobytes()
+    assert photos.load(jp2, "a.jp2").notes == ["16 bit written as 8 bit"]
+    heic = io.BytesIO()
+    pillow_heif.encode("RGB;16", (64, 64), colour.tobytes(), heic)
+    assert photos.load(heic.getvalue(), "a.heic").notes == ["10 bit written as 8 bit", "HEIF written as JPEG"]
+    sgi = encoded(Image.fromarray(RAMP), "SGI", bpc=2)
+    assert photos.load(sgi, "a.sgi").notes == ["16 bit written as 8 bit", "SGI written as PNG"]
 
 
 def test_a_file_that_pillow_would_misread_is_unsupported() -> None:
