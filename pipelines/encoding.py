@@ -3,7 +3,7 @@
 import functools
 import io
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image, JpegImagePlugin, TiffImagePlugin
@@ -11,9 +11,7 @@ from PIL import Image, JpegImagePlugin, TiffImagePlugin
 from pipelines.formats import PhotoError
 from pipelines.metadata import tags_of_photo
 from pipelines.modes import eight_bit_values, image_of
-
-if TYPE_CHECKING:
-    from pipelines.photos import Photo
+from pipelines.photos import Photo
 
 _PNG_LEVEL = 1  # an eighth larger than at level 6, in a quarter of the time
 _PNG_HEADER = 33  # bytes of signature and IHDR
@@ -21,7 +19,7 @@ _STRIP = 1 << 20  # bytes of a TIFF strip before compression
 
 
 def encode(
-    photo: "Photo", pixels: np.ndarray | Image.Image, *, quality: int | None = None, strip_metadata: bool = False
+    photo: Photo, pixels: np.ndarray | Image.Image, *, quality: int | None = None, strip_metadata: bool = False
 ) -> bytes:
     """Writes pixels as the file that the photo came from would be written.
 
@@ -60,7 +58,7 @@ def _with_alpha(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     return np.dstack([pixels, alpha])
 
 
-def _quality(photo: "Photo", quality: int | None) -> dict[str, Any]:
+def _quality(photo: Photo, quality: int | None) -> dict[str, Any]:
     original = _estimated_quality(photo.jpeg_tables[0]) if photo.jpeg_tables else 95 if photo.lossless else 90
     if photo.format == "JPEG":
         chroma = {"subsampling": photo.jpeg_subsampling if photo.jpeg_tables else 0 if photo.lossless else -1}

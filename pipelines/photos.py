@@ -13,7 +13,6 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
 from pipelines import modes
-from pipelines.encoding import encode
 from pipelines.formats import UNREADABLE, PhotoError, is_photo, named_format, output_path, written_format
 from pipelines.metadata import Metadata
 from pipelines.raw import DNG_VERSION_TAG, open_raw
@@ -31,7 +30,6 @@ __all__ = [
     "PhotoError",
     "autocontrast_table",
     "decode",
-    "encode",
     "is_photo",
     "load",
     "output_path",

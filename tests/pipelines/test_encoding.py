@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, JpegImagePlugin
 
 from pipelines import photos
+from pipelines.encoding import encode
 
 
 def picture(size: tuple[int, int] = (96, 64)) -> Image.Image:
@@ -24,7 +25,7 @@ def encoded(image: Image.Image, name: str, **options: Any) -> bytes:
 
 def written(content: bytes, path: str, quality: int | None = None, output_format: str | None = None) -> Image.Image:
     photo = photos.load(content, path, output_format=output_format)
-    return Image.open(io.BytesIO(photos.encode(photo, photo.pixels, quality=quality)))
+    return Image.open(io.BytesIO(encode(photo, photo.pixels, quality=quality)))
 
 
 @pytest.mark.parametrize("quality", [35, 75, 93])
@@ -58,7 +59,7 @@ def test_the_quality_goes_along_into_another_format(quality: int) -> None:
     content = encoded(picture(), "JPEG", quality=quality)
     for output_format in ("WebP", "AVIF"):
         photo = photos.load(content, "a.jpg", output_format=output_format)
-        assert photos.encode(photo, photo.pixels) == photos.encode(photo, photo.pixels, quality=quality)
+        assert encode(photo, photo.pixels) == encode(photo, photo.pixels, quality=quality)
 
 
 @pytest.mark.parametrize("name", ["PNG", "TIFF", "BMP", "WEBP", "JPEG2000"])
@@ -75,8 +76,8 @@ def test_lossless_stays_lossless(name: str, mode: str) -> None:
 @pytest.mark.parametrize("lossless", [True, False])
 def test_webp_stays_lossy_or_lossless_unless_a_quality_is_asked_for(lossless: bool) -> None:
     photo = photos.load(encoded(picture(), "WEBP", lossless=lossless), "a.webp")
-    assert photos.encode(photo, photo.pixels)[12:16] == (b"VP8L" if lossless else b"VP8 ")
-    assert photos.encode(photo, photo.pixels, quality=80)[12:16] == b"VP8 "
+    assert encode(photo, photo.pixels)[12:16] == (b"VP8L" if lossless else b"VP8 ")
+    assert encode(photo, photo.pixels, quality=80)[12:16] == b"VP8 "
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 300), (700, 3)])
@@ -95,7 +96,7 @@ def test_tiff_of_many_strips_is_read_by_others() -> None:
     pixels = np.random.default_rng(0).integers(0, 65536, (500, 900, 3), np.uint16)
     for values in (pixels, (pixels >> 8).astype(np.uint8)):
         photo = photos.load(cv2.imencode(".png", values[..., ::-1])[1].tobytes(), "a.png", output_format="TIFF")
-        content = photos.encode(photo, values)
+        content = encode(photo, values)
         with tifffile.TiffFile(io.BytesIO(content)) as file:
             page = file.pages.first
             assert len(page.dataoffsets) > 1
@@ -108,7 +109,7 @@ def test_an_eight_bit_baseline_of_a_sixteen_bit_photo() -> None:
     deep = encoded(Image.fromarray(np.full((4, 6), 0x1234, np.uint16)), "PNG")
     for output_format in ("PNG", "TIFF"):
         photo = photos.load(deep, "a.png", output_format=output_format)
-        again = Image.open(io.BytesIO(photos.encode(photo, photo.image)))
+        again = Image.open(io.BytesIO(encode(photo, photo.image)))
         assert again.mode == "L"
         assert np.unique(np.asarray(again)).tolist() == [0x12]
 
@@ -117,7 +118,7 @@ def test_a_failing_encoder_is_an_error_of_that_photo() -> None:
     content = encoded(Image.new("L", (70_000, 1)), "PNG")
     photo = photos.load(content, "a.png", output_format="JPEG")  # which ends at 65,535 pixels
     with pytest.raises(photos.PhotoError) as caught:
-        photos.encode(photo, photo.pixels)
+        encode(photo, photo.pixels)
     assert caught.value.stage == "encode"
 
 

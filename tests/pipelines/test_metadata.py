@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 from pipelines import photos
+from pipelines.encoding import encode
 from pipelines.metadata import Exif
 
 pytestmark = pytest.mark.filterwarnings(r"ignore::UserWarning:PIL\..*")  # as pipelines.photos does
@@ -118,7 +119,7 @@ def a_jpeg(**options: object) -> bytes:
 @pytest.mark.parametrize("output_format", ["JPEG", "PNG", "WebP", "TIFF", "AVIF"])
 def test_all_of_it_goes_into_formats_that_hold_it(output_format: str) -> None:
     photo = photos.load(a_jpeg(), "a.jpg", output_format=output_format)
-    written = Image.open(io.BytesIO(photos.encode(photo, photo.pixels)))
+    written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
     written.load()
     assert written.size == (20, 40)  # orientation 6: a quarter turn
     exif = written.getexif()
@@ -136,7 +137,7 @@ def test_strip_metadata_leaves_nothing(output_format: str) -> None:
     photo = photos.load(a_jpeg(comment=b"hello"), "a.jpg", output_format=output_format)
     baseline = photo.image.point(photos.autocontrast_table(photo.image)[0])
     for pixels in (photo.pixels, baseline):
-        content = photos.encode(photo, pixels, strip_metadata=True)
+        content = encode(photo, pixels, strip_metadata=True)
         written = Image.open(io.BytesIO(content))
         assert not {"exif", "icc_profile", "xmp", "comment"} & set(written.info)
         assert not set(written.getexif()) & {0x0112, 0x8769}
@@ -147,14 +148,14 @@ def test_strip_metadata_leaves_nothing(output_format: str) -> None:
 def test_formats_that_hold_none_say_so(output_format: str) -> None:
     photo = photos.load(a_jpeg(), "a.jpg", output_format=output_format)
     assert f"metadata dropped ({output_format} holds none)" in photo.notes
-    assert photos.load(photos.encode(photo, photo.pixels), "x").pixels.shape == (40, 20, 3)
+    assert photos.load(encode(photo, photo.pixels), "x").pixels.shape == (40, 20, 3)
 
 
 def test_unreadable_exif_is_a_note_and_the_photo_stays_as_it_is() -> None:
     photo = photos.load(a_jpeg(xmp=b"", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x00"), "a.jpg")
     assert photo.notes == ["EXIF unreadable and dropped"]
     assert photo.pixels.shape == (20, 40, 3)
-    assert "exif" not in Image.open(io.BytesIO(photos.encode(photo, photo.pixels))).info
+    assert "exif" not in Image.open(io.BytesIO(encode(photo, photo.pixels))).info
 
 
 @pytest.mark.parametrize(("kind", "dropped"), [(1, True), (3, False), (4, False), (11, True), (2, True)])
@@ -162,7 +163,7 @@ def test_orientation_of_another_type_cannot_stay(kind: int, dropped: bool) -> No
     block = b"Exif\x00\x00II*\x00" + struct.pack("<LH", 8, 1) + entry("<", 0x0112, kind, 1, 3) + bytes(4)
     photo = photos.load(a_jpeg(xmp=b"", exif=block), "a.jpg")
     assert photo.notes == (["EXIF unreadable and dropped"] if dropped else [])
-    orientation = Image.open(io.BytesIO(photos.encode(photo, photo.pixels))).getexif().get(0x0112)
+    orientation = Image.open(io.BytesIO(encode(photo, photo.pixels))).getexif().get(0x0112)
     assert orientation == (None if dropped else 1)
 
 
@@ -171,7 +172,7 @@ def test_comment_iptc_and_texts_are_kept() -> None:
     resource = b"Photoshop 3.0\x008BIM" + struct.pack(">HHL", 0x0404, 0, len(caption)) + caption
     extra = b"\xff\xed" + struct.pack(">H", len(resource) + 2) + resource
     photo = photos.load(a_jpeg(comment=b"by the sea", extra=extra), "a.jpg")
-    written = Image.open(io.BytesIO(photos.encode(photo, photo.pixels)))
+    written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
     assert written.info["comment"] == b"by the sea"
     assert written.info["photoshop"] == {0x0404: caption}
     text = PngImagePlugin.PngInfo()
@@ -179,7 +180,7 @@ def test_comment_iptc_and_texts_are_kept() -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (3, 2)).save(buffer, "PNG", pnginfo=text)
     photo = photos.load(buffer.getvalue(), "a.png")
-    png = Image.open(io.BytesIO(photos.encode(photo, photo.pixels)))
+    png = Image.open(io.BytesIO(encode(photo, photo.pixels)))
     assert isinstance(png, PngImagePlugin.PngImageFile)
     assert png.text == {"Title": "Dämmerung"}
 
@@ -191,7 +192,7 @@ def test_more_than_a_jpeg_segment_holds_is_a_note() -> None:
     Image.new("RGB", (3, 2)).save(buffer, "PNG", pnginfo=text, exif=exif_block("<", bytes(70_000)))
     photo = photos.load(buffer.getvalue(), "a.png", output_format="JPEG")
     assert photo.notes[:2] == ["EXIF too long for JPEG and dropped", "XMP too long for JPEG and dropped"]
-    assert photos.load(photos.encode(photo, photo.pixels), "a.jpg").pixels.shape == (3, 2, 3)
+    assert photos.load(encode(photo, photo.pixels), "a.jpg").pixels.shape == (3, 2, 3)
 
 
 def test_tags_of_a_tiff_are_kept_but_not_how_it_was_stored() -> None:
@@ -203,7 +204,7 @@ def test_tags_of_a_tiff_are_kept_but_not_how_it_was_stored() -> None:
     Image.new("RGB", (6, 4)).save(buffer, "TIFF", exif=exif.tobytes())
     for output_format in ("TIFF", "JPEG"):
         photo = photos.load(buffer.getvalue(), "a.tif", output_format=output_format)
-        written = Image.open(io.BytesIO(photos.encode(photo, photo.pixels)))
+        written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
         tags = written.getexif()
         assert written.size == (4, 6)
         assert (tags[ExifTags.Base.Artist], tags.get(0x0112, 1)) == ("someone", 1)
