@@ -103,7 +103,7 @@ def _deep_png(pixels: np.ndarray, options: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     Image.new("L", (1, 1)).save(buffer, "PNG", **options)
     donor = buffer.getvalue()
-    chunks = donor[_PNG_HEADER : donor.index(b"IDAT") - 4]
+    chunks = donor[_PNG_HEADER : donor.rindex(b"IDAT") - 4]
     file = body.tobytes()
     return file[:_PNG_HEADER] + chunks + file[_PNG_HEADER:]
 

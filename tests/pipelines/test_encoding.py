@@ -43,7 +43,7 @@ def test_jpeg_keeps_its_tables_and_subsampling(quality: int, subsampling: int) -
     assert JpegImagePlugin.get_sampling(chosen) == subsampling
 
 
-def test_jpegs_with_other_components_are_written_at_about_their_quality() -> None:
+def test_jpegs_of_other_components_are_written_as_luma_and_chroma() -> None:
     for image, options in ((picture().convert("CMYK"), {}), (picture(), {"keep_rgb": True})):
         original = encoded(image, "JPEG", quality=60, **options)
         again = written(original, "a.jpg")

@@ -151,6 +151,23 @@ def test_formats_that_hold_none_say_so(output_format: str) -> None:
     assert photos.load(encode(photo, photo.pixels), "x").pixels.shape == (40, 20, 3)
 
 
+@pytest.mark.parametrize("output_format", ["PNG", "TIFF"])
+def test_sixteen_bit_files_keep_it_too(output_format: str) -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", "<x>IDAT</x>")
+    content = io.BytesIO()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "someone"
+    options = {"exif": exif.tobytes(), "icc_profile": PROFILE, "dpi": (300, 300), "pnginfo": text}
+    Image.fromarray(np.full((3, 5), 0x1234, np.uint16)).save(content, "PNG", **options)
+    photo = photos.load(content.getvalue(), "a.png", output_format=output_format)
+    written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+    np.testing.assert_array_equal(np.asarray(written), np.full((3, 5), 0x1234))
+    assert written.getexif()[ExifTags.Base.Artist] == "someone"
+    assert (written.info["icc_profile"], written.info["xmp"]) == (PROFILE, b"<x>IDAT</x>")
+    assert written.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
 def test_unreadable_exif_is_a_note_and_the_photo_stays_as_it_is() -> None:
     photo = photos.load(a_jpeg(xmp=b"", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x00"), "a.jpg")
     assert photo.notes == ["EXIF unreadable and dropped"]
