@@ -56,7 +56,7 @@ def _is_ours(name: str) -> bool:
     return (
         bool(SHARD_NAME.fullmatch(name))
         or name == REJECTED
-        or name.endswith(storage.TEMPORARY_SUFFIX)
+        or (name.endswith(storage.TEMPORARY_SUFFIX) and "/" not in name)
         or (name.startswith(f"{STATE}/") and not name.endswith("/lock"))
     )
 
@@ -140,11 +140,7 @@ def finish(
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows([("path", "stage", "error"), *rejected])
     storage.write(storage.join(out, REJECTED), table.getvalue().encode("utf-8", "surrogateescape"))
-    if max_rejected is not None and len(rejected) > max_rejected:
-        raise click.ClickException(
-            f"{len(rejected)} images were rejected, more than --max-rejected {max_rejected}: "
-            f"{storage.join(out, REJECTED)} says why; the same command with a higher number goes on from here"
-        )
+    refuse_rejected(out, len(rejected), max_rejected)
     notes: collections.Counter[str] = collections.Counter()
     for row in rows.values():
         notes.update(row.notes)
@@ -178,6 +174,15 @@ def finish(
     )
     storage.write(storage.join(out, FILENAME), manifest.to_json().encode())
     return manifest
+
+
+def refuse_rejected(out: str, rejected: int, max_rejected: int | None) -> None:
+    """Raises click.ClickException if more images were rejected than are accepted; any number is if None."""
+    if max_rejected is not None and rejected > max_rejected:
+        raise click.ClickException(
+            f"{rejected} images were rejected, more than --max-rejected {max_rejected}: "
+            f"{storage.join(out, REJECTED)} says why; the same command with a higher number goes on from here"
+        )
 
 
 def tidy(out: str) -> None:

@@ -1,6 +1,7 @@
 """What a data-set job is about to do: every image of a folder with its split, its shard and its reference."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -34,7 +35,7 @@ class Plan:
     rule: str
     ignored: int
 
-    @property
+    @functools.cached_property
     def shards(self) -> dict[str, list[Source]]:
         """Images of each shard, over all splits."""
         return {name: sources for shards in self.sources.values() for name, sources in shards.items()}

@@ -116,6 +116,7 @@ def preprocess(
                 assembly.clear(out)
             manifest = assembly.finished(out, settings, plan)
             if manifest is not None:
+                assembly.refuse_rejected(out, manifest.counts["rejected"], max_rejected)
                 click.echo(f"{out} is complete already: nothing to do.", err=True)
             else:
                 digests = assembly.begin(workshop, settings, plan)

@@ -120,7 +120,7 @@ class Workshop:
             return None
 
     def make(self, name: str, tick: Callable[[int, int], object] = lambda images, rejected: None) -> Row:
-        """Makes the shard of a name, unless it is finished.
+        """Makes the shard of a name, unless it is finished; one that lacks images which could not be read is not.
 
         Args:
             name: Of the shard.
@@ -134,7 +134,7 @@ class Workshop:
         """
         plan = storage.read(self.plan_path(name))
         digest = self._digest(plan)
-        if (old := self.row(name)) and old.plan == digest and self._is_intact(old):
+        if (old := self.row(name)) and old.plan == digest and self._is_finished(old):
             tick(old.records + len(old.rejected), len(old.rejected))
             return old
         content = io.BytesIO()
@@ -178,7 +178,9 @@ class Workshop:
     def _row_path(self, name: str) -> str:
         return storage.join(self.out, f"{STATE}/rows/{name}.json")
 
-    def _is_intact(self, row: Row) -> bool:
+    def _is_finished(self, row: Row) -> bool:
+        if any(stage == "read" for _, stage, _ in row.rejected):
+            return False  # a disk or a network that may be back
         path = storage.join(self.out, row.name)
         return storage.exists(path) and hashlib.sha256(storage.read(path)).hexdigest() == row.sha256
 

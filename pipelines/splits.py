@@ -151,6 +151,8 @@ def split_by_list(keys: Collection[str], listed: Mapping[str, str]) -> Assignmen
     missing = [key for key in listed if key not in present]
     if missing:
         raise SplitError(f"it names {len(missing)} files that are not among the images, first {missing[0]}")
+    if not listed:
+        raise SplitError("it names no image")
     splits: dict[str, list[str]] = {split: [] for split in listed.values()}
     for key, split in listed.items():
         splits[split].append(key)

@@ -9,7 +9,7 @@ from typing import Any
 SCHEMA_VERSION = 1
 FILENAME = "manifest.json"
 REJECTED = "rejected.csv"
-SHARD_NAME = re.compile(r"(?P<split>.+)-(?P<index>\d{5,})-of-(?P<count>\d{5,})\.tfrecord")
+SHARD_NAME = re.compile(r"[^/]+-\d{5,}-of-\d{5,}\.tfrecord")
 
 
 class DatasetError(ValueError):

@@ -215,6 +215,31 @@ def test_max_rejected_accepts_or_fails_and_then_goes_on(images: Path, tmp_path: 
     assert {path: path.stat().st_mtime_ns for path in made} == made
 
 
+def test_max_rejected_holds_for_a_finished_set_as_well(images: Path, tmp_path: Path) -> None:
+    (images / "a.png").touch()
+    assert run(images, tmp_path / "out", max_rejected=1) == 0
+    with pytest.raises(click.ClickException, match="more than --max-rejected 0"):
+        run(images, tmp_path / "out", max_rejected=0)
+
+
+def test_what_could_not_be_read_is_tried_again(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = storage.read
+
+    def failing(path: str) -> bytes:
+        if path.endswith("/1.png"):
+            raise OSError(5, "Input/output error")
+        return read(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "read", failing)
+        with pytest.raises(click.ClickException, match="1 images were rejected"):
+            run(images, tmp_path / "out", max_rejected=0)
+        rows = list(csv.reader((tmp_path / "out" / "rejected.csv").read_text().splitlines()))
+    assert rows[1:] == [["1.png", "read", "Input/output error"]]
+    assert run(images, tmp_path / "out", max_rejected=0) == 0
+    assert read_manifest(tmp_path / "out").counts["records"] == 40
+
+
 def test_a_reference_that_does_not_fit_rejects_its_image(lol: Path, tmp_path: Path) -> None:
     (lol / "our485/high/1.png").write_bytes(b"broken")
     draw(lol / "our485/high/4.png", 4, size=(20, 30))
@@ -245,11 +270,15 @@ def test_other_settings_are_refused_until_overwrite_which_leaves_nothing_stale(i
     with pytest.raises(click.ClickException, match=r"was made with size: 16x16, now 8x8.*or --overwrite"):
         run(images, tmp_path / "out", shard_records=2, size="8")
     assert verify(tmp_path / "out") == []
-    (tmp_path / "out" / "mine.txt").write_text("not to be deleted")
+    others = {"mine.txt", "older/train-00000-of-00001.tfrecord", "older/manifest.json"}
+    (tmp_path / "out" / "older").mkdir()
+    for name in others:
+        (tmp_path / "out" / name).write_text("not to be deleted")
     assert run(images, tmp_path / "out", size="8", overwrite=True) == 0
     assert verify(tmp_path / "out") == []
     run(images, tmp_path / "new", size="8")
-    assert digests(tmp_path / "out").keys() - digests(tmp_path / "new").keys() == {"mine.txt"}
+    assert {name for name in others if (tmp_path / "out" / name).is_file()} == others
+    assert digests(tmp_path / "out").keys() - digests(tmp_path / "new").keys() == others - {"older/manifest.json"}
 
 
 def test_other_images_are_refused_in_a_finished_set(images: Path, tmp_path: Path) -> None:

@@ -116,6 +116,11 @@ def test_a_wrong_split_file_is_said(content: bytes, message: str) -> None:
         splits.read_split_file(content)
 
 
+def test_an_empty_split_file_is_refused() -> None:
+    with pytest.raises(SplitError, match="it names no image"):
+        splits.split_by_list(["a.png"], splits.read_split_file(b"path,split\n"))
+
+
 def test_a_split_file_that_names_what_is_not_there_is_refused() -> None:
     with pytest.raises(SplitError, match=r"names 2 files that are not among the images, first x\.png"):
         splits.split_by_list(["a.png"], {"a.png": "train", "x.png": "val", "y.png": "val"})
