@@ -108,9 +108,12 @@ def test_a_second_run_does_only_what_changed(photos: Path, tmp_path: Path) -> No
     assert rows(out) == first_rows
 
     dark(9).save(photos / "1.png")
+    leftover = out / "enhanced" / f".killed{storage.TEMPORARY_SUFFIX}"
+    leftover.write_bytes(b"half a photo")
     (out / "autocontrast" / "2.png").unlink()
     assert run(photos, out) == 0
     assert counts(out) | {"ignored": 0} == {"found": 4, "enhanced": 2, "skipped": 2, "failed": 0, "ignored": 0}
+    assert not leftover.exists()
     changed = {path for path, content in snapshot(out).items() if first.get(path) != content}
     assert changed == {"enhanced/1.png", "autocontrast/1.png"}  # 2.png was done again, to the same result
 
