@@ -40,16 +40,15 @@ class Recipe:
 
 DEFAULT = Recipe(
     "default",
-    color_constancy=5,
+    color_constancy=0.5,
     exposure=10,
-    illumination_smoothness=1000,
+    illumination_smoothness=200,
     spatial_consistency=1,
     ssim=0.1,
     total_variation=0.1,
-    exposure_level=0.42,
+    exposure_level=0.41,
     exposure_patch=None,
     well_exposed=0.4,
-    initial_stddev=None,
 )
 PAPER = Recipe(
     "paper",
