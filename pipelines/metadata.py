@@ -78,7 +78,7 @@ class Exif:
             raise ValueError(str(error)) from None
         if not first:
             return cls(data, order, fields, None, None)
-        return cls(data, order, fields, link, _thumbnail(data, order, first))
+        return cls(data, order, fields, link, _thumbnail(data, order, first, fields))
 
     def updated(self, image: Image.Image, limit: int) -> bytes:
         """The block for new pixels: upright, of their size, with their thumbnail.
@@ -159,7 +159,8 @@ def _values(data: bytes, order: str, fields: list[Field]) -> dict[int, int]:
     return {tag: struct.unpack_from(order + code, data, position)[0] for tag, code, position in fields}
 
 
-def _thumbnail(data: bytes, order: str, start: int) -> tuple[int, int, list[Field]] | None:
+def _thumbnail(data: bytes, order: str, start: int, others: list[Field]) -> tuple[int, int, list[Field]] | None:
+    """Where the thumbnail is; None if that is outside the block, or where the block has its directories."""
     try:
         fields, _ = _directory(data, order, start)
     except struct.error:
@@ -167,7 +168,9 @@ def _thumbnail(data: bytes, order: str, start: int) -> tuple[int, int, list[Fiel
     values = _values(data, order, fields)
     offset = values.get(ExifTags.Base.JpegIFOffset, 0)
     length = values.get(ExifTags.Base.JpegIFByteCount, 0)
-    return (offset, length, fields) if 0 < offset < offset + length <= len(data) else None
+    end = offset + length
+    overlaps = any(offset <= position < end for _, _, position in (*fields, *others))
+    return (offset, length, fields) if 8 <= offset < end <= len(data) and not overlaps else None
 
 
 def tags_of_photo(exif: Image.Exif) -> dict[int, Any]:

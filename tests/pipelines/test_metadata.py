@@ -94,6 +94,17 @@ def test_a_thumbnail_of_another_kind_is_left_out() -> None:
     assert thumbnail_of(Exif.parse(bytes(block)).updated(Image.new("L", (9, 9)), 65533)) is None
 
 
+def test_a_thumbnail_over_the_directories_is_left_out() -> None:
+    block = bytearray(exif_block("<", bytes(200)))
+    at = block.index(struct.pack("<HHL", 0x0201, 4, 1)) + 8
+    block[at : at + 4] = struct.pack("<L", 20)
+    updated = Exif.parse(bytes(block)).updated(Image.new("L", (9, 9)), 65533)
+    exif = Image.Exif()
+    exif.load(updated)
+    assert exif.get_ifd(ExifTags.IFD.Exif)[0x927C] == MAKER_NOTE
+    assert thumbnail_of(updated) is None
+
+
 @given(st.binary(max_size=300) | st.tuples(st.integers(0, 400), st.integers(0, 255)))
 def test_damaged_exif_is_refused_or_patched_never_more(damage: bytes | tuple[int, int]) -> None:
     if isinstance(damage, tuple):
