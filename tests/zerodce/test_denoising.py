@@ -1,0 +1,201 @@
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from skimage.restoration import estimate_sigma
+
+import zerodce
+from zerodce import denoising
+from zerodce.enhancement import Enhancer
+
+
+def noisy(level: float, sigma: float, shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
+    values = np.random.default_rng(1).normal(level, sigma, shape)
+    unit = np.iinfo(dtype).max / 255
+    return np.rint(np.clip(values, 0, 255) * unit).astype(dtype)
+
+
+def model(*parameters: float) -> SimpleNamespace:
+    """Stands in for a ZeroDCE: the same curve everywhere."""
+    maps = np.zeros((8, 3), np.float32)
+    maps[: len(parameters)] = np.reshape(parameters, (-1, 1))
+    return SimpleNamespace(
+        network=SimpleNamespace(
+            predict_on_batch=lambda images: np.broadcast_to(maps.reshape(24), (*images.shape[:3], 24))
+        ),
+        strength=lambda images: np.ones(1),
+    )
+
+
+@pytest.mark.parametrize("shape", [(300, 400, 3), (301, 403)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("sigma", [3, 10])
+def test_flat_grey_comes_out_with_a_third_of_its_noise_and_its_mean(shape, dtype, sigma):
+    image = noisy(120, sigma, shape, dtype)
+    kept = image.copy()
+    filtered = zerodce.denoise(image)
+    np.testing.assert_array_equal(image, kept)
+    assert filtered.shape == image.shape
+    assert filtered.dtype == dtype
+    unit = np.iinfo(dtype).max / 255
+    assert filtered.std() / unit < 0.36 * sigma
+    assert abs(filtered.mean() - image.mean()) / unit < 0.1
+
+
+def test_float_images_come_out_as_float():
+    image = (noisy(120, 8, (128, 128, 3)) / 255).astype(np.float32)
+    filtered = zerodce.denoise(image)
+    assert filtered.dtype == np.float32
+    assert filtered.std() < 0.4 * image.std()
+
+
+def test_more_strength_takes_out_more():
+    image = noisy(120, 6, (200, 200, 3))
+    spreads = [zerodce.denoise(image, strength).std() for strength in (0, 0.5, 1, 2)]
+    assert spreads[0] == image.std()
+    assert spreads == sorted(spreads, reverse=True)
+
+
+def test_grain_wider_than_a_pixel_is_taken_out_at_half_size():
+    grain = np.kron(np.random.default_rng(0).normal(0, 8, (150, 150)), np.ones((2, 2)))
+    image = np.rint(120 + cv2.GaussianBlur(grain, (3, 3), 0)).astype(np.uint8)[..., np.newaxis]
+    noise = np.full((2, 1), 8, np.float32)
+    one, both = (denoising.smooth(image, noise[:sizes], np.ones((1, 1))).std() / image.std() for sizes in (1, 2))
+    assert both < 0.3
+    assert both < 0.9 * one
+
+
+def test_a_clean_image_keeps_its_pixels():
+    y, x = np.mgrid[0:256, 0:320]
+    image = np.dstack([x * 0.6 + 20, y * 0.7 + 10, (x + y) * 0.3]).astype(np.uint8)
+    assert np.abs(zerodce.denoise(image).astype(int) - image).max() <= 1
+
+
+def test_edges_and_texture_above_the_noise_keep_their_contrast():
+    sigma = 4
+    clean = np.full((256, 256, 3), 60.0)
+    clean[:, 128:] = 160
+    stripes = np.where(np.arange(64) // 4 % 2, 40, 0)
+    clean[96:160, 32:96] += stripes[:, np.newaxis]
+    image = np.clip(clean + np.random.default_rng(2).normal(0, sigma, clean.shape), 0, 255).astype(np.uint8)
+    filtered = zerodce.denoise(image).astype(np.float32)
+    assert filtered[:, 130:140].mean() - filtered[:, 116:126].mean() == pytest.approx(100, abs=2)
+    bright, dark = (filtered[100:156, 36:92][:, stripes[4:60] == value].mean() for value in (40, 0))
+    assert bright - dark > 0.9 * 40
+    flat = np.s_[180:240, 20:100]
+    assert filtered[flat].std() < 0.4 * image[flat].std()
+
+
+def test_edges_of_colour_do_not_bleed():
+    image = np.zeros((64, 64, 3), np.float64)
+    image[:, :32], image[:, 32:] = (200, 60, 60), (60, 60, 200)
+    image = np.clip(image + np.random.default_rng(2).normal(0, 4, image.shape), 0, 255).astype(np.uint8)
+    filtered = zerodce.denoise(image).astype(np.float32)
+    assert filtered[8:56, 34:36].mean(axis=(0, 1)) == pytest.approx([60, 60, 200], abs=6)
+
+
+@pytest.mark.parametrize("sigma", [1, 5, 12])
+def test_white_noise_is_estimated_at_both_sizes(sigma):
+    photo = noisy(128, sigma, (400, 600, 1))
+    photo[:40] = 0  # a clipped part says nothing
+    full, half = denoising.estimate_noise(photo)[:, 0]
+    assert full == pytest.approx(sigma, rel=0.2)
+    assert half == pytest.approx(sigma / 2, rel=0.3)
+
+
+def test_a_clipped_or_tiny_photo_has_no_noise_that_can_be_known():
+    for photo in (
+        np.zeros((200, 200, 3), np.uint8),
+        np.full((200, 200, 1), 255, np.uint8),
+        np.ones((3, 9, 3), np.uint8),
+    ):
+        assert not denoising.estimate_noise(photo).any()
+        assert zerodce.denoise(photo) is not None
+
+
+def test_amplification_is_that_of_the_curve():
+    # one curve of r = -1 at 0.2 has the slope 2 - 2 * 0.2 = 1.6; at 0.8 it is 0.4 and nothing is amplified
+    maps = np.zeros((4, 4, 24), np.float32)
+    maps[..., :3] = -1
+    for level, slope in ((51, 1.6), (204, 0.4)):
+        amplified = denoising.amplification(np.full((4, 4, 3), level, np.uint8), maps)
+        np.testing.assert_allclose(amplified, np.sqrt(max(slope**2 - 1, 0)), atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_bands_show_no_seams(dtype, monkeypatch):
+    photo = noisy(90, 15, (700, 333, 3), dtype)
+    photo[::9] //= 2
+    noise = np.float32([[12, 9, 9], [6, 5, 5]])
+    amplified = np.random.default_rng(0).uniform(0, 2, (30, 14))
+    monkeypatch.setattr(denoising, "BAND", 10_000)
+    whole = denoising.smooth(photo, noise, amplified)
+    for band in (64, 128, 512):
+        monkeypatch.setattr(denoising, "BAND", band)
+        np.testing.assert_array_equal(denoising.smooth(photo, noise, amplified), whole)
+
+
+def test_strength_0_is_off_and_auto_is_1():
+    photo = noisy(30, 3, (180, 240, 3))
+    results = {
+        denoise: Enhancer(model(-0.9, -0.9, -0.9), denoise=denoise)(photo) for denoise in ("off", 0, "auto", 1.0)
+    }
+    np.testing.assert_array_equal(results["off"], results[0])
+    np.testing.assert_array_equal(results["auto"], results[1.0])
+    assert results["auto"].std() < 0.5 * results["off"].std()
+
+
+def test_lifted_shadows_are_cleaned_and_lamps_are_not():
+    photo = noisy(25, 2, (256, 256, 3))
+    photo[:, 128:] = noisy(205, 2, (256, 128, 3))
+    curves = Enhancer(model(-0.9, -0.9, -0.9), exposure=0.7, denoise="off")
+    enhancer = Enhancer(model(-0.9, -0.9, -0.9), exposure=0.7)
+    before, after = curves(photo), enhancer(photo)
+    shadow, lamp = np.s_[:, :96], np.s_[:, 160:]
+    assert after[shadow].std() < 0.4 * before[shadow].std()
+    np.testing.assert_array_equal(after[lamp], before[lamp])
+
+
+def test_a_photo_that_is_not_lifted_is_not_filtered():
+    photo = noisy(140, 12, (128, 128, 3))
+    np.testing.assert_array_equal(Enhancer(model(-0.5, -0.5))(photo), photo)
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+def test_full_mode_and_16_bits_are_filtered_too(channels):
+    photo = noisy(30, 3, (150, 100, channels), np.uint16)
+    for curve_size in ("full", 256):
+        off, auto = (Enhancer(model(-0.9, -0.9), curve_size, denoise=denoise)(photo) for denoise in ("off", "auto"))
+        assert auto.dtype == np.uint16
+        assert auto.std() < 0.6 * off.std()
+        assert abs(auto.mean() - off.mean()) < 0.002 * 65535
+
+
+def test_wrong_arguments_are_named():
+    with pytest.raises(ValueError, match=r"\(height, width, 3\)"):
+        zerodce.denoise(np.zeros((4, 4, 4), np.uint8))
+    with pytest.raises(TypeError, match="int32"):
+        zerodce.denoise(np.zeros((4, 4), np.int32))
+    with pytest.raises(ValueError, match="0 or more"):
+        zerodce.denoise(np.zeros((4, 4), np.uint8), -1)
+
+
+def test_dark_pairs_gain_in_psnr_and_ssim(data):
+    from PIL import Image
+
+    from zerodce.metrics import psnr, ssim
+    from zerodce.pretrained import load_pretrained
+
+    shipped = load_pretrained()
+    off, auto = Enhancer(shipped, denoise="off"), Enhancer(shipped)
+    for name in ("eval15/{}/493", "our485/{}/9"):
+        low, high = (
+            np.asarray(Image.open(data / "lol" / f"{name.format(part)}.png").convert("RGB")) for part in ("low", "high")
+        )
+        noisy_result, result = off(low), auto(low)
+        assert psnr(result, high) > psnr(noisy_result, high)
+        assert ssim(result, high) > ssim(noisy_result, high) + 0.05
+        assert np.mean(estimate_sigma(result, channel_axis=2)) < 0.5 * np.mean(
+            estimate_sigma(noisy_result, channel_axis=2)
+        )
