@@ -202,8 +202,9 @@ class Work:
         encode = functools.partial(
             encoding.encode, photo, quality=settings.quality, strip_metadata=settings.strip_metadata
         )
-        self._write(f"enhanced/{task.output}", encode(enhanced), mtime)
         before, after = modes.eight_bit_values(pixels), modes.eight_bit_values(enhanced)
+        picture = modes.image_of(after)
+        self._write(f"enhanced/{task.output}", encode(picture if photo.deep is None else enhanced), mtime)
         row: dict[str, Any] = {
             "path": task.path,
             "output": task.output,
@@ -223,11 +224,9 @@ class Work:
         if settings.reference is not None:
             row |= self._compare(task, photo, before, after, baseline)
         if task.thumbnail:
-            lifted = modes.image_of(self.enhancer().preview(modes.pixels_of(preview), curves))
+            contrasted = preview.point(table) if table else None
             with _writing(task.path):
-                report.write_thumbnails(
-                    self.out, row, preview, lifted, preview.point(table) if table else None, photo.metadata.icc_profile
-                )
+                report.write_thumbnails(self.out, row, preview, picture, contrasted, photo.metadata.icc_profile)
         return row | {"notes": "; ".join(photo.notes)}
 
     def _compare(

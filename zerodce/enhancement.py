@@ -106,16 +106,15 @@ class Enhancer:
         Returns:
             The enhanced photo, shaped and typed as `photo`.
         """
-        enhanced = self._brighten_tiles(photo, curves) if self.full else self.preview(photo, curves)
+        if self.full:
+            enhanced = self._brighten_tiles(photo, curves)
+        else:
+            enhanced = brighten(photo, _fit_channels(curves.maps, photo))
         if not self.denoise or not curves.amplified.any():
             return enhanced
         noise = estimate_noise(photo)
         noise = np.hypot(noise, CODING_NOISE[:, : noise.shape[1]])
         return smooth(enhanced, noise, curves.amplified, self.denoise)
-
-    def preview(self, copy: np.ndarray, curves: Curves) -> np.ndarray:
-        """Applies the curves of the small copy, and nothing else, to a copy of the photo of any size, as `apply`."""
-        return brighten(copy, _fit_channels(curves.maps, copy))
 
     def _brighten_tiles(self, photo: np.ndarray, curves: Curves) -> np.ndarray:
         """Applies curves that the network estimates from every pixel of a photo, tile by tile."""
