@@ -15,10 +15,10 @@ import numpy as np
 
 from pipelines import evaluate
 from zerodce import metrics
-from zerodce.enhancement import Enhancer, small_size
+from zerodce.enhancement import CurveSize, Enhancer, small_size
 from zerodce.pretrained import load_pretrained
 
-SIZES = ("full", 512, 384, 256, 192, 128, 96)
+SIZES: tuple[CurveSize, ...] = ("full", 512, 384, 256, 192, 128, 96)
 
 
 def scores(enhancer: Enhancer, images: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
@@ -33,7 +33,7 @@ def scores(enhancer: Enhancer, images: Sequence[tuple[np.ndarray, np.ndarray]]) 
 
 def milliseconds(enhancer: Enhancer, image: np.ndarray, repeats: int = 20) -> float:
     """Processor time of estimating the curves of one photo, all cores added up."""
-    height, width = small_size(*image.shape[:2], enhancer.curve_size)
+    height, width = small_size(image.shape[0], image.shape[1], enhancer.curve_size)
     small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     enhancer.estimate([small])
     started = time.process_time()

@@ -20,7 +20,7 @@ from pipelines import encoding, modes, photos, report, storage
 from pipelines.folders import OutputError
 from pipelines.journal import Journal, Record
 from zerodce import metrics
-from zerodce.enhancement import Curves, Enhancer
+from zerodce.enhancement import Curves, CurveSize, Denoise, Enhancer, Exposure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Settings:
 
     model: str
     reference: str | None = None
-    curve_size: int | str = "auto"
-    exposure: float | str = "auto"
-    denoise: float | str = "auto"
+    curve_size: CurveSize = "auto"
+    exposure: Exposure = "auto"
+    denoise: Denoise = "auto"
     autocontrast: bool = True
     output_format: str | None = None
     quality: int | None = None
@@ -82,7 +82,7 @@ class Done(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1)
-def load_enhancer(model: bytes, curve_size: int | str, exposure: float | str, denoise: float | str) -> Enhancer:
+def load_enhancer(model: bytes, curve_size: CurveSize, exposure: Exposure, denoise: Denoise) -> Enhancer:
     """The one enhancer of this process, warm: network traced, curves compiled.
 
     Args:

@@ -13,6 +13,15 @@ from zerodce.denoising import CODING_NOISE, amplification, estimate_noise, smoot
 from zerodce.exposure import find_factor
 from zerodce.pixels import on_pixels
 
+CurveSize = int | Literal["auto", "full"]
+"""Where the curves are estimated: "full", the network sees every pixel; or the long side of a small copy in pixels."""
+
+Exposure = float | Literal["auto"]
+"""The mean brightness to aim at, in [0, 1]; `zerodce.exposure` says what "auto" does, and the bounds."""
+
+Denoise = float | Literal["auto", "off"]
+"""How much of the noise that the curves add is taken out: a number multiplies what "auto" does."""
+
 AUTO_CURVE_SIZE = 128
 """Long side of the small copy in pixels; docs/curve-size.md has the measurement behind it."""
 
@@ -60,9 +69,9 @@ class Enhancer:
     def __init__(
         self,
         model: keras.Model,
-        curve_size: int | Literal["auto", "full"] = "auto",
-        exposure: float | Literal["auto"] = "auto",
-        denoise: float | Literal["auto", "off"] = "auto",
+        curve_size: CurveSize = "auto",
+        exposure: Exposure = "auto",
+        denoise: Denoise = "auto",
     ) -> None:
         self.model = model
         self.network = model.network
@@ -75,7 +84,7 @@ class Enhancer:
     def __call__(self, photo: np.ndarray) -> np.ndarray:
         """Enhances a photo: `estimate` on a small copy made here, then `apply`."""
         small = photo if photo.dtype == np.uint8 else (photo // 257).astype(np.uint8)
-        height, width = small_size(*small.shape[:2], self.curve_size)
+        height, width = small_size(small.shape[0], small.shape[1], self.curve_size)
         small = cv2.resize(small, (width, height), interpolation=cv2.INTER_AREA)
         if photo.shape[2] == 1:
             small = cv2.cvtColor(small, cv2.COLOR_GRAY2RGB)
@@ -90,7 +99,7 @@ class Enhancer:
         by_shape: dict[tuple[int, ...], list[int]] = {}
         for index, small in enumerate(small_copies):
             by_shape.setdefault(small.shape, []).append(index)
-        maps = {}
+        maps: dict[int, np.ndarray] = {}
         for indices in by_shape.values():
             batch = np.stack([small_copies[index] for index in indices])
             maps |= dict(zip(indices, self._maps(batch), strict=True))
@@ -156,9 +165,9 @@ def enhance(
     image: np.ndarray,
     *,
     model: keras.Model | None = None,
-    curve_size: int | Literal["auto", "full"] = "auto",
-    exposure: float | Literal["auto"] = "auto",
-    denoise: float | Literal["auto", "off"] = "auto",
+    curve_size: CurveSize = "auto",
+    exposure: Exposure = "auto",
+    denoise: Denoise = "auto",
 ) -> np.ndarray:
     """Brightens one image.
 
