@@ -9,7 +9,7 @@ EXTRAS = {
     "raw": ["rawpy>=0.24,<1"],
     "aws": ["apache-beam[aws]"],
     "gcp": ["apache-beam[gcp]"],
-    "benchmark": ["onnxruntime>=1.20,<2", "tf2onnx>=1.16,<2", "img2dataset>=1.45,<2"],
+    "benchmark": ["onnxruntime>=1.20,<2", "tf2onnx>=1.16,<2", "img2dataset>=1.45,<2", "tensorflow-datasets>=4.9,<5"],
 }
 EXTRAS["test"] = [
     *EXTRAS["heif"],
@@ -52,6 +52,7 @@ setup(
         "pillow>=12.0,<13",
         "pyarrow>=14.0.1",
         "PyWavelets>=1.6,<2",
+        "protobuf>=5,<8",
         "rich>=13,<16",
         "scikit-image>=0.25,<0.27",
         "tensorboard>=2.20,<2.22",
