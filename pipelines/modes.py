@@ -7,7 +7,7 @@ from PIL import Image, ImageCms
 
 # formats whose 16-bit colour Pillow cuts to 8 bits, and OpenCV reads whole
 _DEEP_COLOUR = frozenset({"PNG", "TIFF", "PPM"})
-_TIFF_BITS, _TIFF_PLANES, _TIFF_SAMPLE_FORMAT = 258, 284, 339
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANES, _TIFF_SAMPLE_FORMAT = 258, 262, 284, 339
 _PNG_BITS_AT, _SGI_BYTES_AT = 24, 3
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -24,11 +24,12 @@ Image.core.set_use_block_allocator(1)  # each image in one piece, so that Arrow 
 
 @dataclasses.dataclass(frozen=True)
 class Depth:
-    """How a file says that it stores a value: in so many bits, and whether they are signed or a float."""
+    """How a file says that it stores a value: in so many bits, and whether they are signed or a float, or 0 is white."""
 
     bits: int
     signed: bool = False
     floating: bool = False
+    inverted: bool = False
 
     def __str__(self) -> str:
         return f"{self.bits} bit" + (" float" if self.floating else " signed" if self.signed else "")
@@ -50,7 +51,8 @@ def depth_of(image: Image.Image, content: bytes) -> Depth:
         tiles = vars(image)["tile"]
         if bits > 8 and tags.get(_TIFF_PLANES) == 2 and tiles and tiles[0].codec_name == "raw":
             raise NotImplementedError(f"Pillow misreads uncompressed TIFF of {bits} bits in separate planes")
-        return Depth(bits, kind == 2 and image.mode == "I", kind == 3)
+        inverted = tags.get(_TIFF_PHOTOMETRIC) == 0 and image.mode[0] in "IF"  # Pillow inverts 8 bits itself
+        return Depth(bits, kind == 2 and image.mode == "I", kind == 3, inverted)
     if image.mode == "F":
         return Depth(32, floating=True)
     if image.format == "PNG":
@@ -187,20 +189,21 @@ def _eight_bit(image: Image.Image, notes: list[str]) -> tuple[Image.Image, np.nd
 
 def _deep_grey(image: Image.Image, depth: Depth, orientation: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Grey of more than 8 bits, and the opacity where one value is transparent: uint16, 0 to 65535."""
-    values = np.asarray(turned(image, orientation))
+    stored = np.asarray(turned(image, orientation))
     transparent = image.info.get("transparency")
-    opacity = np.where(values == transparent, 0, 65535).astype(np.uint16) if isinstance(transparent, int) else None
+    opacity = np.where(stored == transparent, 0, 65535).astype(np.uint16) if isinstance(transparent, int) else None
     if image.mode == "F":
-        levels = np.clip(np.nan_to_num(values, nan=0.0, posinf=1.0, neginf=0.0), 0, 1) * 65535
-        return np.rint(levels).astype(np.uint16), opacity
-    if depth.signed:
-        top = 2 ** (depth.bits - 1) - 1
-        return np.rint(np.maximum(values, 0) * (65535 / top)).astype(np.uint16), opacity
-    if depth.bits > 16:
-        return (values.astype(np.int32).view(np.uint32) >> 16).astype(np.uint16), opacity
-    if depth.bits < 16 and image.format == "TIFF":  # the other decoders stretch to 16 bits themselves
-        return (values.astype(np.uint32) * 65535 // (2**depth.bits - 1)).astype(np.uint16), opacity
-    return values.astype(np.uint16), opacity
+        levels = np.clip(np.nan_to_num(stored, nan=0.0, posinf=1.0, neginf=0.0), 0, 1) * 65535
+        values = np.rint(levels).astype(np.uint16)
+    elif depth.signed:
+        values = np.rint(np.maximum(stored, 0) * (65535 / (2 ** (depth.bits - 1) - 1))).astype(np.uint16)
+    elif depth.bits > 16:
+        values = (stored.astype(np.int32).view(np.uint32) >> 16).astype(np.uint16)
+    elif depth.bits < 16 and image.format == "TIFF":  # the other decoders stretch to 16 bits themselves
+        values = (stored.astype(np.uint32) * 65535 // (2**depth.bits - 1)).astype(np.uint16)
+    else:
+        values = stored.astype(np.uint16)
+    return 65535 - values if depth.inverted else values, opacity
 
 
 def _deep_colour(

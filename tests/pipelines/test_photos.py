@@ -197,6 +197,16 @@ def test_depth_comes_from_the_file_not_from_the_brightest_pixel(
     assert photo.notes == [note]
 
 
+def test_where_zero_is_white() -> None:
+    for values, expected in ((np.uint8([[0, 250]]), [255, 5]), (np.uint16([[0, 65000]]), [65535, 535])):
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, values, photometric="miniswhite", metadata=None)
+        photo = photos.load(buffer.getvalue(), "a.tif")
+        assert photo.pixels[0, :, 0].tolist() == expected
+        again = photos.load(encode(photo, photo.pixels), "a.tif")
+        assert again.pixels[0, :, 0].tolist() == expected
+
+
 def test_a_dark_photo_of_16_bits_stays_dark() -> None:
     photo = photos.load(encoded(Image.fromarray(np.full((4, 4), 200, np.uint16)), "PNG"), "a.png")
     assert np.unique(photo.pixels).tolist() == [200]
