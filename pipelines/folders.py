@@ -28,6 +28,7 @@ def find(path: str) -> tuple[str, list[storage.Entry], int]:
         click.UsageError: There is nothing to enhance.
     """
     try:
+        storage.reach(path)
         if storage.is_file(path):
             folder, name = storage.split(path)
             entries = [storage.stat(folder, name)]

@@ -6,8 +6,10 @@ A line that a kill cut short does not count. Of several lines about a photo the 
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
+import sys
 import threading
 import time
 import uuid
@@ -133,7 +135,7 @@ class Journal:
     def _records(self) -> Iterator[Record]:
         paths = (storage.join(self.folder, name) for name in self._names())
         for content in ordered_map(storage.read, paths, READERS):
-            yield from filter(None, map(_parse, content.splitlines()))
+            yield from filter(None, map(_parse, io.BytesIO(content)))
 
     def _names(self) -> list[str]:
         if not storage.exists(self.folder) and storage.is_local(self.folder):
@@ -171,8 +173,13 @@ def _key(*photo: object) -> bytes:
     return hashlib.blake2b(repr(photo).encode(), digest_size=16).digest()
 
 
+def _shared_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose names all records share: half the memory of a million of them."""
+    return {sys.intern(name): value for name, value in pairs}
+
+
 def _parse(line: bytes) -> Record | None:
     try:
-        return Record(**json.loads(line))
+        return Record(**json.loads(line, object_pairs_hook=_shared_names))
     except (ValueError, TypeError):
         return None

@@ -57,6 +57,20 @@ def _reaching(path: str) -> Iterator[None]:
         raise OSError(errno.EIO, str(getattr(cause, "message", cause)).split("\n", 1)[0], path) from error
 
 
+def reach(path: str) -> None:
+    """Asks an S3 bucket once whether it answers: Beam by itself tries for minutes, even without credentials.
+
+    Raises:
+        OSError: It does not; `strerror` says why in a line.
+    """
+    if path.startswith("s3://"):
+        with _reaching(path):
+            from apache_beam.io.aws.clients.s3.boto3_client import Client
+
+            bucket = path.removeprefix("s3://").partition("/")[0]
+            Client(FileSystems.get_filesystem(path)._options).client.head_bucket(Bucket=bucket)
+
+
 def exists(path: str) -> bool:
     """Whether a file, or a folder, is there; on an object store a folder is one that holds files."""
     if is_local(path):
@@ -95,6 +109,7 @@ def stat(folder: str, relative: str) -> Entry:
 def walk(folder: str) -> Iterator[Entry]:
     """Lists all files below a folder, in no particular order; links that lead out of the folder are left out."""
     if not is_local(folder):
+        reach(folder)
         with _reaching(folder):
             (match,) = FileSystems.match([f"{folder.rstrip('/')}/**"])
         prefix = len(folder.rstrip("/")) + 1

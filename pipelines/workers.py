@@ -60,6 +60,7 @@ class Site:
         FileSystems.set_options(PipelineOptions.from_dictionary(self.options))
         for path in self.paths:
             try:
+                storage.reach(path)
                 reason = "" if storage.exists(path) else "there is nothing"
             except OSError as error:
                 reason = error.strerror or str(error)

@@ -271,8 +271,8 @@ def test_what_cannot_work_is_said_in_a_line(cluster: None, photos: Path, tmp_pat
         zerodce(elsewhere, out, *flink_options, "--job_endpoint=10.77.0.1:9", on=here): r"job server.*10\.77\.0\.1:9",
         zerodce(elsewhere, out, *flink_options, "--flink_master=10.77.0.1:8081", on=here): r"is Flink \d.*not 2\.2",
         zerodce(elsewhere, out, "--runner", "FlinkRunner", on=here): "cannot see .*EXTERNAL",
-        zerodce("s3://nowhere/photos", out, on=here): "s3://nowhere/photos does not exist",
-        zerodce("s3://x/photos", out, on=here, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY=""): "credentials",
+        zerodce("s3://nowhere/photos", out, on=here): "s3://nowhere/photos cannot be read.*404",
+        zerodce("s3://x/photos", out, on=here, AWS_ACCESS_KEY_ID="", AWS_EC2_METADATA_DISABLED="true"): "credentials",
     }
     for job, reason in refused.items():
         said = ended(job, 2)
