@@ -24,7 +24,7 @@ Image.core.set_use_block_allocator(1)  # each image in one piece, so that Arrow 
 
 @dataclasses.dataclass(frozen=True)
 class Depth:
-    """How a file says that it stores a value: in so many bits, and whether they are signed or a float, or 0 is white."""
+    """How a file says that it stores a value: in so many bits, signed or as a float, and whether 0 is white."""
 
     bits: int
     signed: bool = False
