@@ -106,6 +106,17 @@ def test_the_model_is_the_best_by_validation_and_float32(
         assert value == pytest.approx(result.best[f"val_{name}"], rel=1e-4)
 
 
+def test_without_validation_the_last_epoch_is_kept(train: tf.data.Dataset, tmp_path: Path) -> None:
+    result = training.fit(train, None, tmp_path, settings=dataclasses.replace(SETTINGS, epochs=2, average=0.0))
+    (_, last) = history(tmp_path)
+    assert list(last) == ["epoch", *LOSS_NAMES]
+    assert result.best["epoch"] == 2
+    models = [keras.saving.load_model(tmp_path / name) for name in ("model.keras", "checkpoints/last.keras")]
+    for weight, expected in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    assert not (tmp_path / "samples").exists()
+
+
 # going on after a kill
 
 
