@@ -4,6 +4,7 @@ import gc
 from collections.abc import Callable
 
 import numpy as np
+import pyarrow
 import pytest
 from PIL import Image
 
@@ -33,6 +34,17 @@ def test_pixels_come_back(maker: str, shape: tuple[int, int, int]) -> None:
     del image
     gc.collect()
     np.testing.assert_array_equal(found, pixels)
+
+
+def test_an_image_in_several_blocks_of_memory_is_read_too() -> None:
+    Image.core.set_use_block_allocator(0)  # as it is before pipelines.modes is imported
+    try:
+        image = Image.new("RGB", (3000, 3000), (1, 2, 3))  # 36 MB, in blocks of 16
+    finally:
+        Image.core.set_use_block_allocator(1)
+    with pytest.raises(ValueError, match="multiple array blocks"):
+        pyarrow.array(image)
+    assert np.unique(modes.pixels_of(image).reshape(-1, 3), axis=0).tolist() == [[1, 2, 3]]
 
 
 def test_sixteen_bits_to_eight_is_the_upper_byte() -> None:
