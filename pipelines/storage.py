@@ -7,6 +7,7 @@ target, then a rename); on an object store a write is one put, which has the sam
 import contextlib
 import dataclasses
 import errno
+import functools
 import os
 import uuid
 from collections.abc import Iterable, Iterator
@@ -57,6 +58,14 @@ def _reaching(path: str) -> Iterator[None]:
         raise OSError(errno.EIO, str(getattr(cause, "message", cause)).split("\n", 1)[0], path) from error
 
 
+@functools.cache
+def _read_botocore_data_once() -> None:
+    """Beam makes a client for every file, each of which would read botocore's description of S3 anew, for 0.1 s."""
+    import botocore.session
+
+    botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+
+
 def reach(path: str) -> None:
     """Asks an S3 bucket once whether it answers: Beam by itself tries for minutes, even without credentials.
 
@@ -67,8 +76,10 @@ def reach(path: str) -> None:
         with _reaching(path):
             from apache_beam.io.aws.clients.s3.boto3_client import Client
 
+            _read_botocore_data_once()
             bucket = path.removeprefix("s3://").partition("/")[0]
-            Client(FileSystems.get_filesystem(path)._options).client.head_bucket(Bucket=bucket)
+            options = FileSystems.get_filesystem(path)._options  # type: ignore[attr-defined]
+            Client(options).client.head_bucket(Bucket=bucket)
 
 
 def exists(path: str) -> bool:
