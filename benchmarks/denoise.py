@@ -1,0 +1,124 @@
+r"""Ways to take the noise out of enhanced images, beside each other: PSNR and SSIM against references, and time.
+
+    python -m benchmarks.denoise ../shared/data/lol \
+        --pairs docs/held-out-pairs.csv --images ../shared/data/sice/images \
+        --photo ../shared/data/photos/unpaired_misc__low_light_factoryside.jpeg
+
+Every filter sees the same images, those that the shipped weights make with `--denoise off`. Time is processor time on
+the photo, all cores added up. Prints the table of docs/denoising.md.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterable
+
+import cv2
+import numpy as np
+from skimage.restoration import denoise_wavelet
+
+from pipelines import evaluate
+from zerodce import metrics
+from zerodce.denoising import CODING_NOISE, estimate_noise, smooth
+from zerodce.enhancement import Curves, Enhancer, small_size
+from zerodce.pretrained import load_pretrained
+
+Filter = Callable[[np.ndarray, np.ndarray, Curves], np.ndarray]
+"""From an enhanced image, the image before and its curves to the filtered image."""
+
+
+def bilateral(enhanced: np.ndarray, image: np.ndarray, curves: Curves) -> np.ndarray:
+    """OpenCV's bilateral filter."""
+    return cv2.bilateralFilter(enhanced, 7, 0.2 * 255, 3)
+
+
+def guided(enhanced: np.ndarray, image: np.ndarray, curves: Curves) -> np.ndarray:
+    """The guided filter at full size, each of red, green and blue guided by itself, of one strength everywhere."""
+    pixels = enhanced.astype(np.float32) / 255
+    window = (5, 5)
+    mean = cv2.boxFilter(pixels, -1, window)
+    variance = cv2.boxFilter(pixels * pixels, -1, window) - mean * mean
+    slope = variance / (variance + 0.05**2)
+    offset = cv2.boxFilter(mean - slope * mean, -1, window)
+    return np.rint(np.clip(cv2.boxFilter(slope, -1, window) * pixels + offset, 0, 1) * 255).astype(np.uint8)
+
+
+def non_local_means(enhanced: np.ndarray, image: np.ndarray, curves: Curves) -> np.ndarray:
+    """OpenCV's fast non-local means."""
+    return cv2.fastNlMeansDenoisingColored(enhanced, None, 10, 10, 7, 15)
+
+
+def wavelet(enhanced: np.ndarray, image: np.ndarray, curves: Curves) -> np.ndarray:
+    """scikit-image's BayesShrink in Y, Cb and Cr."""
+    filtered = denoise_wavelet(enhanced, channel_axis=2, convert2ycbcr=True, rescale_sigma=True)
+    return np.rint(np.clip(filtered, 0, 1) * 255).astype(np.uint8)
+
+
+def noise_aware(strength: float = 1.0, planes: Iterable[float] = (1, 1, 1), sizes: int = 2) -> Filter:
+    """What `--denoise` does, or parts of it: planes of weight 0 and smaller sizes left out are not filtered."""
+    weights = np.array(list(planes), np.float32)
+
+    def run(enhanced: np.ndarray, image: np.ndarray, curves: Curves) -> np.ndarray:
+        noise = np.hypot(estimate_noise(image), CODING_NOISE) * weights
+        return smooth(enhanced, noise[:sizes], curves.amplified, strength)
+
+    return run
+
+
+FILTERS: dict[str, Filter] = {
+    "none": lambda enhanced, image, curves: enhanced,
+    "bilateral, d 7, 0.2, 3": bilateral,
+    "guided, 5x5, 0.05": guided,
+    "non-local means, h 10": non_local_means,
+    "wavelet, BayesShrink": wavelet,
+    "`--denoise auto`": noise_aware(),
+    "- brightness only": noise_aware(planes=(1, 0, 0)),
+    "- colour only": noise_aware(planes=(0, 1, 1)),
+    "- at full size only": noise_aware(sizes=1),
+    "`--denoise 0.5`": noise_aware(0.5),
+    "`--denoise 2`": noise_aware(2),
+}
+
+
+def main() -> None:
+    """Prints the table for the pairs and the photo that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("lol")
+    parser.add_argument("--pairs", required=True)
+    parser.add_argument("--images", required=True)
+    parser.add_argument("--photo", required=True)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    enhancer = Enhancer(load_pretrained(), denoise="off")
+
+    def enhanced(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, Curves]:
+        height, width = small_size(image.shape[0], image.shape[1], enhancer.curve_size)
+        (curves,) = enhancer.estimate([cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)])
+        return enhancer.apply(image, curves), image, curves
+
+    pairs = {
+        "LoL": evaluate.lol_pairs(arguments.lol),
+        "SICE": evaluate.listed_pairs(arguments.pairs, arguments.images),
+    }
+    sets = {
+        name: [(enhanced(evaluate.load(pair.low)), evaluate.load(pair.reference)) for pair in listed]
+        for name, listed in pairs.items()
+    }
+    photo = enhanced(evaluate.load(arguments.photo))
+    megapixels = photo[0].shape[0] * photo[0].shape[1] / 1e6
+    print("| | " + " | ".join(f"{name}, {len(listed)} pairs" for name, listed in sets.items()) + " | core-ms / MP |")
+    print("|---|" + "---|" * (len(sets) + 1))
+    for name, run in FILTERS.items():
+        started = time.process_time()
+        run(*photo)
+        milliseconds = (time.process_time() - started) / megapixels * 1000
+        columns = []
+        for listed in sets.values():
+            results = [(run(*images), reference) for images, reference in listed]
+            psnr = np.mean([metrics.psnr(*result) for result in results])
+            ssim = np.mean([metrics.ssim(*result) for result in results])
+            columns.append(f"{psnr:.2f} / {ssim:.3f}")
+        print(f"| {name} | {' | '.join(columns)} | {milliseconds:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
