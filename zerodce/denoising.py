@@ -21,7 +21,7 @@ LEVELS = 2
 CROP, CROPS = 64, 3
 """Noise is estimated on 3 x 3 crops of 64 x 64 pixels, spread over the photo."""
 
-CODING_NOISE = np.array([[1.0, 2.0, 2.0], [0.5, 1.0, 1.0]], np.float32)
+CODING_NOISE = np.array([[1.0, 2.0, 2.0], [0.25, 0.5, 0.5]], np.float32)
 """What rounding and JPEG do to Y, Cr and Cb at each size, in steps of 1/255; it is too regular for an estimator."""
 
 STRENGTH = 1.6
