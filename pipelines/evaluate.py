@@ -153,7 +153,8 @@ def load_enhancer(model: str | None, **how: Any) -> Enhancer:
     except Exception as error:
         reason = str(error).split("\n", 1)[0]
         raise click.ClickException(
-            f"{model} is not a model that `zerodce train` wrote ({reason}); leave --model out for the shipped one"
+            f"{model or 'the shipped file'} is not a model that `zerodce train` wrote ({reason}); "
+            "leave --model out for the shipped one"
         ) from None
 
 
