@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -98,6 +99,7 @@ def load_enhancer(model: bytes, curve_size: CurveSize, exposure: Exposure, denoi
 
     from zerodce.model import ZeroDCE
 
+    cv2.setNumThreads(1)  # photos are worked on side by side already
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(model)
