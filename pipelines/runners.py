@@ -53,10 +53,12 @@ class Job(threading.Thread):
 
 
 def failure_reason(error: BaseException) -> str:
-    """One line on why a job ended: what `OutputError` said, or the last line that Beam gives."""
+    """One line on why a job ended: what `OutputError` or `WorkerError` said, or the last line that Beam gives."""
     text = re.sub(r" \[while running '[^\n]*'\]", "", f"{type(error).__name__}: {error}")
-    found = re.search(r"OutputError: ([^\n]*)", text)
-    return f"cannot write {found[1]}" if found else text.strip().splitlines()[-1]
+    found = re.search(r"(OutputError|WorkerError): ([^\n]*)", text)
+    if not found:
+        return text.strip().splitlines()[-1]
+    return f"cannot write {found[2]}" if found[1] == "OutputError" else found[2]
 
 
 def pipeline_options(runner: str, beam_args: Sequence[str] = ()) -> PipelineOptions:
