@@ -4,20 +4,22 @@
     python -m benchmarks.preprocess reading --images ../shared/data/sice/images
 
 Speeds of whole jobs are after start-up: (images of ten copies of a folder - of one) / (difference of the times). All
-write PNG of 256x256 with the same compression level. The codec floor decodes (JPEG scaled in the DCT), resizes and
-encodes on all cores, and neither reads nor writes. Where this environment has no img2dataset or TFDS (they want
+write PNG of 256x256 of about the same size. The codec floor decodes (JPEG scaled in the DCT), resizes and
+encodes on all cores, and writes nothing. Where this environment has no img2dataset or TFDS (they want
 older OpenCV), `--peer-python` names an interpreter that has them.
 """
 
 import argparse
+import collections
+import dataclasses
 import itertools
 import os
-import statistics
+import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -34,88 +36,90 @@ ROUNDS = 5
 BATCH = 32
 
 
-def codec_floor(folder: Path) -> float:
-    """Images/s of decoding, resizing and encoding alone, on all cores."""
-    files = [(path.read_bytes(), path.name) for path in photos_of(folder)]
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """Seconds on the clock, and of CPU time, which says more on a machine that others use as well."""
 
-    def work(file: tuple[bytes, str]) -> bytes:
-        return encode(load_resized(*file, (SIZE, SIZE), "stretch")[0], "png")
+    wall: float
+    cpu: float
 
+    def __sub__(self, other: "Cost") -> "Cost":
+        return Cost(self.wall - other.wall, self.cpu - other.cpu)
+
+
+def alone(work: Callable[[Path], object], folder: Path) -> Cost:
+    """Cost of work on every image, in this process, on all cores."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        started = time.perf_counter()
-        count = sum(1 for _ in pool.map(work, files))
-        return count / (time.perf_counter() - started)
+        wall, cpu = time.perf_counter(), time.process_time()
+        collections.deque(pool.map(work, photos_of(folder)), maxlen=0)
+        return Cost(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def whole_decode(folder: Path) -> float:
-    """Images/s of what img2dataset documents that it does: OpenCV decodes all of an image, INTER_AREA, encodes."""
+def codecs(path: Path) -> bytes:
+    """Decodes (JPEG scaled in the DCT), resizes, encodes: what no such job can do without."""
+    return encode(load_resized(path.read_bytes(), path.name, (SIZE, SIZE), "stretch")[0], "png")
+
+
+def whole_decode(path: Path) -> int:
+    """What img2dataset documents that it does: OpenCV decodes all of an image, resizes by area, crops, encodes."""
     import cv2
 
     cv2.setNumThreads(1)
-    contents = [path.read_bytes() for path in photos_of(folder)]
-
-    def work(content: bytes) -> int:
-        image: Any = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-        scale = SIZE / min(image.shape[:2])
-        shape = max(SIZE, round(image.shape[1] * scale)), max(SIZE, round(image.shape[0] * scale))
-        small = cv2.resize(image, shape, interpolation=cv2.INTER_AREA)
-        top, left = (small.shape[0] - SIZE) // 2, (small.shape[1] - SIZE) // 2
-        square = small[top : top + SIZE, left : left + SIZE]
-        return len(cv2.imencode(".png", square, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])[1])
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        started = time.perf_counter()
-        count = sum(1 for _ in pool.map(work, contents))
-        return count / (time.perf_counter() - started)
+    image: Any = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    scale = SIZE / min(image.shape[:2])
+    shape = max(SIZE, round(image.shape[1] * scale)), max(SIZE, round(image.shape[0] * scale))
+    small = cv2.resize(image, shape, interpolation=cv2.INTER_AREA)
+    top, left = (small.shape[0] - SIZE) // 2, (small.shape[1] - SIZE) // 2
+    square = small[top : top + SIZE, left : left + SIZE]
+    return len(cv2.imencode(".png", square, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])[1])
 
 
-def seconds(command: Sequence[str | Path], folder: Path) -> float:
-    """Time of a command that gets a folder and a new folder to write to."""
+def command_cost(command: Sequence[str | Path], folder: Path) -> Cost:
+    """Cost of a command that gets a folder and a new folder to write to, its processes included."""
     with tempfile.TemporaryDirectory(dir=folder.parent) as out:
-        started = time.perf_counter()
+        before, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         subprocess.run([*command, folder, Path(out) / "set"], check=True, capture_output=True, text=True)
-        return time.perf_counter() - started
-
-
-def after_start_up(command: Sequence[str | Path], one: Path, ten: Path) -> float:
-    """Images/s of a command."""
-    images = len(photos_of(ten)) - len(photos_of(one))
-    return images / (seconds(command, ten) - seconds(command, one))
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return Cost(time.perf_counter() - wall, cpu)
 
 
 def writing(photos: Path, small: Path, peer_python: str) -> None:
-    """Prints the table of writing."""
-    lines = [
-        "| images/s | " + " | ".join(("preprocess", "codec floor", "share", "img2dataset", "times", "TFDS", "times"))
-    ]
-    lines[0] += " | img2dataset's steps without it |"
-    lines.append("|---" * 9 + "|")
-    peers = Path(__file__).with_name("dataset_peers.py")
+    """Prints a table of each kind of image."""
     with tempfile.TemporaryDirectory() as scratch:
-        for name, images in (
-            (
-                f"{SMALL_IMAGES * COPIES} small PNG",
-                list(itertools.islice(itertools.cycle(photos_of(small)), SMALL_IMAGES)),
-            ),
-            (f"{len(photos_of(photos)) * COPIES} large photos", photos_of(photos)),
-        ):
+        few = list(itertools.islice(itertools.cycle(photos_of(small)), SMALL_IMAGES))
+        for name, images in (("small PNG", few), ("large photos", photos_of(photos))):
             one = copies_of(images, 1, Path(scratch) / f"{name} 1")
             ten = copies_of(images, COPIES, Path(scratch) / f"{name} {COPIES}")
-            codec_floor(one)
-            floors = [codec_floor(ten)]
-            ours = after_start_up([sys.executable, "-m", "pipelines.cli", "preprocess"], one, ten)
-            floors.append(codec_floor(ten))
-            floor = statistics.mean(floors)
-            cells = [name, f"{ours:.1f}", f"{floor:.1f}", f"{ours / floor:.2f}"]
-            for peer in ("img2dataset", "tfds"):
-                try:
-                    theirs = after_start_up([peer_python, peers, peer], one, ten)
-                    cells += [f"{theirs:.1f}", f"{ours / theirs:.1f}"]
-                except subprocess.CalledProcessError as error:
-                    print(f"{peer} does not run here: {error.stderr.strip().splitlines()[-1]}", file=sys.stderr)
-                    cells += ["not installed", ""]
-            cells.append(f"{whole_decode(ten):.1f}")
-            lines.append("| " + " | ".join(cells) + " |")
+            compare(f"{len(photos_of(ten))} {name}", one, ten, peer_python)
+
+
+def compare(name: str, one: Path, ten: Path, peer_python: str) -> None:
+    """Prints the table of one folder and its ten copies."""
+    peers = Path(__file__).with_name("dataset_peers.py")
+    commands: dict[str, list[str | Path]] = {
+        "preprocess": [sys.executable, "-m", "pipelines.cli", "preprocess"],
+        "img2dataset": [peer_python, peers, "img2dataset"],
+        "TFDS": [peer_python, peers, "tfds"],
+    }
+    costs = {"codecs alone": alone(codecs, ten) - alone(codecs, one)}
+    for peer, command in commands.items():
+        try:
+            costs[peer] = command_cost(command, ten) - command_cost(command, one)
+        except subprocess.CalledProcessError as error:
+            print(f"{peer} does not run here: {error.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+    costs["img2dataset's steps alone"] = alone(whole_decode, ten) - alone(whole_decode, one)
+    images = len(photos_of(ten)) - len(photos_of(one))
+    ours = costs["preprocess"]
+    lines = [
+        f"| {name} | images/s | preprocess to it | images per CPU second | preprocess to it |",
+        "|---|---|---|---|---|",
+    ]
+    for what, cost in costs.items():
+        lines.append(
+            f"| {what} | {images / cost.wall:.1f} | {cost.wall / ours.wall:.2f} "
+            f"| {images / cost.cpu:.1f} | {cost.cpu / ours.cpu:.2f} |"
+        )
     show(lines)
 
 
