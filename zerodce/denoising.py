@@ -30,7 +30,7 @@ STRENGTH = 1.6
 GAIN_SIZE = 128
 """Long side of the map of amplification in pixels."""
 
-BAND, HALO, GRID = 512, 64, 8
+BAND, HALO, GRID = 256, 24, 8
 """Rows filtered at a time, rows around them that the filter sees, and what both are multiples of."""
 
 _DITHER = np.random.default_rng(0).normal(0, 1e-6, (CROP, CROP, 3)).astype(np.float32)
@@ -154,7 +154,9 @@ def _guided(planes: np.ndarray, squares: np.ndarray, variances: np.ndarray) -> n
         cv2.resize(_box(part), (width, height), interpolation=cv2.INTER_LINEAR).reshape(planes.shape)
         for part in (keep, (1 - keep) * base)
     )
-    return slope * planes + offset
+    slope *= planes
+    slope += offset
+    return slope
 
 
 def _box(planes: np.ndarray) -> np.ndarray:
