@@ -5,6 +5,7 @@ write, measure, journal. Only paths cross the shuffle; pixels live and die insid
 """
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -45,12 +46,21 @@ class CurveModelHandler(ModelHandler[Prepared, PredictionResult, Enhancer]):
 
     A batch that fails is tried one by one, so that a photo sinks none of its neighbours; the inference of the one
     that fails is a PhotoError.
+
+    Args:
+        work: That has the model.
+        workers: Threads per process, which bounds TensorFlow's as well; one for each core if None.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, workers: int | None) -> None:
         self.work = work
+        self.workers = workers
 
     def load_model(self) -> Enhancer:
+        import tensorflow as tf
+
+        with contextlib.suppress(RuntimeError):  # it runs already, as in the process of the command
+            tf.config.threading.set_intra_op_parallelism_threads(self.workers or 0)
         return self.work.enhancer()
 
     def batch_elements_kwargs(self) -> dict[str, Any]:
@@ -181,7 +191,7 @@ class Enhance(beam.PTransform):
             | "ReadPlan" >> beam.ParDo(ReadPlan(self.site))
             | "Spread" >> beam.Reshuffle()
             | "Prepare" >> beam.ParDo(ThreadMap(self.site, self.work.prepare, self.workers))
-            | "EstimateCurves" >> RunInference(CurveModelHandler(self.work))
+            | "EstimateCurves" >> RunInference(CurveModelHandler(self.work, self.workers))
             | "Finish" >> beam.ParDo(ThreadMap(self.site, functools.partial(finish, self.work), self.workers))
         )
 

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.metadata
 import json
+import os
 import socket
 import urllib.request
 from collections.abc import Sequence
@@ -61,11 +62,16 @@ class Site:
         for path in self.paths:
             try:
                 storage.reach(path)
-                reason = "" if storage.exists(path) else "there is nothing"
+                reason = "" if _holds_something(path) else "there is nothing"
             except OSError as error:
                 reason = error.strerror or str(error)
             if reason:
                 raise WorkerError(f"worker {host} cannot see {path} ({reason}): share the folder with it, or use s3://")
+
+
+def _holds_something(path: str) -> bool:
+    """Whether there is a file, or a folder that is not empty, as a mount point is where the mount is missing."""
+    return any(os.scandir(path)) if os.path.isdir(path) else storage.exists(path)
 
 
 class FileDoFn(beam.DoFn):
