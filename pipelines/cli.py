@@ -65,7 +65,10 @@ class WordOrNumber(click.ParamType):
         if value in self.words:
             return value
         try:
-            return self.number.convert(value, param, ctx)
+            number = self.number.convert(value, param, ctx)
+            if number != number:  # a range holds no NaN, but click lets it pass
+                raise click.BadParameter(f"{value!r} is not a number.")
+            return number
         except click.BadParameter as error:
             self.fail(f"{error.message} Or use {' or '.join(self.words)}.", param, ctx)
 
@@ -238,7 +241,6 @@ def download(**options: Any) -> None:
 )
 @click.option("--crop", type=click.IntRange(16), help="Train on random squares of so many pixels.")
 @click.option("--no-flip", "flip", is_flag=True, flag_value=False, default=True, help="Do not mirror images at random.")
-@click.option("--shuffle-channels", is_flag=True, help="Exchange red, green and blue at random: no colour is favoured.")
 @click.option("--shuffle-channels", is_flag=True, help="Exchange red, green and blue at random: no colour is favoured.")
 @click.option(
     "--average",

@@ -150,10 +150,11 @@ def _guided(planes: np.ndarray, squares: np.ndarray, variances: np.ndarray) -> n
     local = cv2.resize(squares, half.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., np.newaxis]
     keep = variance / (variance + local * variances[0] + np.float32(1e-9))
     base = _box(_guided(half, squares, variances[1:])) if len(variances) > 1 else mean
-    slope, offset = (
+    line: list[np.ndarray] = [
         cv2.resize(_box(part), (width, height), interpolation=cv2.INTER_LINEAR).reshape(planes.shape)
         for part in (keep, (1 - keep) * base)
-    )
+    ]
+    slope, offset = line
     slope *= planes
     slope += offset
     return slope
