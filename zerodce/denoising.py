@@ -50,7 +50,8 @@ def denoise(image: np.ndarray, strength: float = 1.0) -> np.ndarray:
         TypeError: The image is of another type.
         ValueError: The image is of another shape or empty, or the strength is negative.
     """
-    return on_pixels(lambda photo: smooth(photo, estimate_noise(photo), np.ones((1, 1), np.float32), strength), image)
+    everywhere = np.ones((1, 1), np.float32)
+    return on_pixels(lambda photo: smooth(photo.copy(), estimate_noise(photo), everywhere, strength), image)
 
 
 def estimate_noise(photo: np.ndarray) -> np.ndarray:

@@ -54,6 +54,7 @@ def test_more_strength_takes_out_more():
     image = noisy(120, 6, (200, 200, 3))
     spreads = [zerodce.denoise(image, strength).std() for strength in (0, 0.5, 1, 2)]
     assert spreads[0] == image.std()
+    assert not np.shares_memory(zerodce.denoise(image, 0), image)
     assert spreads == sorted(spreads, reverse=True)
 
 
