@@ -40,10 +40,19 @@ PNG_LEVEL = 1
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run of the command: seconds, and the peak of its resident memory in MB."""
+    """One run of the command: seconds, those of all cores together, and the peak of its resident memory in MB."""
 
     seconds: float
+    cpu_seconds: float
     peak_mb: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """Megapixels a second, and milliseconds of one core for a megapixel, which other load hardly moves."""
+
+    megapixels: float
+    core_ms: float
 
 
 def megapixels(folder: Path) -> float:
@@ -84,11 +93,11 @@ def enhance(folder: Path, *options: str) -> Run:
         _, status, usage = os.wait4(process.pid, 0)
         if status:
             raise RuntimeError(errors.decode())
-        return Run(time.perf_counter() - started, usage.ru_maxrss / 1024)
+        return Run(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def codec_floor(folder: Path) -> float:
-    """MP/s of what no such job can do without: decode once, autocontrast, encode twice, on all cores."""
+def codec_floor(folder: Path) -> Speed:
+    """The speed of what no such job can do without: decode once, autocontrast, encode twice, on all cores."""
     contents = [path.read_bytes() for path in photos_of(folder)]
 
     def work(content: bytes) -> int:
@@ -102,9 +111,9 @@ def codec_floor(folder: Path) -> float:
         return int(image.width * image.height)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        started = time.perf_counter()
-        pixels = sum(pool.map(work, contents))
-        return pixels / 1e6 / (time.perf_counter() - started)
+        started, cpu = time.perf_counter(), time.process_time()
+        total = sum(pool.map(work, contents)) / 1e6
+        return Speed(total / (time.perf_counter() - started), (time.process_time() - cpu) * 1000 / total)
 
 
 def crops(folder: Path) -> list[np.ndarray]:
@@ -155,21 +164,22 @@ def keras_network() -> Callable[[np.ndarray], np.ndarray]:
     return lambda image: np.asarray(network(image))
 
 
-def after_start_up(name: str, folder: Path, photos: Sequence[Path], *options: str) -> tuple[float, float, Run]:
-    """MP/s of the job, that of the codec floor measured just before and after, and the longer run."""
-    one = copies_of(photos, 1, folder / f"{name}-1")
-    ten = copies_of(photos, COPIES, folder / f"{name}-{COPIES}")
+def compare(name: str, folder: Path, photos: Sequence[Path], *options: str) -> list[str]:
+    """Two lines of the table: the job after start-up, and the codec floor, measured just before and after it."""
+    megapixels_of_one = megapixels(one := copies_of(photos, 1, folder / f"{name} 1"))
+    ten = copies_of(photos, COPIES, folder / f"{name} {COPIES}")
     codec_floor(one)
     floors = [codec_floor(ten)]
     short, long = enhance(one, *options), enhance(ten, *options)
     floors.append(codec_floor(ten))
-    speed = (COPIES - 1) * megapixels(one) / (long.seconds - short.seconds)
-    return speed, sum(floors) / 2, long
-
-
-def row(name: str, speed: float, floor: float, run: Run) -> str:
-    """A line of the table of speeds."""
-    return f"| {name} | {speed:.1f} | {speed / floor:.2f} | {run.peak_mb:.0f} MB |"
+    total = (COPIES - 1) * megapixels_of_one
+    ours = Speed(total / (long.seconds - short.seconds), (long.cpu_seconds - short.cpu_seconds) * 1000 / total)
+    floor = Speed(sum(each.megapixels for each in floors) / 2, sum(each.core_ms for each in floors) / 2)
+    return [
+        f"| {name} | {ours.megapixels:.1f} | {ours.core_ms:.1f} | {ours.megapixels / floor.megapixels:.2f} | "
+        f"{floor.core_ms / ours.core_ms:.2f} | {long.peak_mb:.0f} MB |",
+        f"| its codec floor | {floor.megapixels:.1f} | {floor.core_ms:.1f} | 1 | 1 | |",
+    ]
 
 
 def brightness(photo: Path) -> float:
@@ -181,27 +191,24 @@ def brightness(photo: Path) -> float:
 
 def speed(photos: Path, small: Path, peers: bool) -> None:
     """Prints the table of speeds."""
-    lines = ["| what | MP/s | of the codec floor | peak memory |", "|---|---|---|---|"]
+    lines = [
+        "| what | MP/s | core-ms per MP | of the floor | the same in core-ms | peak memory |",
+        "|---|---|---|---|---|---|",
+    ]
+    large = photos_of(photos)
+    dark = [photo for photo in large if brightness(photo) < DARK]
+    fifty = list(itertools.islice(itertools.cycle(photos_of(small)), SMALL_PHOTOS))
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        large = photos_of(photos)
-        ours, floor, run = after_start_up("large", folder, large, "--denoise", "off")
-        lines.append(row(f"enhance, {photos.name}, all outputs, --denoise off", ours, floor, run))
-        lines.append(f"| codec floor | {floor:.1f} | 1 | |")
-        lines.append(row("the same, --denoise auto", *after_start_up("auto", folder, large)))
-        dark = [photo for photo in large if brightness(photo) < DARK]
-        lines.append(row(f"its {len(dark)} dark photos, all of them denoised", *after_start_up("dark", folder, dark)))
-        fifty = list(itertools.islice(itertools.cycle(photos_of(small)), SMALL_PHOTOS))
-        little, floor, run = after_start_up("small", folder, fifty, "--denoise", "off")
-        lines.append(row(f"enhance, {COPIES * SMALL_PHOTOS} small PNG, --denoise off", little, floor, run))
-        lines.append(f"| codec floor, small PNG | {floor:.1f} | 1 | |")
+        lines += compare(f"{len(large)} photos, denoise off", folder, large, "--denoise", "off")
+        lines += compare(f"{len(large)} photos, denoise auto", folder, large)
+        lines += compare(f"the {len(dark)} dark ones, all denoised", folder, dark)
+        lines += compare(f"{SMALL_PHOTOS} small PNG, denoise off", folder, fifty, "--denoise", "off")
         if peers:
             images = crops(photos)
             for name, network in (("ONNX Runtime", onnx_network(folder)), ("Keras loop", keras_network())):
                 peer = network_speed(images, network)
-                lines.append(
-                    f"| network at full size, {name} (curves, no files) | {peer:.2f} | {ours / peer:.0f} times |"
-                )
+                lines.append(f"| network at full size, {name}; no files | {peer:.2f} | | | | |")
     show(lines)
 
 
