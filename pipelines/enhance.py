@@ -124,7 +124,6 @@ class ThreadMap(FileDoFn):
         self.speed = Metrics.gauge("zerodce", "megapixels_per_second")
 
     def setup(self) -> None:
-        super().setup()
         self.threads = self.workers or os.cpu_count() or 1
         self.pool = ThreadPoolExecutor(self.threads)
         self.started, self.megapixels = time.monotonic(), 0.0

@@ -83,9 +83,13 @@ class FileDoFn(beam.DoFn):
 
     def __init__(self, site: Site) -> None:
         self.site = site
+        self.entered = False
 
-    def setup(self) -> None:
-        self.site.enter()
+    def start_bundle(self) -> None:
+        # not in setup: Flink waits for ever for a bundle whose DoFn could not be set up, if that happens twice
+        if not self.entered:
+            self.site.enter()
+            self.entered = True
 
 
 def check_cluster(options: PipelineOptions, paths: Sequence[str]) -> None:
