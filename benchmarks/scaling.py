@@ -83,7 +83,7 @@ def measure(count: int) -> None:
 
         resumed = timed("read the journal, plan a resume", resume)
         result = timed("rows, compaction and report", lambda: archive.finish(out, plan, settings, journal, {}))
-        assert tasks == replayed == resumed == result.counts["enhanced"] == count
+        assert tasks == replayed == resumed == result["enhanced"] == count
         (compacted,) = Path(journal.folder).iterdir()
         for path in (compacted, Path(out) / "metrics.csv"):
             print(f"{count:>9,}  bytes a photo in {path.suffix:17} {path.stat().st_size / count:8.0f}", flush=True)

@@ -133,20 +133,7 @@ def read_plan(path: str) -> Iterator[Task]:
     return (Task(*json.loads(line)) for line in storage.read(path).splitlines())
 
 
-@dataclasses.dataclass
-class Result:
-    """What a run left behind.
-
-    Attributes:
-        counts: found, enhanced, skipped, failed, ignored; and missing, photos without a row after an interruption.
-        megapixels: Enhanced in this run.
-    """
-
-    counts: dict[str, int]
-    megapixels: float
-
-
-def finish(out: str, plan: Plan, settings: Settings, journal: Journal, run: dict[str, Any]) -> Result:
+def finish(out: str, plan: Plan, settings: Settings, journal: Journal, run: dict[str, Any]) -> dict[str, int]:
     """Writes metrics.csv, failures.csv, run.json and the report from the journal, and checks the counts.
 
     Args:
@@ -155,6 +142,9 @@ def finish(out: str, plan: Plan, settings: Settings, journal: Journal, run: dict
         settings: As it ran.
         journal: Its journal; nobody may be appending. It is compacted.
         run: What else run.json shall hold.
+
+    Returns:
+        The counts: found, enhanced, skipped, failed, ignored.
     """
     records = journal.read() | {record.path: record for record in plan.clashes}
     records = {path: records[path] for path in sorted(plan.found) if path in records}
@@ -184,7 +174,7 @@ def finish(out: str, plan: Plan, settings: Settings, journal: Journal, run: dict
     run |= {"counts": counts, "megapixels": round(megapixels, 3), "versions": versions()}
     storage.write(storage.join(out, "run.json"), json.dumps(run, indent=2).encode())
     report.write_report(out, plan.source, rows, failures, run)
-    return Result(counts, megapixels)
+    return counts
 
 
 def versions() -> dict[str, str]:

@@ -242,7 +242,7 @@ def enhance(
         say_plan(plan, out, as_json)
         return 0
     work = Work(source, storage.absolute(out), model_file, chosen, journal)
-    check_model(work, model)
+    check_model(work.enhancer, model)
     with folders.lock(out):
         archive.remove_leftovers(out)
         journal.forget(known, (task.path for task in plan.todo))
@@ -264,18 +264,23 @@ def read_model(path: str | None) -> bytes:
         raise click.ClickException(f"the model {path} cannot be read: {error.strerror or error}") from error
 
 
-def check_model(work: Work, path: str | None) -> None:
-    """Loads the model once before the job starts.
+def check_model(load: Callable[[], Enhancer], path: str | None) -> Enhancer:
+    """Loads a model before anything is done with it.
+
+    Args:
+        load: Loads it.
+        path: Its file; None for the shipped one.
 
     Raises:
         click.ClickException: It is no ZeroDCE model.
     """
     try:
-        work.enhancer()
+        return load()
     except Exception as error:
         reason = str(error).split("\n", 1)[0]
         raise click.ClickException(
-            f"{path} is not a model that `zerodce train` wrote ({reason}); leave --model out for the shipped one"
+            f"{path or 'the shipped file'} is not a model that `zerodce train` wrote ({reason}); "
+            "leave --model out for the shipped one"
         ) from error
 
 
@@ -341,8 +346,8 @@ def run_job(
         reason = runners.failure_reason(job.error)
     seconds = time.monotonic() - started
     run |= {"interrupted": interrupted, "seconds": round(seconds, 3), "error": reason or None}
-    result = archive.finish(work.out, plan, work.settings, work.journal, run)
-    missing = result.counts["found"] - sum(result.counts[name] for name in ("enhanced", "skipped", "failed"))
+    counts = archive.finish(work.out, plan, work.settings, work.journal, run)
+    missing = counts["found"] - sum(counts[name] for name in ("enhanced", "skipped", "failed"))
     if missing and not interrupted and not reason:
         reason = f"{missing} photos were lost on the way"
     say_result(work.out, run, as_json)
@@ -351,7 +356,7 @@ def run_job(
         return 130
     if reason:
         click.echo(f"Error: {reason}; {missing} photos are to go: the same command goes on from here.", err=True)
-    return 1 if reason or result.counts["failed"] else 0
+    return 1 if reason or counts["failed"] else 0
 
 
 def say_result(out: str, run: dict[str, Any], as_json: bool) -> None:

@@ -71,7 +71,8 @@ def evaluate(
     if lol:
         folders.refuse_overlap(lol, out)
     found = listed_pairs(pairs, lol) if pairs else lol_pairs(str(lol))
-    enhancer = load_enhancer(model, **how)
+    content = enhance.read_model(model)
+    enhancer = enhance.check_model(lambda: work.load_enhancer(content, **how), model)
     try:
         rows, failures, sheet = score_all(found, enhancer)
     except KeyboardInterrupt:
@@ -139,23 +140,6 @@ def listed_pairs(path: str, folder: str | None) -> list[Pair]:
     if root is None:
         raise click.UsageError(f"{lines[0]['low']} is not in {' or '.join(roots)}: name the folder of the images")
     return [Pair(line["low"], storage.join(root, line["low"]), storage.join(root, line["ref"])) for line in lines]
-
-
-def load_enhancer(model: str | None, **how: Any) -> Enhancer:
-    """The model to score.
-
-    Raises:
-        click.ClickException: It cannot be read, or is no ZeroDCE.
-    """
-    content = enhance.read_model(model)
-    try:
-        return work.load_enhancer(content, **how)
-    except Exception as error:
-        reason = str(error).split("\n", 1)[0]
-        raise click.ClickException(
-            f"{model or 'the shipped file'} is not a model that `zerodce train` wrote ({reason}); "
-            "leave --model out for the shipped one"
-        ) from None
 
 
 def score_all(
