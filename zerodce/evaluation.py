@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from zerodce import metrics, plots
+from zerodce import metrics, pixels
 
 METHODS = ("input", "autocontrast", "gamma", "model")
 GAMMA = 0.4
@@ -27,8 +27,8 @@ def brightened(image: np.ndarray, enhance: Callable[[np.ndarray], np.ndarray]) -
     levels = (np.arange(256) / 255) ** GAMMA
     return {
         "input": image,
-        "autocontrast": plots.autocontrast(image),
-        "gamma": plots.to_uint8(levels)[image],
+        "autocontrast": pixels.autocontrast(image),
+        "gamma": pixels.to_uint8(levels)[image],
         "model": enhance(image),
     }
 

@@ -1,9 +1,21 @@
-"""PSNR and SSIM between two images of one size."""
+"""How near an image is to a reference, and what brightening it did to its lights, colours and noise."""
 
 import math
 
 import cv2
 import numpy as np
+
+CLIPPED, UNCLIPPED = 251, 247
+"""Of 255: a pixel is clipped from the one on, and not clipped below the other; JPEG leaves neither at the exact end."""
+
+CELL, BLOCK = 4, 16
+"""Sides in pixels: noise is what varies in a cell, structure what varies between the cells of a block."""
+
+DARK = (0.01, 0.15)
+"""Means between which a block is dark; a darker one may be black, and has no noise to show."""
+
+FLAT = 0.25
+"""The share of the dark blocks, those of least structure, that counts as flat."""
 
 
 def psnr_from_error(squared_error: float, count: int) -> float:
@@ -49,3 +61,68 @@ def ssim(first: np.ndarray, second: np.ndarray) -> float:
         positions = min(band, height - window + 1 - top)
         total += float(ops.image.ssim(*pair, max_val=1.0)[0]) * positions
     return total / (height - window + 1)
+
+
+def newly_clipped(before: np.ndarray, after: np.ndarray) -> float:
+    """Share of all pixels, in [0, 1], that a method clipped: `CLIPPED` after it, below `UNCLIPPED` before.
+
+    Args:
+        before: uint8 (height, width, 3), RGB, the input. A pixel's largest channel decides.
+        after: Like `before`, the method's output.
+    """
+    return float(np.mean((after.max(axis=2) >= CLIPPED) & (before.max(axis=2) < UNCLIPPED)))
+
+
+def hue_rotation(before: np.ndarray, after: np.ndarray) -> float:
+    """By how much a method turns the hue of lights: mean over the pixels that are bright and saturated in the input.
+
+    These have a largest channel of at least half of 255 and below `UNCLIPPED`, and a smallest of at most half the
+    largest (HSV saturation of at least 0.5). A pixel that becomes grey has no hue, and does not count.
+
+    Args:
+        before: uint8 (height, width, 3), RGB, the input.
+        after: Like `before`, the method's output.
+
+    Returns:
+        The absolute difference of HSV hue, the shorter way round, in degrees, [0, 180]; NaN where no pixel counts.
+    """
+    high, low = before.max(axis=2), before.min(axis=2)
+    lights = (high >= 128) & (high < UNCLIPPED) & (high - low >= high / 2)
+    lights &= after.max(axis=2) > after.min(axis=2)
+    if not lights.any():
+        return math.nan
+    first, second = (
+        cv2.cvtColor(image[lights][np.newaxis].astype(np.float32) / 255, cv2.COLOR_RGB2HSV)[..., 0]
+        for image in (before, after)
+    )
+    difference = np.abs(first - second)
+    return float(np.minimum(difference, 360 - difference).mean())
+
+
+def dark_noise(before: np.ndarray, after: np.ndarray) -> float:
+    """The fine noise that a method leaves in the flat dark places of an image, luminance and chroma together.
+
+    The places are blocks of the input: `DARK` ones of least variance between the means of their cells, which says
+    nothing of the noise, as the mean and the variance of Gaussian noise in a cell are independent. What is measured
+    is the variance within cells, so grain of several pixels counts little.
+
+    Args:
+        before: uint8 (height, width, 3), RGB, the input.
+        after: Like `before`, the method's output.
+
+    Returns:
+        Standard deviation in steps of 1/255, root mean square over the blocks and over R, G and B: noise of standard
+        deviation s in each channel gives s, however it divides into luminance and chroma. NaN where no block is dark.
+    """
+    rows, columns = before.shape[0] // BLOCK, before.shape[1] // BLOCK
+    grid = (rows, BLOCK // CELL, CELL, columns, BLOCK // CELL, CELL, 3)
+    first, second = (image[: rows * BLOCK, : columns * BLOCK].reshape(grid) for image in (before, after))
+    cells = first.mean(axis=(2, 5), dtype=np.float32)
+    level = cells.mean(axis=(1, 3, 4)) / 255
+    dark = (level > DARK[0]) & (level < DARK[1])
+    if not dark.any():
+        return math.nan
+    structure = cells.var(axis=(1, 3)).mean(axis=2)
+    flat = dark & (structure <= np.quantile(structure[dark], FLAT))
+    noise = second.var(axis=(2, 5), dtype=np.float32, ddof=1).mean(axis=(1, 3, 4))
+    return math.sqrt(noise[flat].mean())

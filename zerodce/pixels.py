@@ -1,8 +1,12 @@
-"""Images as users hold them, as the pixels that everything here works on: uint8 or uint16, with a channel axis."""
+"""Images as users hold them, as the pixels that everything here works on: uint8 or uint16, with a channel axis.
+
+And two small functions of pixels that several modules share.
+"""
 
 from collections.abc import Callable
 
 import numpy as np
+from PIL import Image, ImageOps
 
 
 def on_pixels(function: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
@@ -27,3 +31,13 @@ def on_pixels(function: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -
         raise TypeError(f"an image is uint8, uint16 or float, not {image.dtype}")
     result = function(pixels.reshape(*pixels.shape[:2], -1)).reshape(image.shape)
     return (result / 65535).astype(image.dtype) if floating else result
+
+
+def to_uint8(image: np.ndarray) -> np.ndarray:
+    """Float images in [0, 1], clipped and rounded to 8 bits."""
+    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+
+
+def autocontrast(image: np.ndarray) -> np.ndarray:
+    """`PIL.ImageOps.autocontrast` of a uint8 RGB image: the baseline that costs nothing."""
+    return np.asarray(ImageOps.autocontrast(Image.fromarray(image)))

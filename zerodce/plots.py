@@ -6,16 +6,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw
 
 from zerodce.model import LOSS_NAMES
+from zerodce.pixels import autocontrast, to_uint8
 
 _MARGIN, _HEADING = 4, 16  # pixels
-
-
-def autocontrast(image: np.ndarray) -> np.ndarray:
-    """`PIL.ImageOps.autocontrast` of a uint8 RGB image: the baseline that costs nothing."""
-    return np.asarray(ImageOps.autocontrast(Image.fromarray(image)))
 
 
 def loss_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
@@ -89,8 +85,3 @@ def sheet(path: Path, rows: Sequence[dict[str, np.ndarray]], titles: Sequence[st
             left += image.shape[1] + _MARGIN
         top += height
     picture.save(path, "PNG")
-
-
-def to_uint8(image: np.ndarray) -> np.ndarray:
-    """Float images in [0, 1], clipped and rounded to 8 bits."""
-    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
