@@ -282,13 +282,20 @@ def train(**options: Any) -> None:
     help="CSV with the columns low,ref instead of the LoL layout; its paths are relative to LOL or, without it, to "
     "the CSV's folder or `images` beside it.",
 )
+@click.option(
+    "--brackets",
+    help="CSV with the columns scene,image: series of exposures, in order. The reference of each dark image is the "
+    "exposure fusion of its scene. Paths as for --pairs.",
+)
 @click.option("--out", default="evaluation", show_default=True, help="Folder for evaluation.csv and comparison.png.")
 @click.option("--model", help="A model.keras that `zerodce train` wrote.  [default: the shipped weights]")
 @_curve_options
 def evaluate(**options: Any) -> None:
-    """Compare with the well-exposed images of LOL, the LoL data set or a part of it: PSNR and SSIM at native size.
+    """Compare with the well-exposed images of LOL, the LoL data set or a part of it, at native size.
 
-    Of the input as it is, autocontrast, gamma 0.4 and the model; nothing is matched in brightness.
+    PSNR and SSIM of the input as it is, autocontrast, gamma 0.4 and the model, nothing matched in brightness; and what
+    brightening does: the share of pixels newly clipped, by how many degrees the hue of bright saturated pixels turns,
+    and the noise in flat dark places, a standard deviation in steps of 1/255.
     """
     _silence_libraries()
     from pipelines import evaluate as job

@@ -1,11 +1,13 @@
-"""The command `zerodce evaluate`: pairs of a dark and a well-exposed image in, a table of PSNR and SSIM out."""
+"""The command `zerodce evaluate`: dark images and their references in, a table of what methods make of them out."""
 
 import csv
 import dataclasses
 import io
+import itertools
+import math
 import posixpath
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,12 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines import enhance, folders, photos, splits, storage, work
-from zerodce import evaluation, plots
+from zerodce import evaluation, fusion, metrics, plots
 from zerodce.enhancement import Enhancer
+from zerodce.exposure import WELL_EXPOSED
 
 SHOWN = 24
-"""With more pairs than this, the terminal shows only the means; the CSV file has them all."""
+"""With more images than this, the terminal shows only the means; the CSV file has them all."""
 
 SHEET_ROWS, SHEET_WIDTH = 12, 320
 MEAN = "mean"
@@ -43,11 +46,61 @@ class Pair:
     reference: str
     part: str = ""
 
+    def read(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Name, image and reference.
+
+        Raises:
+            photos.PhotoError: An image cannot be read, or they differ in size.
+        """
+        image, reference = load(self.low), load(self.reference)
+        if image.shape != reference.shape:
+            raise photos.PhotoError("read", f"it is {_size(image)}, its reference {_size(reference)}")
+        yield self.name, image, reference
+
+
+@dataclasses.dataclass(frozen=True)
+class Bracket:
+    """A scene shot at several exposures, whose fusion is the reference of the dark ones.
+
+    Attributes:
+        scene: Its name in the list.
+        names: The images' relative paths, in the order of the list.
+        paths: Their paths.
+        part: Empty: scenes are no parts of a data set.
+    """
+
+    scene: str
+    names: tuple[str, ...]
+    paths: tuple[str, ...]
+    part: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"scene {self.scene}"
+
+    def read(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Name, image and reference of each shot of a mean below `WELL_EXPOSED`.
+
+        Raises:
+            photos.PhotoError: An image cannot be read, or they differ in size.
+        """
+        images = [load(path) for path in self.paths]
+        for name, image in zip(self.names, images, strict=True):
+            if image.shape != images[0].shape:
+                raise photos.PhotoError("read", f"{name} is {_size(image)}, {self.names[0]} {_size(images[0])}")
+        dark = [index for index, image in enumerate(images) if metrics.mean(image) < WELL_EXPOSED]
+        if not dark:
+            return
+        reference = fusion.bracket_reference(images)
+        for index in dark:
+            yield self.names[index], images[index], reference
+
 
 def evaluate(
     lol: str | None,
     *,
     pairs: str | None,
+    brackets: str | None,
     out: str,
     model: str | None,
     **how: Any,
@@ -58,38 +111,46 @@ def evaluate(
         how: What `Enhancer` takes beside the model.
 
     Returns:
-        The exit code: 0 all pairs were scored, 1 some could not be read, 130 interrupted.
+        The exit code: 0 all images were scored, 1 some could not be read, 130 interrupted.
 
     Raises:
-        click.UsageError: Wrong arguments, or no pair.
+        click.UsageError: Wrong arguments, or no image.
         click.ClickException: A bad model, or an output that cannot be written.
     """
-    if not pairs and not lol:
-        raise click.UsageError("name the LoL folder, or a list with --pairs")
+    if pairs and brackets:
+        raise click.UsageError("--pairs and --brackets are two kinds of references: name one of them")
+    if not (pairs or brackets or lol):
+        raise click.UsageError("name the LoL folder, or a list with --pairs or --brackets")
     if lol and not storage.exists(lol):
         raise click.UsageError(f"{lol} does not exist: name the LoL folder")
     if lol:
         folders.refuse_overlap(lol, out)
-    found = listed_pairs(pairs, lol) if pairs else lol_pairs(str(lol))
+    found: Sequence[Pair | Bracket]
+    if brackets:
+        found, kind = listed_brackets(brackets, lol), "scenes"
+    else:
+        found, kind = listed_pairs(pairs, lol) if pairs else lol_pairs(str(lol)), "pairs"
     content = enhance.read_model(model)
     enhancer = enhance.check_model(lambda: work.load_enhancer(content, **how), model)
     try:
-        rows, failures, sheet = score_all(found, enhancer)
+        rows, failures, sheet = score_all(found, enhancer, kind)
     except KeyboardInterrupt:
         click.echo("Interrupted: nothing was written.", err=True)
         return 130
     for name, error in failures:
         click.echo(f"{name}: {error}", err=True)
     if not rows:
-        raise click.ClickException(f"none of the {len(found)} pairs could be read")
+        could = f"be read and has an image of a mean below {WELL_EXPOSED}" if brackets else "be read"
+        raise click.ClickException(f"none of the {len(found)} {kind} could {could}")
     means = mean_rows(rows)
-    show([*(rows if len(rows) <= SHOWN else []), *means])
+    show(rows, means)
     try:
         storage.write(storage.join(out, "evaluation.csv"), as_csv([*rows, *means]))
         storage.write(storage.join(out, "comparison.png"), draw(sheet))
     except OSError as error:
         raise click.ClickException(f"{out} cannot be written ({error.strerror or error}): choose another") from None
-    click.echo(f"{len(rows)} pairs, {len(failures)} failed: {storage.join(out, 'evaluation.csv')}, comparison.png")
+    counted = f"{len(rows)} dark images of {len(found) - len(failures)} scenes" if brackets else f"{len(rows)} pairs"
+    click.echo(f"{counted}, {len(failures)} failed: {storage.join(out, 'evaluation.csv')}, comparison.png")
     return 1 if failures else 0
 
 
@@ -126,50 +187,83 @@ def listed_pairs(path: str, folder: str | None) -> list[Pair]:
     Raises:
         click.UsageError: It is not such a file, or lists nothing.
     """
+    lines, root = listed(path, folder, "pairs", ("low", "ref"))
+    return [Pair(low, storage.join(root, low), storage.join(root, reference)) for low, reference in lines]
+
+
+def listed_brackets(path: str, folder: str | None) -> list[Bracket]:
+    """The scenes that a CSV file with the columns `scene` and `image` lists.
+
+    Args:
+        path, folder: As of `listed_pairs`. The images of a scene are a series in the order of their rows.
+
+    Raises:
+        click.UsageError: It is not such a file, or lists nothing.
+    """
+    lines, root = listed(path, folder, "series of exposures", ("scene", "image"))
+    scenes: dict[str, list[str]] = {}
+    for scene, image in lines:
+        scenes.setdefault(scene, []).append(image)
+    return [
+        Bracket(scene, tuple(images), tuple(storage.join(root, image) for image in images))
+        for scene, images in scenes.items()
+    ]
+
+
+def listed(path: str, folder: str | None, what: str, columns: tuple[str, str]) -> tuple[list[tuple[str, str]], str]:
+    """What a list has in two columns, of which the second is an image, and the folder that the images are in.
+
+    Raises:
+        click.UsageError: It is not such a file, or lists nothing, or its first image is nowhere.
+    """
     try:
         lines = list(csv.DictReader(io.StringIO(storage.read(path).decode("utf-8-sig"), newline="")))
     except OSError as error:
         raise click.UsageError(f"{path} cannot be read: {error.strerror or error}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise click.UsageError(f"{path} is not a CSV file ({error})") from None
-    if not lines or not all(line.get("low") and line.get("ref") for line in lines):
-        raise click.UsageError(f"{path} does not list pairs: it needs the columns low,ref and a value of both in a row")
+    values = [(line.get(columns[0]) or "", line.get(columns[1]) or "") for line in lines]
+    if not values or not all(map(all, values)):
+        named = ",".join(columns)
+        raise click.UsageError(
+            f"{path} does not list {what}: it needs the columns {named} and a value of both in a row"
+        )
     own = posixpath.dirname(path)
     roots = [folder] if folder else [own, storage.join(own, "images")]
-    root = next((root for root in roots if storage.exists(storage.join(root, lines[0]["low"]))), None)
+    root = next((root for root in roots if storage.exists(storage.join(root, values[0][1]))), None)
     if root is None:
-        raise click.UsageError(f"{lines[0]['low']} is not in {' or '.join(roots)}: name the folder of the images")
-    return [Pair(line["low"], storage.join(root, line["low"]), storage.join(root, line["ref"])) for line in lines]
+        raise click.UsageError(f"{values[0][1]} is not in {' or '.join(roots)}: name the folder of the images")
+    return values, root
 
 
 def score_all(
-    pairs: Sequence[Pair], enhancer: Enhancer
+    sources: Sequence[Pair | Bracket], enhancer: Enhancer, kind: str
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str]], list[tuple[str, dict[str, np.ndarray]]]]:
-    """Scores pairs, showing how far it is.
+    """Scores images against their references, showing how far it is.
+
+    Args:
+        kind: What the sources are called.
 
     Returns:
-        A row for each pair that could be read; name and error of each that could not; name and small images of some,
-        evenly spread, for the sheet.
+        A row for each image that could be read; name and error of each source that could not; name and small images
+        of some, evenly spread, for the sheet.
     """
     rows: list[dict[str, Any]] = []
     failures, sheet = [], []
-    drawn = {round(i * (len(pairs) - 1) / max(1, SHEET_ROWS - 1)) for i in range(SHEET_ROWS)}
+    drawn = {round(i * (len(sources) - 1) / max(1, SHEET_ROWS - 1)) for i in range(SHEET_ROWS)}
     console = Console(stderr=True)
-    shown = progress.track(pairs, "pairs", console=console, disable=not console.is_terminal, transient=True)
-    for index, pair in enumerate(shown):
+    shown = progress.track(sources, kind, console=console, disable=not console.is_terminal, transient=True)
+    for index, source in enumerate(shown):
         try:
-            image, reference = load(pair.low), load(pair.reference)
-            if image.shape != reference.shape:
-                sizes = [f"{shape[1]}x{shape[0]}" for shape in (image.shape, reference.shape)]
-                raise photos.PhotoError("read", f"it is {sizes[0]}, its reference {sizes[1]}")
+            for name, image, reference in source.read():
+                images = evaluation.brightened(image, enhancer)
+                rows.append({"path": name, "part": source.part, **evaluation.score(images, reference)})
+                if index in drawn:  # the first of a source
+                    drawn.remove(index)
+                    small = {each: thumbnail(pixels) for each, pixels in {**images, "reference": reference}.items()}
+                    sheet.append((name, small))
         except photos.PhotoError as error:
-            failures.append((pair.name, error.message))
-            continue
-        images = evaluation.brightened(image, enhancer)
-        rows.append({"path": pair.name, "part": pair.part, **evaluation.score(images, reference)})
-        if index in drawn:
-            small = {name: thumbnail(each) for name, each in {**images, "reference": reference}.items()}
-            sheet.append((pair.name, small))
+            failures.append((source.name, error.message))
     return rows, failures, sheet
 
 
@@ -189,6 +283,10 @@ def load(path: str) -> np.ndarray:
         raise photos.PhotoError(error.stage, f"{path}: {error.message}") from None
 
 
+def _size(image: np.ndarray) -> str:
+    return f"{image.shape[1]}x{image.shape[0]}"
+
+
 def mean_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row of means for each part of the data set where there is more than one, and one for all."""
     parts = sorted({row["part"] for row in rows})
@@ -199,30 +297,46 @@ def mean_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def show(rows: Sequence[dict[str, Any]]) -> None:
-    """Prints rows as a table."""
-    table = Table(box=box.SIMPLE, padding=(0, 0, 0, 1), pad_edge=False)
-    table.add_column("PSNR / SSIM", overflow="fold")
-    for method in evaluation.METHODS:
-        table.add_column(method, justify="right", no_wrap=True)
-    for index, row in enumerate(rows):
-        first_mean = row["path"].startswith(MEAN) and not rows[index - 1]["path"].startswith(MEAN)
-        if index and first_mean:
-            table.add_section()
-        scores = (f"{row[f'psnr_{m}_db']:.2f} /{row[f'ssim_{m}']:6.3f}" for m in evaluation.METHODS)
-        name = f"{row['path']} {row['part']}" if row["path"].startswith(MEAN) else row["path"]
-        table.add_row(name.strip(), *scores)
-    Console().print(table)
+def show(rows: Sequence[dict[str, Any]], means: Sequence[dict[str, Any]]) -> None:
+    """Prints PSNR by method of each image, where these are few, and all measures of the means, a method in a row."""
+    console = Console()
+    if len(rows) <= SHOWN:
+        table = Table(box=box.SIMPLE, padding=(0, 0, 0, 1), pad_edge=False)
+        table.add_column("PSNR in dB", overflow="fold")
+        for method in evaluation.METHODS:
+            table.add_column(method, justify="right", no_wrap=True)
+        for row in rows:
+            table.add_row(row["path"], *(f"{row[f'psnr_{method}_db']:.2f}" for method in evaluation.METHODS))
+        console.print(table)
+    table = Table(box=box.SIMPLE, padding=(0, 0, 0, 2), pad_edge=False)
+    for column in ("", "method"):
+        table.add_column(column, no_wrap=True)
+    for heading in ("PSNR dB", "SSIM", "clipped %", "hue deg", "noise"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in means:
+        names = itertools.chain([f"{row['path']} {row['part']}".strip()], itertools.repeat(""))
+        for name, method in zip(names, evaluation.METHODS, strict=False):
+            psnr, ssim, clipped, hue, noise = (row[measure.format(method)] for measure in evaluation.MEASURES)
+            scores = (f"{psnr:.2f}", f"{ssim:.3f}", f"{100 * clipped:.2f}", f"{hue:.1f}", f"{noise:.1f}")
+            table.add_row(name, method, *("-" if score == "nan" else score for score in scores))
+        table.add_section()
+    console.print(table)
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> bytes:
-    """Rows as a CSV file, scores to four digits."""
+    """Rows as a CSV file, scores to four digits, shares to six; empty where there is nothing to measure."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()})
+        writer.writerow({name: _cell(name, value) for name, value in row.items()})
     return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+def _cell(name: str, value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return "" if math.isnan(value) else round(value, 6 if name.startswith("clipped") else 4)
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:

@@ -1,7 +1,4 @@
-"""Images as users hold them, as the pixels that everything here works on: uint8 or uint16, with a channel axis.
-
-And two small functions of pixels that several modules share.
-"""
+"""Images as users hold them, as the pixels that everything here works on: uint8 or uint16, with a channel axis."""
 
 from collections.abc import Callable
 

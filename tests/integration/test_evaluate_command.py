@@ -1,15 +1,19 @@
-"""`zerodce evaluate`: the numbers of real pairs, the files it leaves, and every mistake in one line."""
+"""`zerodce evaluate`: the numbers of real pairs and series, the files it leaves, and every mistake in one line."""
 
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from pipelines import evaluate
 from pipelines.cli import main
+from zerodce import evaluation
 from zerodce.evaluation import METHODS, SCORES
 
 
@@ -56,7 +60,8 @@ def test_the_six_lol_pairs(data: Path, tmp_path: Path) -> None:
     for method, psnr, ssim in (("input", 7.97, 0.202), ("autocontrast", 14.83, 0.510), ("gamma", 15.24, 0.670)):
         assert float(mean[f"psnr_{method}_db"]) == pytest.approx(psnr, abs=0.006)
         assert float(mean[f"ssim_{method}"]) == pytest.approx(ssim, abs=0.001)
-    assert "7.97 / 0.202" in result.output
+    assert re.search(r"^ *mean of 6 +input +7\.97 +0\.202 +0\.00 ", result.output, re.MULTILINE)
+    assert re.search(r"^ +gamma +15\.24 +0\.669 ", result.output, re.MULTILINE)
     with Image.open(tmp_path / "comparison.png") as sheet:
         assert sheet.width == 5 * (320 + 4)
 
@@ -69,8 +74,11 @@ def test_pairs_of_a_list(pairs: Path, tmp_path: Path) -> None:
     assert list(table) == ["1_dark.png", "2_dark.png", "mean of 2"]
     assert list(table["1_dark.png"]) == ["path", "part", *SCORES]
     for name in SCORES:
-        values = [float(table[f"{number}_dark.png"][name]) for number in (1, 2)]
-        assert float(table["mean of 2"][name]) == pytest.approx(np.mean(values), abs=1e-4)
+        *values, average = (row[name] for row in table.values())
+        if name.startswith(("hue", "noise")):  # no light in these images, and no block of a mean below 0.15
+            assert {*values, average} == {""}
+        else:
+            assert float(average) == pytest.approx(np.mean([*map(float, values)]), abs=1e-4)
     dark, bright = (
         np.asarray(Image.open(pairs.parent / "images" / f"1_{side}.png"), float) for side in ("dark", "bright")
     )
@@ -78,6 +86,79 @@ def test_pairs_of_a_list(pairs: Path, tmp_path: Path) -> None:
         10 * np.log10(255**2 / np.mean((dark - bright) ** 2)), abs=1e-4
     )
     assert all(method in result.output for method in METHODS)
+
+
+@pytest.fixture
+def brackets(tmp_path: Path) -> Path:
+    """A list of two series of eleven and three exposures, in steps of 20, of means 0.04 to 0.82 and 0.04 to 0.2."""
+    (tmp_path / "images").mkdir(exist_ok=True)
+    noise = np.random.default_rng(0).integers(0, 20, (24, 40, 3), dtype=np.uint8)
+    lines = ["scene,image"]
+    for scene, count in (("house", 11), ("tree", 3)):
+        for stop in range(count):
+            Image.fromarray(noise + np.uint8(20 * stop)).save(tmp_path / "images" / f"{scene}{stop}.png")
+            lines.append(f"{scene},{scene}{stop}.png")
+    (tmp_path / "brackets.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path / "brackets.csv"
+
+
+def test_dark_images_of_a_series_against_its_fusion(brackets: Path, tmp_path: Path) -> None:
+    """Means are (9.5 + 20 i) / 255: five of the first series, up to 89.5 / 255 = 0.35, are below 0.4."""
+    result = run("--brackets", brackets, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    table = rows(tmp_path / "out")
+    dark = [*(f"house{i}.png" for i in range(5)), *(f"tree{i}.png" for i in range(3))]
+    assert list(table) == [*dark, "mean of 8"]
+    assert "8 dark images of 2 scenes, 0 failed" in result.output
+    for scene, used in (("house", (0, 1, 2, 4, 5, 6, 8, 9, 10)), ("tree", (0, 1, 2))):  # of 11, nine: 0, 1.25, 2.5 ...
+        shots = [np.asarray(Image.open(brackets.parent / "images" / f"{scene}{i}.png")) for i in used]
+        reference = np.rint(255 * np.clip(cv2.createMergeMertens(1, 1, 1).process(shots), 0, 1))
+        error = np.mean((shots[0] - reference) ** 2)
+        expected = 10 * np.log10(255**2 / error)
+        assert float(table[f"{scene}0.png"]["psnr_input_db"]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_scene_that_cannot_be_fused_is_one_line(brackets: Path, tmp_path: Path) -> None:
+    images = brackets.parent / "images"
+    (images / "house7.png").write_bytes(b"no image")
+    Image.new("RGB", (9, 9)).save(images / "odd.png")
+    Image.new("RGB", (24, 24), "white").save(images / "bright.png")
+    with brackets.open("a") as file:
+        file.write("odd,tree0.png\nodd,odd.png\ngone,nowhere.png\nsnow,bright.png\n")
+    result = run("--brackets", brackets, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    failures = [line for line in result.output.splitlines() if line.startswith("scene ")]
+    assert len(failures) == 3
+    assert re.fullmatch(r"scene house: .*house7\.png: not an image.*", failures[0])
+    assert failures[1] == "scene odd: odd.png is 9x9, tree0.png 40x24"
+    assert re.fullmatch(r"scene gone: .*nowhere\.png: No such file.*", failures[2])
+    assert "3 dark images of 2 scenes, 3 failed" in result.output
+    assert list(rows(tmp_path / "out")) == ["tree0.png", "tree1.png", "tree2.png", "mean of 3"]
+
+
+def test_what_cannot_be_measured_is_empty(brackets: Path, tmp_path: Path) -> None:
+    """Grey noise has no lights whose hue could turn."""
+    result = run("--brackets", brackets, "--out", tmp_path / "out")
+    table = rows(tmp_path / "out")
+    assert {row["hue_input_degrees"] for row in table.values()} == {""}
+    assert re.search(r"^ *mean of 8 +input( +[0-9.]+){3} +- +[0-9.]+ *$", result.output, re.MULTILINE)
+    assert 0 < float(table["tree0.png"]["noise_input"]) < float(table["tree0.png"]["noise_gamma"])
+
+
+def test_the_table_fits_into_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """With twice the methods: 100 columns, no number folded."""
+    methods = (*METHODS, "constant", "tone_curve", "own_curve", "fusion")
+    scores = tuple(name.format(method) for name in evaluation.MEASURES for method in methods)
+    monkeypatch.setattr(evaluation, "METHODS", methods)
+    monkeypatch.setenv("COLUMNS", "100")
+    row = {"path": "our485/low/123.png", "part": "our485", **dict.fromkeys(scores, 12.34)}
+    evaluate.show([row], [{**row, "path": "mean of 100"}])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    table = [line.split() for line in lines]
+    assert ["our485/low/123.png", *["12.34"] * 8] in table
+    for method in methods[1:]:
+        assert [method, "12.34", "12.340", "1234.00", "12.3", "12.3"] in table
 
 
 def test_the_folder_of_the_list_can_be_named(pairs: Path, tmp_path: Path) -> None:
@@ -105,7 +186,7 @@ def test_pairs_that_cannot_be_scored_are_named_and_left_out(pairs: Path, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ((), 2, "name the LoL folder, or a list with --pairs"),
+        ((), 2, "name the LoL folder, or a list with --pairs or --brackets"),
         (("{tmp}/nowhere",), 2, "nowhere does not exist"),
         (("{tmp}/images",), 2, "list the pairs of another in a CSV file for --pairs"),
         (("--pairs", "{tmp}/nowhere.csv"), 2, "nowhere.csv cannot be read"),
@@ -113,13 +194,20 @@ def test_pairs_that_cannot_be_scored_are_named_and_left_out(pairs: Path, tmp_pat
         (("--pairs", "{tmp}/empty.csv"), 2, "does not list pairs: it needs the columns low,ref"),
         (("--pairs", "{tmp}/pairs.csv", "--model", "{tmp}/pairs.csv"), 1, "is not a model that `zerodce train` wrote"),
         (("--pairs", "{tmp}/pairs.csv", "--out", "/proc/out"), 1, "cannot be written"),
+        (("--pairs", "{tmp}/pairs.csv", "--brackets", "{tmp}/bright.csv"), 2, "name one of them"),
+        (("--brackets", "{tmp}/nowhere.csv"), 2, "nowhere.csv cannot be read"),
+        (("--brackets", "{tmp}/pairs.csv"), 2, "does not list series of exposures: it needs the columns scene,image"),
+        (("{tmp}/images", "--brackets", "{tmp}/lost.csv"), 2, "lost.png is not in {tmp}/images"),
+        (("--brackets", "{tmp}/bright.csv"), 1, "none of the 1 scenes could be read and has an image of a mean below"),
     ],
 )
 def test_mistakes_are_one_line(
     pairs: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     (tmp_path / "empty.csv").write_text("low,other\n")
+    (tmp_path / "bright.csv").write_text("scene,image\n1,1_bright.png\n")
+    (tmp_path / "lost.csv").write_text("scene,image\n1,lost.png\n")
     result = run(*(part.format(tmp=tmp_path) for part in arguments))
     assert result.exit_code == code, result.output
     (line,) = [line for line in result.output.splitlines() if line.startswith("Error: ")]
-    assert message in line
+    assert message.format(tmp=tmp_path) in line

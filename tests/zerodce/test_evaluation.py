@@ -1,4 +1,6 @@
-"""The methods that are compared, and their scores, beside numbers by hand and Pillow and scikit-image."""
+"""The methods that are compared, and their scores, beside numbers by hand, Pillow and scikit-image."""
+
+import math
 
 import numpy as np
 import pytest
@@ -41,6 +43,35 @@ def test_scores_as_scikit_image(image: np.ndarray) -> None:
     assert scores["psnr_input_db"] < scores["psnr_model_db"]
 
 
+def test_what_brightening_does_is_measured_against_the_input() -> None:
+    """Of a flat dark image with two lights: one clips, the other turns from red (0 degrees) to yellow (60)."""
+    image = np.full((32, 32, 3), 20, np.uint8)
+    image[0, :2] = (200, 20, 20)
+    after = image.copy()
+    after[0, 0], after[0, 1] = (255, 80, 80), (200, 200, 20)
+    scores = evaluation.score({**dict.fromkeys(evaluation.METHODS, image), "model": after}, image)
+    assert scores["clipped_model"] == pytest.approx(1 / 1024)
+    assert scores["hue_model_degrees"] == pytest.approx(30, abs=1e-3)
+    assert scores["noise_model"] == 0
+    assert (scores["clipped_input"], scores["hue_input_degrees"], scores["psnr_input_db"]) == (0, 0, math.inf)
+
+
+def test_a_method_is_one_entry(monkeypatch: pytest.MonkeyPatch, image: np.ndarray) -> None:
+    monkeypatch.setitem(evaluation.BASELINES, "negative", lambda photo: 255 - photo)
+    np.testing.assert_array_equal(evaluation.brightened(image, lambda photo: photo)["negative"], 255 - image)
+
+
 def test_mean_counts_every_image_alike() -> None:
     rows = [dict.fromkeys(evaluation.SCORES, value) for value in (10.0, 20.0, 60.0)]
     assert evaluation.mean(rows) == dict.fromkeys(evaluation.SCORES, 30.0)
+
+
+def test_mean_leaves_out_what_was_not_measured() -> None:
+    rows = [dict.fromkeys(evaluation.SCORES, value) for value in (10.0, 20.0, 60.0)]
+    rows[2]["hue_model_degrees"] = math.nan
+    for row in rows:
+        row["noise_model"] = math.nan
+    means = evaluation.mean(rows)
+    assert means["hue_model_degrees"] == 15
+    assert means["hue_gamma_degrees"] == 30
+    assert math.isnan(means["noise_model"])
