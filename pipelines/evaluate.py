@@ -308,7 +308,7 @@ def show(rows: Sequence[dict[str, Any]], means: Sequence[dict[str, Any]]) -> Non
         for row in rows:
             table.add_row(row["path"], *(f"{row[f'psnr_{method}_db']:.2f}" for method in evaluation.METHODS))
         console.print(table)
-    table = Table(box=box.SIMPLE, padding=(0, 0, 0, 2), pad_edge=False)
+    table = Table(box=box.SIMPLE, padding=(0, 0, 0, 1), pad_edge=False)
     for column in ("", "method"):
         table.add_column(column, no_wrap=True)
     for heading in ("PSNR dB", "SSIM", "clipped %", "hue deg", "noise"):

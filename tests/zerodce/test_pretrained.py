@@ -1,5 +1,6 @@
 """The shipped weights: they brighten what is dark, leave what is not, and keep the quality they are shipped for."""
 
+import csv
 from pathlib import Path
 
 import keras
@@ -83,3 +84,18 @@ def test_a_well_exposed_photo_is_left_as_it_is(model: keras.Model, data: Path) -
         for enhanced in (curves_alone(model, photo), zerodce.enhance(photo, model=model)):
             assert abs(enhanced.mean() - photo.mean()) / 255 <= 0.05
             assert psnr(enhanced, photo) >= 25
+
+
+def test_no_held_out_image_was_trained_on() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+
+    def rows(name: str) -> list[dict[str, str]]:
+        with (docs / name).open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    split = {row["path"]: row["split"] for row in rows("training-split.csv")}
+    pairs = {image for row in rows("held-out-pairs.csv") for image in row.values()}
+    brackets = {row["image"] for row in rows("held-out-brackets.csv")}
+    assert list(split.values()).count("train") == 581
+    assert (len(pairs), len(brackets)) == (107 + 35, 248)
+    assert {split.get(image) for image in pairs | brackets} == {"val", None}  # none: not dark, in neither split
