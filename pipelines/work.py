@@ -17,9 +17,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from pipelines import encoding, modes, photos, report, storage
+from pipelines import photos, report, storage
 from pipelines.folders import OutputError
 from pipelines.journal import Journal, Record
+from pipelines.photos.pixels import eight_bit_values, image_of, pixels_of
 from zerodce import metrics
 from zerodce.enhancement import Curves, CurveSize, Denoise, Enhancer, Exposure
 
@@ -202,10 +203,10 @@ class Work:
         enhanced = self.enhancer().apply(pixels, curves)
         mtime = None if settings.strip_metadata else task.mtime
         encode = functools.partial(
-            encoding.encode, photo, quality=settings.quality, strip_metadata=settings.strip_metadata
+            photos.encode, photo, quality=settings.quality, strip_metadata=settings.strip_metadata
         )
-        before, after = modes.eight_bit_values(pixels), modes.eight_bit_values(enhanced)
-        picture = modes.image_of(after)
+        before, after = eight_bit_values(pixels), eight_bit_values(enhanced)
+        picture = image_of(after)
         self._write(f"enhanced/{task.output}", encode(picture if photo.deep is None else enhanced), mtime)
         row: dict[str, Any] = {
             "path": task.path,
@@ -243,7 +244,7 @@ class Work:
         images = {
             "input": before,
             "enhanced": enhanced,
-            "autocontrast": None if autocontrast is None else modes.pixels_of(autocontrast),
+            "autocontrast": None if autocontrast is None else pixels_of(autocontrast),
         }
         reference = None
         if task.reference:

@@ -10,13 +10,13 @@ import warnings
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
-from pipelines import modes
-from pipelines.formats import UNREADABLE, PhotoError, is_photo, named_format, output_path, written_format
-from pipelines.metadata import Metadata
-from pipelines.raw import DNG_VERSION_TAG, open_raw
-from zerodce.metrics import psnr_from_error
+from pipelines.photos.errors import PhotoError
+from pipelines.photos.formats import UNREADABLE, named_format, written_format
+from pipelines.photos.metadata import Metadata
+from pipelines.photos.pixels import channels, depth_of, pixels_of
+from pipelines.photos.raw import DNG_VERSION_TAG, open_raw
 
 try:
     import pillow_heif
@@ -24,18 +24,6 @@ try:
     pillow_heif.register_heif_opener()
 except ImportError:
     pass
-
-__all__ = [
-    "Photo",
-    "PhotoError",
-    "autocontrast_table",
-    "decode",
-    "is_photo",
-    "load",
-    "output_path",
-    "shrunk",
-    "small_copy",
-]
 
 MAX_PIXELS = 500_000_000
 _HOLDS_ALPHA = frozenset({"PNG", "WEBP", "TIFF", "AVIF", "JPEG2000"})
@@ -82,7 +70,7 @@ class Photo:
     @property
     def pixels(self) -> np.ndarray:
         """All there is of the photo: uint8, made anew at each call, or uint16 (height, width, 3 or 1)."""
-        return modes.pixels_of(self.image) if self.deep is None else self.deep
+        return pixels_of(self.image) if self.deep is None else self.deep
 
 
 def load(content: bytes, path: str, *, output_format: str | None = None, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -102,7 +90,7 @@ def load(content: bytes, path: str, *, output_format: str | None = None, max_pix
     notes: list[str] = []
     with _reading(content, path):
         image = _open(content, path, max_pixels)
-        depth = modes.depth_of(image, content)
+        depth = depth_of(image, content)
         _note_other_pictures(image, notes)
         with _limit_lifted(image):
             image.load()
@@ -113,7 +101,7 @@ def load(content: bytes, path: str, *, output_format: str | None = None, max_pix
         source = image.format
         lossless = source not in ("JPEG", "MPO", "HEIF", "AVIF") and (source != "WEBP" or b"VP8L" in content[:64])
         keep_16 = written in _HOLDS_16_BITS
-        image, deep, alpha = modes.channels(image, depth, orientation, content, keep_16, notes)
+        image, deep, alpha = channels(image, depth, orientation, content, keep_16, notes)
     image.info = {}  # or it would go into the output, whatever was asked for
     if alpha is not None and written not in _HOLDS_ALPHA:
         notes.append(f"alpha dropped ({written} holds none)")
@@ -141,12 +129,12 @@ def small_copy(content: bytes, path: str, long_side: int, *, max_pixels: int = M
     size = (long_side, long_side)
     with _reading(content, path):
         image = _open(content, path, max_pixels, half_size=True)
-        depth = modes.depth_of(image, content)
+        depth = depth_of(image, content)
         with _limit_lifted(image):
             if image.mode in ("RGB", "L", "CMYK"):  # decodes a JPEG small, and lets a HEIC's thumbnail serve
                 image.thumbnail(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
             image.load()
-        image, _, _ = modes.channels(image, depth, _orientation(image), content, keep_16=False, notes=[])
+        image, _, _ = channels(image, depth, _orientation(image), content, keep_16=False, notes=[])
         image.thumbnail(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
         return np.asarray(image.convert("RGB"))
 
@@ -171,13 +159,13 @@ def decode(
     notes: list[str] = []
     with _reading(content, path):
         image = _open(content, path, max_pixels)
-        depth = modes.depth_of(image, content)
+        depth = depth_of(image, content)
         _note_other_pictures(image, notes)
         image.draft(None, at_least if _orientation(image) < 5 else at_least[::-1])
         with _limit_lifted(image):
             image.load()
         # asked anew, for Pillow turns a TIFF as it loads it
-        image, _, alpha = modes.channels(image, depth, _orientation(image), content, keep_16=False, notes=notes)
+        image, _, alpha = channels(image, depth, _orientation(image), content, keep_16=False, notes=notes)
     image.info = {}  # or what is encoded from it would carry the profile
     if alpha is not None:
         notes.append("alpha dropped")
@@ -281,34 +269,3 @@ def _subsampling(image: Image.Image, orientation: int) -> int:
     if orientation >= 5:  # a quarter turn makes rows of columns
         columns, rows = rows, columns
     return 2 if columns and rows else int(columns)
-
-
-def autocontrast_table(image: Image.Image) -> tuple[list[int], float]:
-    """Pillow's autocontrast of an image, which is one look-up table for each channel.
-
-    Args:
-        image: 8-bit RGB or L.
-
-    Returns:
-        The table with which `image.point` gives `ImageOps.autocontrast(image)`, and the PSNR of that in dB against
-        `image`, worked out from the histogram.
-    """
-    histogram = np.array(image.histogram(), dtype=np.int64).reshape(-1, 256)
-    levels = np.arange(256, dtype=np.uint8)
-    error = 0
-    table = []
-    for counts in histogram:
-        present = np.flatnonzero(counts)
-        ramp = levels.clip(int(present[0]), int(present[-1]))
-        stretched = np.asarray(ImageOps.autocontrast(Image.fromarray(ramp[np.newaxis])))[0]
-        error += int(np.dot(counts, (stretched.astype(np.int64) - levels) ** 2))
-        table.extend(stretched.tolist())
-    return table, psnr_from_error(error, histogram.sum())
-
-
-def shrunk(image: Image.Image, long_side: int) -> Image.Image:
-    """An 8-bit image with its longer side at most `long_side`, never enlarged; whole blocks are averaged first."""
-    from zerodce.enhancement import small_size  # brings Keras along, which those who only read photos do without
-
-    height, width = small_size(image.height, image.width, long_side)
-    return image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=1.5)

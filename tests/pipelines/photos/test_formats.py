@@ -5,7 +5,7 @@ import pickle
 import pytest
 from PIL import Image
 
-from pipelines import formats
+from pipelines.photos import PhotoError, formats
 
 
 @pytest.mark.parametrize(
@@ -82,5 +82,5 @@ def test_an_unknown_format_is_refused_with_the_choices() -> None:
 
 
 def test_errors_survive_pickling_on_one_line() -> None:
-    error = pickle.loads(pickle.dumps(formats.PhotoError("decode", "broken\n  data")))
+    error = pickle.loads(pickle.dumps(PhotoError("decode", "broken\n  data")))
     assert (error.stage, error.message, str(error)) == ("decode", "broken data", "decode: broken data")

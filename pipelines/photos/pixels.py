@@ -3,7 +3,9 @@
 import dataclasses
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
+
+from zerodce.metrics import psnr_from_error
 
 # formats whose 16-bit colour Pillow cuts to 8 bits, and OpenCV reads whole
 _DEEP_COLOUR = frozenset({"PNG", "TIFF", "PPM"})
@@ -227,3 +229,34 @@ def _deep_colour(
         return None, opacity
     channels = pixels.shape[2]
     return np.ascontiguousarray(values[..., :channels]), None if opacity is None else values[..., channels]
+
+
+def autocontrast_table(image: Image.Image) -> tuple[list[int], float]:
+    """Pillow's autocontrast of an image, which is one look-up table for each channel.
+
+    Args:
+        image: 8-bit RGB or L.
+
+    Returns:
+        The table with which `image.point` gives `ImageOps.autocontrast(image)`, and the PSNR of that in dB against
+        `image`, worked out from the histogram.
+    """
+    histogram = np.array(image.histogram(), dtype=np.int64).reshape(-1, 256)
+    levels = np.arange(256, dtype=np.uint8)
+    error = 0
+    table = []
+    for counts in histogram:
+        present = np.flatnonzero(counts)
+        ramp = levels.clip(int(present[0]), int(present[-1]))
+        stretched = np.asarray(ImageOps.autocontrast(Image.fromarray(ramp[np.newaxis])))[0]
+        error += int(np.dot(counts, (stretched.astype(np.int64) - levels) ** 2))
+        table.extend(stretched.tolist())
+    return table, psnr_from_error(error, histogram.sum())
+
+
+def shrunk(image: Image.Image, long_side: int) -> Image.Image:
+    """An 8-bit image with its longer side at most `long_side`, never enlarged; whole blocks are averaged first."""
+    from zerodce.enhancement import small_size  # brings Keras along, which those who only read photos do without
+
+    height, width = small_size(image.height, image.width, long_side)
+    return image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=1.5)

@@ -5,8 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from pipelines.formats import PhotoError
-from pipelines.metadata import exif_of_tags
+from pipelines.photos.errors import PhotoError
+from pipelines.photos.metadata import exif_of_tags
 
 DNG_VERSION_TAG = 50706
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
-from pipelines.formats import PhotoError
-from pipelines.metadata import tags_of_photo
-from pipelines.modes import eight_bit_values, image_of
-from pipelines.photos import Photo
+from pipelines.photos.errors import PhotoError
+from pipelines.photos.metadata import tags_of_photo
+from pipelines.photos.pixels import eight_bit_values, image_of
+from pipelines.photos.reading import Photo
 
 _PNG_LEVEL = 1  # an eighth larger than at level 6, in a quarter of the time
 _PNG_HEADER = 33  # bytes of signature and IHDR

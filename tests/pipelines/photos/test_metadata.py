@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 from pipelines import photos
-from pipelines.encoding import encode
-from pipelines.metadata import Exif
+from pipelines.photos import encode
+from pipelines.photos.metadata import Exif
 
 pytestmark = pytest.mark.filterwarnings(r"ignore::UserWarning:PIL\..*")  # as pipelines.photos does
 

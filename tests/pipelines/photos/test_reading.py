@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
 from pipelines import photos
-from pipelines.encoding import encode
+from pipelines.photos import encode
 from zerodce.metrics import psnr
 
 pytestmark = pytest.mark.filterwarnings(r"ignore::UserWarning:PIL\..*")  # as pipelines.photos does

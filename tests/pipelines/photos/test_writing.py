@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, JpegImagePlugin
 
 from pipelines import photos
-from pipelines.encoding import encode
+from pipelines.photos import encode
 
 
 def picture(size: tuple[int, int] = (96, 64)) -> Image.Image:

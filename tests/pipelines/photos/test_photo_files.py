@@ -9,7 +9,7 @@ import pytest
 from PIL import ExifTags, Image, JpegImagePlugin
 
 from pipelines import photos
-from pipelines.encoding import encode
+from pipelines.photos import encode
 
 pytestmark = pytest.mark.filterwarnings(r"ignore::UserWarning:PIL\..*")
 MAKER_NOTE = 0x927C

@@ -1,4 +1,4 @@
-"""Formats by file name: which files are photos, what is written for each, and how a photo fails."""
+"""Formats by file name: which files are photos, and what is written for each."""
 
 import functools
 import posixpath
@@ -27,23 +27,6 @@ _EXTENSION_OF = {
     "AVIF": ".avif",
 }
 _CHOICES = "JPEG, PNG, WebP, TIFF, BMP, JPEG2000, AVIF"
-
-
-class PhotoError(Exception):
-    """A photo that cannot be enhanced.
-
-    Attributes:
-        stage: read, decode, unsupported, too_large, encode or write.
-        message: One line for people.
-    """
-
-    def __init__(self, stage: str, message: str):
-        super().__init__(stage, message)
-        self.stage = stage
-        self.message = " ".join(message.split())
-
-    def __str__(self) -> str:
-        return f"{self.stage}: {self.message}"
 
 
 @functools.cache
