@@ -1,18 +1,15 @@
 """An archive before and after the job: what there is to do, the lock, and the files that tell what was done."""
 
-import csv
 import dataclasses
-import importlib.metadata
-import io
 import json
 import os
-import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from pipelines import photos, report, storage
+from pipelines import photos, report, storage, versions
 from pipelines.folders import STATE, find
 from pipelines.journal import Journal, Record
+from pipelines.tables import to_csv
 from pipelines.work import Settings, Task
 
 COLUMNS = (
@@ -169,27 +166,9 @@ def finish(out: str, plan: Plan, settings: Settings, journal: Journal, run: dict
     }
     megapixels = sum(row["width"] * row["height"] for row in enhanced) / 1e6
     columns = COLUMNS + REFERENCE_COLUMNS * (settings.reference is not None)
-    storage.write(storage.join(out, "metrics.csv"), _csv(columns, rows))
-    storage.write(storage.join(out, "failures.csv"), _csv(FAILURE_COLUMNS, failures))
-    run |= {"counts": counts, "megapixels": round(megapixels, 3), "versions": versions()}
+    storage.write(storage.join(out, "metrics.csv"), to_csv(columns, rows))
+    storage.write(storage.join(out, "failures.csv"), to_csv(FAILURE_COLUMNS, failures))
+    run |= {"counts": counts, "megapixels": round(megapixels, 3), "versions": versions.of_run()}
     storage.write(storage.join(out, "run.json"), json.dumps(run, indent=2).encode())
     report.write_report(out, plan.source, rows, failures, run)
     return counts
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide about the pixels."""
-    names = ("zerodce", "tensorflow", "keras", "apache-beam", "numpy", "numba", "pillow", "opencv-python-headless")
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in names}
-
-
-def _csv(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(columns), lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(_formatted(row) for row in rows)
-    return text.getvalue().encode("utf-8", "surrogateescape")
-
-
-def _formatted(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()}

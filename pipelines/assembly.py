@@ -1,48 +1,28 @@
 """The folder of a data set before and after the job: what it holds already, what is stale, and the closing count."""
 
 import collections
-import csv
 import hashlib
-import importlib.metadata
-import io
 import json
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
-from PIL import features
 
-from pipelines import storage
+from pipelines import storage, versions
 from pipelines.folders import STATE
 from pipelines.planning import Plan
 from pipelines.resizing import FILTER
-from pipelines.shards import Row, Workshop, ordered_map
+from pipelines.shards import Row, Workshop
+from pipelines.tables import to_csv
+from pipelines.threads import ordered_map
 from tfrecord_tools.manifest import FILENAME, REJECTED, SHARD_NAME, DatasetError, Manifest
 from tfrecord_tools.records import IMAGE_FEATURES, REFERENCE_FEATURES
 
 _SETTINGS = f"{STATE}/settings.json"
-_DECISIVE = ("zerodce", "pillow", "numpy", "opencv-python-headless", "protobuf", "pillow-heif", "rawpy")
+_COLUMNS = ("path", "stage", "error")
 _FIX = "choose another OUT, or --overwrite"
 _READERS = 16  # rows read at a time
-
-
-def versions() -> dict[str, str]:
-    """Versions of what decides about the bytes of a shard."""
-    return {
-        **{name: _version(name) for name in _DECISIVE},
-        "libjpeg-turbo": str(features.version("libjpeg_turbo")),
-        "zlib": str(features.version("zlib_ng") or features.version("zlib")),
-        "processor": platform.machine(),
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def clear(out: str) -> None:
@@ -87,7 +67,7 @@ def finished(out: str, settings: Mapping[str, Any], plan: Plan) -> Manifest | No
 
 
 def _refuse_other_settings(out: str, old: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    new = {**settings, **versions()}
+    new = {**settings, **versions.of_shards()}
     different = [name for name in new if old.get(name) != new[name]]
     if different:
         values = [f"{name}: {old.get(name)}, now {new[name]}" for name in different if name != "split_rule"]
@@ -101,7 +81,7 @@ def begin(workshop: Workshop, settings: Mapping[str, Any], plan: Plan) -> dict[s
         Digest of the images and settings of each shard.
     """
     out, shards = workshop.out, plan.shards
-    storage.write(storage.join(out, _SETTINGS), json.dumps({**settings, **versions()}).encode())
+    storage.write(storage.join(out, _SETTINGS), json.dumps({**settings, **versions.of_shards()}).encode())
     current = {f"{STATE}/{kind}/{name}.json" for kind in ("plan", "rows") for name in shards} | {_SETTINGS, *shards}
     stale = [entry.path for entry in storage.walk(out) if _is_ours(entry.path) and entry.path not in current]
     storage.delete(storage.join(out, name) for name in stale)
@@ -137,9 +117,8 @@ def finish(
     references = sum(row.references for row in rows.values())
     if records + len(rejected) != plan.found:
         raise click.ClickException(f"{plan.found} images found, but {records} written and {len(rejected)} rejected")
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows([("path", "stage", "error"), *rejected])
-    storage.write(storage.join(out, REJECTED), table.getvalue().encode("utf-8", "surrogateescape"))
+    table = to_csv(_COLUMNS, (dict(zip(_COLUMNS, entry, strict=True)) for entry in rejected))
+    storage.write(storage.join(out, REJECTED), table)
     refuse_rejected(out, len(rejected), max_rejected)
     notes: collections.Counter[str] = collections.Counter()
     for row in rows.values():
@@ -170,7 +149,7 @@ def finish(
         split_rule=plan.rule,
         notes=dict(sorted(notes.items())),
         settings=dict(settings),
-        versions=versions(),
+        versions=versions.of_shards(),
     )
     storage.write(storage.join(out, FILENAME), manifest.to_json().encode())
     return manifest

@@ -4,7 +4,6 @@ list -> leave out what is done -> spread the paths -> small copy -> RunInference
 write, measure, journal. Only paths cross the shuffle; pixels live and die inside one fused step.
 """
 
-import collections
 import contextlib
 import dataclasses
 import functools
@@ -13,7 +12,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, cast
 
 import apache_beam as beam
@@ -27,9 +25,10 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipelines import archive, folders, progress, runners, storage
+from pipelines import archive, folders, models, progress, runners, storage
 from pipelines.journal import Follower, Journal
 from pipelines.photos import PhotoError
+from pipelines.threads import OrderedPool
 from pipelines.work import Done, Prepared, Settings, Task, Work
 from pipelines.workers import FileDoFn, Site, check_cluster
 from zerodce.enhancement import Curves, Enhancer
@@ -125,15 +124,14 @@ class ThreadMap(FileDoFn):
 
     def setup(self) -> None:
         self.threads = self.workers or os.cpu_count() or 1
-        self.pool = ThreadPoolExecutor(self.threads)
+        self.pool: OrderedPool[Any] = OrderedPool(self.threads)
         self.started, self.megapixels = time.monotonic(), 0.0
-        self.pending: collections.deque[Future[Any]] = collections.deque()
 
     def teardown(self) -> None:
-        self.pool.shutdown(cancel_futures=True)
+        self.pool.close()
 
     def process(self, element: Any) -> Iterator[Any]:
-        self.pending.append(self.pool.submit(self.function, element))
+        self.pool.submit(self.function, element)
         yield from self._results(self.threads)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
@@ -142,12 +140,10 @@ class ThreadMap(FileDoFn):
             yield WindowedValue(result, window.max_timestamp(), (window,))
 
     def _results(self, allowed: int) -> Iterator[Any]:
-        """The finished results at the head of the queue, waiting for them while more than `allowed` are under way."""
-        while self.pending and (len(self.pending) > allowed or self.pending[0].done()):
+        for result in self.pool.results(allowed):
             if runners.STOP.is_set():
-                self.pool.shutdown(cancel_futures=True)
+                self.pool.close()
                 raise runners.StoppedError
-            result = self.pending.popleft().result()
             if isinstance(result, Done):
                 self._count(result)
             else:
@@ -230,7 +226,7 @@ def enhance(
     options = runners.pipeline_options(runner, beam_args)
     source, found, ignored = folders.find(photos)
     folders.refuse_overlap(source, out)
-    model_file = read_model(model)
+    model_file = models.read_model(model)
     chosen = Settings(hashlib.sha256(model_file).hexdigest(), **settings)
     references = archive.references(chosen.reference)
     if not runners.is_local(runner):
@@ -242,46 +238,12 @@ def enhance(
         say_plan(plan, out, as_json)
         return 0
     work = Work(source, storage.absolute(out), model_file, chosen, journal)
-    check_model(work.enhancer, model)
+    models.check_model(work.enhancer, model)
     with folders.lock(out):
         archive.remove_leftovers(out)
         journal.forget(known, (task.path for task in plan.todo))
         run = {"photos": photos, "runner": runner, "settings": dataclasses.asdict(chosen)}
         return run_job(plan, work, run, workers, options, max_failures, as_json)
-
-
-def read_model(path: str | None) -> bytes:
-    """The content of a model file, the shipped one if None.
-
-    Raises:
-        click.ClickException: It cannot be read.
-    """
-    from zerodce.pretrained import PATH
-
-    try:
-        return storage.read(path or str(PATH))
-    except OSError as error:
-        raise click.ClickException(f"the model {path} cannot be read: {error.strerror or error}") from error
-
-
-def check_model(load: Callable[[], Enhancer], path: str | None) -> Enhancer:
-    """Loads a model before anything is done with it.
-
-    Args:
-        load: Loads it.
-        path: Its file; None for the shipped one.
-
-    Raises:
-        click.ClickException: It is no ZeroDCE model.
-    """
-    try:
-        return load()
-    except Exception as error:
-        reason = str(error).split("\n", 1)[0]
-        raise click.ClickException(
-            f"{path or 'the shipped file'} is not a model that `zerodce train` wrote ({reason}); "
-            "leave --model out for the shipped one"
-        ) from error
 
 
 def say_plan(plan: archive.Plan, out: str, as_json: bool) -> None:

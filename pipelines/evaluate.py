@@ -16,7 +16,7 @@ from rich import box, progress
 from rich.console import Console
 from rich.table import Table
 
-from pipelines import enhance, folders, photos, splits, storage, work
+from pipelines import folders, models, photos, splits, storage
 from zerodce import evaluation, plots
 from zerodce.enhancement import Enhancer
 
@@ -71,8 +71,8 @@ def evaluate(
     if lol:
         folders.refuse_overlap(lol, out)
     found = listed_pairs(pairs, lol) if pairs else lol_pairs(str(lol))
-    content = enhance.read_model(model)
-    enhancer = enhance.check_model(lambda: work.load_enhancer(content, **how), model)
+    content = models.read_model(model)
+    enhancer = models.check_model(lambda: models.load_enhancer(content, **how), model)
     try:
         rows, failures, sheet = score_all(found, enhancer)
     except KeyboardInterrupt:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pipelines import storage
-from pipelines.shards import ordered_map
+from pipelines.threads import ordered_map
 
 SUFFIX = ".jsonl"
 READERS = 32

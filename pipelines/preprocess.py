@@ -17,7 +17,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
-from pipelines import assembly, folders, progress, runners, storage
+from pipelines import assembly, folders, progress, runners, storage, versions
 from pipelines.planning import Plan, make_plan
 from pipelines.records import split_table
 from pipelines.shards import Row, Workshop
@@ -106,7 +106,7 @@ def preprocess(
         "split_rule": plan.rule,
         "shard_records": shard_records,
     }
-    digest = hashlib.sha256(json.dumps([settings, assembly.versions()]).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([settings, versions.of_shards()]).encode()).hexdigest()
     workshop = Workshop(
         plan.data, plan.references, storage.absolute(out), width_height, resize, encoding, digest, workers
     )

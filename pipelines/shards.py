@@ -7,9 +7,8 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from PIL import Image
 
@@ -17,6 +16,7 @@ from pipelines import storage
 from pipelines.folders import STATE, OutputError
 from pipelines.photos import PhotoError
 from pipelines.resizing import load_resized
+from pipelines.threads import ordered_map
 from tfrecord_tools.framing import frame
 from tfrecord_tools.manifest import Shard
 from tfrecord_tools.records import Record, StoredImage
@@ -26,8 +26,6 @@ _SAVE: dict[str, dict[str, Any]] = {
     "png": {"compress_level": 1, "compress_type": zlib.Z_RLE},
     "jpeg": {"quality": 95, "subsampling": 0},
 }
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,20 +239,3 @@ def encode(image: Image.Image, encoding: str) -> bytes:
     content = io.BytesIO()
     image.save(content, encoding, **_SAVE[encoding])
     return content.getvalue()
-
-
-def ordered_map(
-    function: Callable[[_Item], _Result], items: Iterable[_Item], workers: int, ahead: int = 2
-) -> Iterator[_Result]:
-    """Maps with a pool of threads, results in order; at most `ahead` items for each thread are in work or waiting."""
-    pool = ThreadPoolExecutor(workers)
-    waiting: collections.deque[Future[_Result]] = collections.deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) >= ahead * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

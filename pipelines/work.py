@@ -6,18 +6,14 @@ import errno
 import functools
 import hashlib
 import json
-import tempfile
 import time
-import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image
 
-from pipelines import photos, report, storage
+from pipelines import models, photos, report, storage
 from pipelines.folders import OutputError
 from pipelines.journal import Journal, Record
 from pipelines.photos.pixels import eight_bit_values, image_of, pixels_of
@@ -83,37 +79,6 @@ class Done(NamedTuple):
     seconds: float
 
 
-@functools.lru_cache(maxsize=1)
-def load_enhancer(model: bytes, curve_size: CurveSize, exposure: Exposure, denoise: Denoise) -> Enhancer:
-    """The one enhancer of this process, warm: network traced, curves compiled.
-
-    Args:
-        model: The content of a `.keras` file.
-        curve_size: As in `Enhancer`.
-        exposure: As in `Enhancer`.
-        denoise: As in `Enhancer`.
-
-    Raises:
-        ValueError: The content is not a ZeroDCE model.
-    """
-    import keras
-
-    from zerodce.model import ZeroDCE
-
-    cv2.setNumThreads(1)  # photos are worked on side by side already
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.keras"
-        path.write_bytes(model)
-        if not zipfile.is_zipfile(path):
-            raise ValueError("it is no .keras file")
-        loaded = keras.saving.load_model(path, compile=False)
-    if not isinstance(loaded, ZeroDCE):
-        raise ValueError(f"it holds a {type(loaded).__name__}, not a ZeroDCE")
-    enhancer = Enhancer(loaded, curve_size, exposure, denoise)
-    enhancer(np.zeros((8, 8, 3), np.uint8))
-    return enhancer
-
-
 @dataclasses.dataclass(frozen=True)
 class Work:
     """The two steps of a photo as plain functions. Picklable: the model's file travels inside.
@@ -135,7 +100,7 @@ class Work:
     def enhancer(self) -> Enhancer:
         """The enhancer of this process."""
         settings = self.settings
-        return load_enhancer(self.model, settings.curve_size, settings.exposure, settings.denoise)
+        return models.load_enhancer(self.model, settings.curve_size, settings.exposure, settings.denoise)
 
     def is_done(self, task: Task) -> bool:
         """Whether the journal holds the photo, and its images are there."""

@@ -1,7 +1,6 @@
 """Work on other machines: what would go wrong there is told before the job starts, or before its first file."""
 
 import dataclasses
-import importlib.metadata
 import json
 import os
 import socket
@@ -14,7 +13,7 @@ import click
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOptions, PortableOptions
 
-from pipelines import storage
+from pipelines import storage, versions
 
 SECONDS = 5.0
 """How long to wait for an answer of a cluster."""
@@ -22,11 +21,6 @@ SECONDS = 5.0
 
 class WorkerError(Exception):
     """A worker cannot do this job, whichever files it gets."""
-
-
-def versions() -> dict[str, str]:
-    """What has to be the same where the job is started and where it is done."""
-    return {name: importlib.metadata.version(name) for name in ("apache-beam", "zerodce")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +35,7 @@ class Site:
 
     options: dict[str, Any]
     paths: tuple[str, ...]
-    versions: dict[str, str] = dataclasses.field(default_factory=versions)
+    versions: dict[str, str] = dataclasses.field(default_factory=versions.of_workers)
 
     @classmethod
     def of(cls, options: PipelineOptions, *paths: str) -> "Site":
@@ -55,9 +49,12 @@ class Site:
             WorkerError: It has other versions, or does not see a path.
         """
         host = socket.gethostname()
+        here = versions.of_workers()
         for name, version in self.versions.items():
-            if (here := importlib.metadata.version(name)) != version:
-                raise WorkerError(f"worker {host} has {name} {here}, the command {version}: install the same on both")
+            if here[name] != version:
+                raise WorkerError(
+                    f"worker {host} has {name} {here[name]}, the command {version}: install the same on both"
+                )
         FileSystems.set_options(PipelineOptions.from_dictionary(self.options))
         for path in self.paths:
             try:
