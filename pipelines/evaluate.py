@@ -16,7 +16,8 @@ from rich import box, progress
 from rich.console import Console
 from rich.table import Table
 
-from pipelines import folders, models, photos, splits, storage
+from pipelines import folders, models, photos, storage
+from pipelines.preprocess import splits
 from zerodce import evaluation, plots
 from zerodce.enhancement import Enhancer
 

@@ -15,8 +15,8 @@ from moto.server import ThreadedMotoServer
 from PIL import Image
 
 from pipelines import cli, storage
-from pipelines import enhance as job
-from pipelines.journal import Journal, Record
+from pipelines.enhance import command
+from pipelines.enhance.journal import Journal, Record
 
 BUCKET = "s3://archive"
 
@@ -96,7 +96,7 @@ def test_a_journal_is_an_object_a_photo() -> None:
 
 
 def enhance(*arguments: str) -> int:
-    return job.enhance(**cli.enhance.make_context("enhance", list(arguments)).params)
+    return command.enhance(**cli.enhance.make_context("enhance", list(arguments)).params)
 
 
 def test_a_bucket_that_fills_up_ends_the_job_and_the_next_run_goes_on(

@@ -15,7 +15,8 @@ from PIL import Image
 from pipelines import storage
 from pipelines.folders import STATE, OutputError
 from pipelines.photos import PhotoError
-from pipelines.resizing import load_resized
+from pipelines.preprocess.plan import Source
+from pipelines.preprocess.resizing import load_resized
 from pipelines.threads import ordered_map
 from tfrecord_tools.framing import frame
 from tfrecord_tools.manifest import Shard
@@ -26,18 +27,6 @@ _SAVE: dict[str, dict[str, Any]] = {
     "png": {"compress_level": 1, "compress_type": zlib.Z_RLE},
     "jpeg": {"quality": 95, "subsampling": 0},
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """An image to make a record of: its key, and size and mtime of the file, and of its reference where it has one."""
-
-    key: str
-    size: int
-    mtime: float
-    reference: str | None = None
-    reference_size: int = 0
-    reference_mtime: float = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,13 +8,25 @@ import math
 
 import click
 
-from pipelines import folders, splits, storage
-from pipelines.shards import Source
+from pipelines import folders, storage
+from pipelines.preprocess import splits
 
 SHARD_BYTES = 64 << 20
 """About the size of a shard: small enough to share out and to keep in memory, large enough to read fast."""
 
 _BYTES_PER_PIXEL = {"png": 1.5, "jpeg": 0.6}  # of photos at 256x256, measured and rounded up
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """An image to make a record of: its key, and size and mtime of the file, and of its reference where it has one."""
+
+    key: str
+    size: int
+    mtime: float
+    reference: str | None = None
+    reference_size: int = 0
+    reference_mtime: float = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from pipelines import runners, storage
-from pipelines.preprocess import parse_size, preprocess
+from pipelines.preprocess.command import parse_size, preprocess
 from tfrecord_tools import Manifest, read_manifest, read_records, verify
 
 DEFAULTS = {

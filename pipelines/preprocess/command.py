@@ -1,58 +1,25 @@
-"""The data-set job: a folder of images in; TFRecord shards, `manifest.json` and `rejected.csv` out.
-
-list -> assign every image to a split and a shard -> one element is one shard -> rows -> manifest. The images of a
-shard are listed in a small file in OUT, so only names of shards pass through Beam; the bytes of a shard depend on the
-names and contents of its images, and on nothing else.
-"""
+"""The command `zerodce preprocess`: plans, runs the job with its progress shown, and says what came of it."""
 
 import hashlib
 import json
-import queue
 import re
 from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
 import click
-from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
-from pipelines import assembly, folders, progress, runners, storage, versions
-from pipelines.planning import Plan, make_plan
+from pipelines import folders, progress, runners, storage, versions
+from pipelines.preprocess import dataset_folder
+from pipelines.preprocess.plan import Plan, make_plan
+from pipelines.preprocess.shards import Workshop
+from pipelines.preprocess.transforms import MakeShards, finished_here
 from pipelines.records import split_table
-from pipelines.shards import Row, Workshop
-from pipelines.workers import FileDoFn, Site, check_cluster
+from pipelines.workers import Site, check_cluster
 from tfrecord_tools.manifest import FILENAME, REJECTED, Manifest
 
 _POLL_SECONDS = 5.0  # between looks at storage, where the work is done elsewhere
-_done: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()  # images done and rejected, by work in this process
-
-
-class MakeShard(FileDoFn):
-    """Name of a shard -> its row, once shard and row are in storage.
-
-    Args:
-        workshop: That makes it.
-        site: What its worker is told.
-    """
-
-    def __init__(self, workshop: Workshop, site: Site) -> None:
-        super().__init__(site)
-        self.workshop = workshop
-        self.counters = {name: Metrics.counter("zerodce", name) for name in ("records", "rejected", "bytes")}
-
-    def process(self, name: str) -> Iterator[Row]:
-        row = self.workshop.make(name, _tick)
-        counts = {"records": row.records, "rejected": len(row.rejected), "bytes": row.size}
-        for counter, count in counts.items():
-            self.counters[counter].inc(count)
-        yield row
-
-
-def _tick(images: int, rejected: int) -> None:
-    if runners.STOP.is_set():
-        raise runners.StoppedError
-    _done.put((images, rejected))
 
 
 def preprocess(
@@ -113,22 +80,22 @@ def preprocess(
     with folders.lock(out):
         try:
             if overwrite:
-                assembly.clear(out)
-            manifest = assembly.finished(out, settings, plan)
+                dataset_folder.clear(out)
+            manifest = dataset_folder.finished(out, settings, plan)
             if manifest is not None:
-                assembly.refuse_rejected(out, manifest.counts["rejected"], max_rejected)
+                dataset_folder.refuse_rejected(out, manifest.counts["rejected"], max_rejected)
                 click.echo(f"{out} is complete already: nothing to do.", err=True)
             else:
-                digests = assembly.begin(workshop, settings, plan)
+                digests = dataset_folder.begin(workshop, settings, plan)
                 run_job(workshop, plan, options, runners.is_local(runner))
-                manifest = assembly.finish(workshop, digests, settings, plan, max_rejected)
+                manifest = dataset_folder.finish(workshop, digests, settings, plan, max_rejected)
         except KeyboardInterrupt:
             click.echo("Interrupted: the same command goes on from here.", err=True)
             return 130
         except OSError as error:
             raise click.ClickException(f"{out} cannot be written ({error.strerror or error})") from None
         finally:
-            assembly.tidy(out)
+            dataset_folder.tidy(out)
     say_result(out, manifest)
     if manifest.counts["rejected"] and max_rejected is None:
         click.echo(f"{REJECTED} says why images were rejected; --max-rejected accepts that.", err=True)
@@ -157,14 +124,9 @@ def run_job(workshop: Workshop, plan: Plan, options: PipelineOptions, local: boo
     """
     site = Site.of(options, workshop.data, workshop.plan_path(next(iter(plan.shards))))
     pipeline = beam.Pipeline(options=options)
-    _ = (
-        pipeline
-        | "Shards" >> beam.Create(list(plan.shards))
-        | "Spread" >> beam.Reshuffle()
-        | "Make" >> beam.ParDo(MakeShard(workshop, site))
-    )
+    _ = pipeline | "Shards" >> beam.Create(list(plan.shards)) | MakeShards(workshop, site)
     job = runners.Job(pipeline)
-    finished = _finished_here() if local else _finished_elsewhere(workshop)
+    finished = finished_here() if local else _finished_elsewhere(workshop)
     with progress.Reporter(plan.found, "images") as reporter:
         try:
             job.start()
@@ -180,12 +142,6 @@ def run_job(workshop: Workshop, plan: Plan, options: PipelineOptions, local: boo
         raise click.ClickException(
             f"{runners.failure_reason(job.error)}; what is finished is kept: the same command goes on from here"
         ) from job.error
-
-
-def _finished_here() -> Iterator[list[tuple[int, int]]]:
-    """Each time: images done and rejected since the last time, by the work in this process."""
-    while True:
-        yield [_done.get() for _ in range(_done.qsize())]
 
 
 def _finished_elsewhere(workshop: Workshop) -> Iterator[list[tuple[int, int]]]:
@@ -209,16 +165,3 @@ def say_result(out: str, manifest: Manifest) -> None:
     for note, count in manifest.notes.items():
         click.echo(f"note        {note}: {count:,}")
     click.echo(f"to look at  {storage.join(out, FILENAME)}")
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """`python -m pipelines.preprocess --input DATA --output OUT [options] [Beam options]`."""
-    from pipelines.cli import preprocess as command
-
-    runners.run_command(command, argv)
-
-
-if __name__ == "__main__":
-    from pipelines.preprocess import main as entry
-
-    entry()

@@ -11,9 +11,9 @@ import click
 
 from pipelines import storage, versions
 from pipelines.folders import STATE
-from pipelines.planning import Plan
-from pipelines.resizing import FILTER
-from pipelines.shards import Row, Workshop
+from pipelines.preprocess.plan import Plan
+from pipelines.preprocess.resizing import FILTER
+from pipelines.preprocess.shards import Row, Workshop
 from pipelines.tables import to_csv
 from pipelines.threads import ordered_map
 from tfrecord_tools.manifest import FILENAME, REJECTED, SHARD_NAME, DatasetError, Manifest

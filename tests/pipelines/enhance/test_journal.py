@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.journal import Follower, Journal, Record
+from pipelines.enhance.journal import Follower, Journal, Record
 
 
 def record(path: str, **changes: object) -> Record:

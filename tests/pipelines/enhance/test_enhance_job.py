@@ -17,7 +17,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from pipelines import cli, storage
-from pipelines import enhance as job
+from pipelines.enhance import command
 from zerodce.enhancement import Enhancer
 
 
@@ -46,7 +46,7 @@ def photos(tmp_path: Path) -> Path:
 def run(photos: Path | str, out: Path | str, *options: str) -> int:
     """`zerodce enhance` in this process; returns the exit code."""
     params = cli.enhance.make_context("enhance", [str(photos), str(out), *options]).params
-    return job.enhance(**params)
+    return command.enhance(**params)
 
 
 def rows(out: Path, name: str = "metrics.csv") -> list[dict[str, str]]:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines import splits
-from pipelines.splits import SplitError
+from pipelines.preprocess import splits
+from pipelines.preprocess.splits import SplitError
 
 NAMES = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1), unique=True)
 

@@ -4,8 +4,6 @@ import contextlib
 import dataclasses
 import errno
 import functools
-import hashlib
-import json
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -13,54 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from pipelines import models, photos, report, storage
+from pipelines import models, photos, storage
+from pipelines.enhance import report
+from pipelines.enhance.journal import Journal, Record
+from pipelines.enhance.plan import Task
+from pipelines.enhance.settings import Settings
 from pipelines.folders import OutputError
-from pipelines.journal import Journal, Record
 from pipelines.photos.pixels import eight_bit_values, image_of, pixels_of
 from zerodce import metrics
-from zerodce.enhancement import Curves, CurveSize, Denoise, Enhancer, Exposure
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Everything that an enhanced photo and its row depend on, besides the photo.
-
-    Attributes:
-        model: SHA-256 of the model file.
-        reference: Folder of references, or None.
-        curve_size, exposure, denoise, autocontrast, output_format, quality, strip_metadata, max_pixels: As the options
-            of `zerodce enhance`.
-    """
-
-    model: str
-    reference: str | None = None
-    curve_size: CurveSize = "auto"
-    exposure: Exposure = "auto"
-    denoise: Denoise = "auto"
-    autocontrast: bool = True
-    output_format: str | None = None
-    quality: int | None = None
-    strip_metadata: bool = False
-    max_pixels: int = 500_000_000
-
-    def digest(self) -> str:
-        """A short digest that changes when any setting does."""
-        return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()[:16]
-
-    def outputs(self, output: str) -> list[str]:
-        """The images that a photo's output consists of, relative to the folder of the results."""
-        return [f"{folder}/{output}" for folder in ("enhanced", "autocontrast")[: 1 + self.autocontrast]]
-
-
-class Task(NamedTuple):
-    """A photo to enhance: relative paths, `size` in bytes, `mtime` in seconds; `reference` may be empty."""
-
-    path: str
-    size: int
-    mtime: float
-    output: str
-    reference: str
-    thumbnail: bool
+from zerodce.enhancement import Curves, Enhancer
 
 
 class Prepared(NamedTuple):

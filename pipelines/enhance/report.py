@@ -119,7 +119,7 @@ def write_report(
         "thumbs": thumbs.names,
         "originals": _relative_url(photos, out),
     }
-    files = {file.name: file.read_bytes() for file in (resources.files("pipelines") / "report_page").iterdir()}
+    files = {file.name: file.read_bytes() for file in (resources.files("pipelines.enhance") / "report_page").iterdir()}
     html = files.pop("report.html").decode()
     for name, content in files.items():
         storage.write(storage.join(out, f"report/{name}"), content)

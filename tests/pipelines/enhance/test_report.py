@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from pipelines import report, storage
+from pipelines import storage
+from pipelines.enhance import report
 
 RUN = {
     "counts": {"found": 2, "enhanced": 2, "skipped": 0, "failed": 0, "ignored": 0},

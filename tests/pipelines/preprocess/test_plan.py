@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.planning import Plan, make_plan
+from pipelines.preprocess.plan import Plan, make_plan
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from pipelines.photos import PhotoError
-from pipelines.resizing import load_resized, target
+from pipelines.preprocess.resizing import load_resized, target
 
 
 def encoded(image: Image.Image, kind: str = "png", **options) -> bytes:
