@@ -16,8 +16,7 @@ from rich import box, progress
 from rich.console import Console
 from rich.table import Table
 
-from pipelines import folders, models, photos, storage
-from pipelines.preprocess import splits
+from pipelines import folders, models, photos, references, storage
 from zerodce import evaluation, plots
 from zerodce.enhancement import Enhancer
 
@@ -102,8 +101,8 @@ def lol_pairs(lol: str) -> list[Pair]:
     """
     folder, entries, _ = folders.find(lol)
     keys = [entry.path for entry in entries]
-    low = [key for key in keys if splits.is_lol_image(key)]
-    matched = splits.match_lol_references(low, [key for key in keys if splits.is_lol_reference(key)])
+    low = [key for key in keys if references.is_lol_image(key)]
+    matched = references.match_lol_references(low, [key for key in keys if references.is_lol_reference(key)])
     if not matched:
         raise click.UsageError(
             f"{lol} has no image in our485/low or eval15/low with one of the same name in high: "

@@ -10,6 +10,15 @@ import click
 
 from pipelines import folders, storage
 from pipelines.preprocess import splits
+from pipelines.references import (
+    LOL_OURS,
+    AmbiguousReferenceError,
+    is_lol,
+    is_lol_image,
+    is_lol_reference,
+    match_lol_references,
+    match_references,
+)
 
 SHARD_BYTES = 64 << 20
 """About the size of a shard: small enough to share out and to keep in memory, large enough to read fast."""
@@ -100,13 +109,13 @@ def make_plan(
         if reference:
             reference, paired, _ = folders.find(reference)
             references = {entry.path: entry for entry in paired}
-            matched = splits.match_references(keys, list(references))
-        elif splits.is_lol(files):
-            references = {key: entry for key, entry in files.items() if splits.is_lol_reference(key)}
-            matched = splits.match_lol_references(keys, list(references))
+            matched = match_references(keys, list(references))
+        elif is_lol(files):
+            references = {key: entry for key, entry in files.items() if is_lol_reference(key)}
+            matched = match_lol_references(keys, list(references))
         else:
             references, matched = {}, {}
-    except splits.SplitError as error:
+    except (splits.SplitError, AmbiguousReferenceError) as error:
         raise click.UsageError(str(error)) from None
 
     def source(key: str) -> Source:
@@ -136,10 +145,10 @@ def _assign(
     """The split of every image by the one rule that applies."""
     if split and split_file:
         raise splits.SplitError("--split and --split-file exclude one another")
-    if splits.is_lol(keys):
-        keys = [key for key in keys if splits.is_lol_image(key)]
-    elif nested := next((key for key in keys if f"/{splits.LOL_OURS}" in key), None):
-        root = storage.join(data, nested[: nested.index(f"/{splits.LOL_OURS}")])
+    if is_lol(keys):
+        keys = [key for key in keys if is_lol_image(key)]
+    elif nested := next((key for key in keys if f"/{LOL_OURS}" in key), None):
+        root = storage.join(data, nested[: nested.index(f"/{LOL_OURS}")])
         raise splits.SplitError(f"the LoL data set is in {root}: name that folder")
     if split_file:
         try:
@@ -150,6 +159,6 @@ def _assign(
             raise splits.SplitError(f"--split-file {split_file}: {error}") from None
     if split:
         return splits.split_by_hash(keys, splits.parse_fractions(split))
-    if splits.is_lol(keys):
+    if is_lol(keys):
         return splits.split_lol(keys, train_count)
     return splits.split_by_hash(keys, splits.DEFAULT_FRACTIONS)

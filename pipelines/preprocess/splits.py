@@ -1,4 +1,4 @@
-"""Which image goes to which split and shard, and with which reference: a function of nothing but the names."""
+"""Which image goes to which split and shard: a function of nothing but the names."""
 
 import csv
 import dataclasses
@@ -7,13 +7,13 @@ import io
 import itertools
 import math
 import os
-import posixpath
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from pipelines.references import LOL_EVAL, LOL_OURS
+
 DEFAULT_FRACTIONS = {"train": 0.8, "val": 0.1, "test": 0.1}
-LOL_OURS, LOL_EVAL = "our485/low/", "eval15/low/"
 _WHOLE_TRAIN, _WHOLE_VAL = 400, 85  # of the 485 images of the whole LoL training folder
 
 
@@ -48,27 +48,6 @@ def check_unique(keys: Iterable[str]) -> None:
         first = seen.setdefault(unicodedata.normalize("NFC", key), key)
         if first != key:
             raise SplitError(f"{first!a} and {key!a} are the same name; rename one of them")
-
-
-def is_lol(keys: Iterable[str]) -> bool:
-    """Whether these are the files of the LoL data set."""
-    return any(key.startswith(LOL_OURS) for key in keys)
-
-
-def is_lol_image(key: str) -> bool:
-    """Whether a file of the LoL data set is one of its dark images."""
-    return key.startswith((LOL_OURS, LOL_EVAL))
-
-
-def is_lol_reference(key: str) -> bool:
-    """Whether a file of the LoL data set is one of its well-exposed images."""
-    return key.startswith(("our485/high/", "eval15/high/"))
-
-
-def match_lol_references(keys: Iterable[str], references: Sequence[str]) -> dict[str, str]:
-    """The image of the same name under `high` of each key that has one."""
-    as_low = {reference.replace("/high/", "/low/", 1): reference for reference in references}
-    return {key: as_low[low] for key, low in match_references(keys, list(as_low)).items()}
 
 
 def split_lol(keys: Collection[str], train_count: int) -> Assignment:
@@ -163,27 +142,6 @@ def _ordered(splits: dict[str, list[str]], rule: str, unlisted: int = 0) -> Assi
     """By hash within a split, so that reading in order is already shuffled."""
     by_hash = {split: sorted(keys, key=lambda key: (stable_hash(key), key)) for split, keys in splits.items()}
     return Assignment(by_hash, rule, unlisted)
-
-
-def match_references(keys: Iterable[str], references: Sequence[str]) -> dict[str, str]:
-    """The reference of each key that has one: the same relative path, else the same but for the extension.
-
-    Raises:
-        SplitError: Two references fit one image.
-    """
-    exact = set(references)
-    by_stem: dict[str, list[str]] = {}
-    for reference in references:
-        by_stem.setdefault(posixpath.splitext(reference)[0], []).append(reference)
-    matched = {}
-    for key in keys:
-        candidates = [key] if key in exact else by_stem.get(posixpath.splitext(key)[0], [])
-        if len(candidates) > 1:
-            first, second = sorted(candidates)[:2]
-            raise SplitError(f"{first} and {second} are both a reference of {key}; remove one of them")
-        if candidates:
-            matched[key] = candidates[0]
-    return matched
 
 
 def into_shards(split: str, keys: Sequence[str], shard_records: int) -> dict[str, list[str]]:

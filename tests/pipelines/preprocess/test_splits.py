@@ -143,22 +143,6 @@ def test_shards_are_named_as_tensorflow_names_them() -> None:
     ]
 
 
-def test_references_have_the_same_name_or_another_extension() -> None:
-    found = splits.match_references(["a/1.png", "a/2.png", "3.png"], ["a/1.png", "a/1.jpg", "a/2.JPG", "b/3.png"])
-    assert found == {"a/1.png": "a/1.png", "a/2.png": "a/2.JPG"}
-
-
-def test_two_references_for_an_image_are_refused() -> None:
-    with pytest.raises(SplitError, match=r"1\.bmp and 1\.jpg are both a reference of 1\.png; remove one"):
-        splits.match_references(["1.png"], ["1.jpg", "1.bmp"])
-
-
-def test_lol_references_are_under_high() -> None:
-    assert splits.match_lol_references(
-        ["our485/low/2.png", "our485/low/3.png", "eval15/low/2.png"], ["our485/high/2.png", "eval15/high/2.png"]
-    ) == {"our485/low/2.png": "our485/high/2.png", "eval15/low/2.png": "eval15/high/2.png"}
-
-
 def test_names_that_differ_in_unicode_form_only_are_one_key_and_refused() -> None:
     splits.check_unique(["a.png", "b.png", "A.png"])
     with pytest.raises(SplitError, match=r"'caf\\xe9\.png' and 'cafe\\u0301\.png' are the same name"):
