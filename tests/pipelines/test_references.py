@@ -3,6 +3,7 @@
 import pytest
 
 from pipelines import references
+from pipelines.references import AmbiguousReferenceError
 
 
 def test_references_have_the_same_name_or_another_extension() -> None:
@@ -11,9 +12,7 @@ def test_references_have_the_same_name_or_another_extension() -> None:
 
 
 def test_two_references_for_an_image_are_refused() -> None:
-    with pytest.raises(
-        references.AmbiguousReferenceError, match=r"1\.bmp and 1\.jpg are both a reference of 1\.png; remove one"
-    ):
+    with pytest.raises(AmbiguousReferenceError, match=r"1\.bmp and 1\.jpg are both a reference of 1\.png; remove one"):
         references.match_references(["1.png"], ["1.jpg", "1.bmp"])
 
 
