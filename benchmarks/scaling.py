@@ -21,7 +21,7 @@ from typing import TypeVar
 from pipelines import folders, storage
 from pipelines.enhance import plan as planning
 from pipelines.enhance import results
-from pipelines.enhance.journal import Journal, Record
+from pipelines.enhance.journal import Journal, PhotoRecord
 from pipelines.enhance.plan import Task
 from pipelines.enhance.settings import Settings
 
@@ -37,11 +37,11 @@ def make_files(folder: Path, count: int) -> None:
             os.close(os.open(day / f"IMG_{number:07}.JPG", os.O_CREAT | os.O_WRONLY))
 
 
-def record_of(task: Task, digest: str) -> Record:
+def record_of(task: Task, digest: str) -> PhotoRecord:
     """What the journal holds of an enhanced photo."""
     row = {"path": task.path, "output": task.output, "width": 6000, "height": 4000}
     measured = {"mean_input": 0.08, "mean_enhanced": 0.31, "psnr_enhanced_db": 11.2, "psnr_autocontrast_db": 13.4}
-    return Record(task.path, task.size, task.mtime, digest, row | measured | {"exposure": 0.31, "notes": ""})
+    return PhotoRecord(task.path, task.size, task.mtime, digest, row | measured | {"exposure": 0.31, "notes": ""})
 
 
 def measure(count: int) -> None:
@@ -85,7 +85,7 @@ def measure(count: int) -> None:
             return planning.make_plan(source, found, ignored, out, settings, journal.read(), {}).skipped
 
         resumed = timed("read the journal, plan a resume", resume)
-        result = timed("rows, compaction and report", lambda: results.finish(out, plan, settings, journal, {}))
+        result = timed("rows, compaction and report", lambda: results.write_results(out, plan, settings, journal, {}))
         assert tasks == replayed == resumed == result["enhanced"] == count
         (compacted,) = Path(journal.folder).iterdir()
         for path in (compacted, Path(out) / "metrics.csv"):

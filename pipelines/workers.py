@@ -24,7 +24,7 @@ class WorkerError(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class Site:
+class WorkerRequirements:
     """What every worker is told, and is held to.
 
     Attributes:
@@ -38,8 +38,8 @@ class Site:
     versions: dict[str, str] = dataclasses.field(default_factory=versions.of_workers)
 
     @classmethod
-    def of(cls, options: PipelineOptions, *paths: str) -> "Site":
-        """The site of a job with these options, whose workers have to see these paths."""
+    def of(cls, options: PipelineOptions, *paths: str) -> "WorkerRequirements":
+        """The requirements of a job with these options, whose workers have to see these paths."""
         return cls(options.get_all_options(drop_default=True), paths)
 
     def enter(self) -> None:
@@ -75,17 +75,17 @@ class FileDoFn(beam.DoFn):
     """A DoFn that reads or writes files, on whichever machine.
 
     Args:
-        site: What its worker is told.
+        requirements: What its worker is told.
     """
 
-    def __init__(self, site: Site) -> None:
-        self.site = site
+    def __init__(self, requirements: WorkerRequirements) -> None:
+        self.requirements = requirements
         self.entered = False
 
     def start_bundle(self) -> None:
         # not in setup: Flink waits for ever for a bundle whose DoFn could not be set up, if that happens twice
         if not self.entered:
-            self.site.enter()
+            self.requirements.enter()
             self.entered = True
 
 

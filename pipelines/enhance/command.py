@@ -17,11 +17,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipelines import folders, models, progress, runners, storage
 from pipelines.enhance import results
 from pipelines.enhance.journal import Follower, Journal
-from pipelines.enhance.photo import Work
-from pipelines.enhance.plan import Plan, make_plan, references_in, write_plan
+from pipelines.enhance.photo import PhotoProcessor
+from pipelines.enhance.plan import EnhancePlan, make_plan, references_in, write_plan
 from pipelines.enhance.settings import Settings
 from pipelines.enhance.transforms import Enhance
-from pipelines.workers import Site, check_cluster
+from pipelines.workers import WorkerRequirements, check_cluster
 
 
 def enhance(
@@ -64,16 +64,16 @@ def enhance(
     if dry_run:
         say_plan(plan, out, as_json)
         return 0
-    work = Work(source, storage.absolute(out), model_file, chosen, journal)
-    models.check_model(work.enhancer, model)
+    processor = PhotoProcessor(source, storage.absolute(out), model_file, chosen, journal)
+    models.check_model(processor.enhancer, model)
     with folders.lock(out):
         results.remove_leftovers(out)
         journal.forget(known, (task.path for task in plan.todo))
         run = {"photos": photos, "runner": runner, "settings": dataclasses.asdict(chosen)}
-        return run_job(plan, work, run, workers, options, max_failures, as_json)
+        return run_job(plan, processor, run, workers, options, max_failures, as_json)
 
 
-def say_plan(plan: Plan, out: str, as_json: bool) -> None:
+def say_plan(plan: EnhancePlan, out: str, as_json: bool) -> None:
     """Prints what a run would do, and about how much disk it would take."""
     copies = 2 if plan.todo else 0
     megabytes = copies * sum(task.size for task in plan.todo) / 1e6
@@ -99,8 +99,8 @@ def say_plan(plan: Plan, out: str, as_json: bool) -> None:
 
 
 def run_job(
-    plan: Plan,
-    work: Work,
+    plan: EnhancePlan,
+    processor: PhotoProcessor,
     run: dict[str, Any],
     workers: int | None,
     options: PipelineOptions,
@@ -111,10 +111,14 @@ def run_job(
     started = time.monotonic()
     interrupted, reason = False, ""
     with progress.Reporter(len(plan.todo), "photos", as_json) as reporter:
-        follower = Follower(work.journal.folder)
-        plans = write_plan(work.out, plan)
+        follower = Follower(processor.journal.folder)
+        plans = write_plan(processor.out, plan)
         pipeline = beam.Pipeline(options=options)
-        _ = pipeline | "Plan" >> beam.Create(plans) | Enhance(work, workers, Site.of(options, work.source, *plans[:1]))
+        _ = (
+            pipeline
+            | "Plan" >> beam.Create(plans)
+            | Enhance(processor, workers, WorkerRequirements.of(options, processor.source, *plans[:1]))
+        )
         job = runners.Job(pipeline)
         try:
             if plan.todo:
@@ -135,11 +139,11 @@ def run_job(
         reason = runners.failure_reason(job.error)
     seconds = time.monotonic() - started
     run |= {"interrupted": interrupted, "seconds": round(seconds, 3), "error": reason or None}
-    counts = results.finish(work.out, plan, work.settings, work.journal, run)
+    counts = results.write_results(processor.out, plan, processor.settings, processor.journal, run)
     missing = counts["found"] - sum(counts[name] for name in ("enhanced", "skipped", "failed"))
     if missing and not interrupted and not reason:
         reason = f"{missing} photos were lost on the way"
-    say_result(work.out, run, as_json)
+    say_result(processor.out, run, as_json)
     if interrupted:
         click.echo(f"Interrupted with {missing} photos to go: the same command goes on from here.", err=True)
         return 130

@@ -25,7 +25,7 @@ READERS = 32
 
 
 @dataclasses.dataclass(frozen=True)
-class Record:
+class PhotoRecord:
     """One photo, finished or failed.
 
     Attributes:
@@ -68,7 +68,7 @@ class Journal:
     def __reduce__(self) -> tuple[Any, ...]:
         return Journal, (self.folder,)
 
-    def append(self, record: Record) -> None:
+    def append(self, record: PhotoRecord) -> None:
         """Adds a record, which is safe when this returns. Threads may call it at the same time."""
         if not storage.is_local(self.folder):
             storage.write(self._object(record.path), record.line())
@@ -100,15 +100,15 @@ class Journal:
             return False
         return record is not None and record.is_of(path, size, mtime, settings)
 
-    def read(self) -> dict[str, Record]:
+    def read(self) -> dict[str, PhotoRecord]:
         """The latest record of every photo, by path."""
-        latest: dict[str, Record] = {}
+        latest: dict[str, PhotoRecord] = {}
         for record in self._records():
             if record.path not in latest or latest[record.path].time <= record.time:
                 latest[record.path] = record
         return latest
 
-    def forget(self, known: dict[str, Record], paths: Iterable[str]) -> None:
+    def forget(self, known: dict[str, PhotoRecord], paths: Iterable[str]) -> None:
         """Takes photos that are to be done again out of the journal, so that no worker finds them done.
 
         Args:
@@ -119,7 +119,7 @@ class Journal:
         if again:
             self.compact(record for path, record in known.items() if path not in again)
 
-    def compact(self, records: Iterable[Record]) -> None:
+    def compact(self, records: Iterable[PhotoRecord]) -> None:
         """Replaces the whole journal by these records, in one file. Nobody may be appending."""
         if self._file is not None:
             os.close(self._file)
@@ -132,7 +132,7 @@ class Journal:
         """Where the record of a photo is on an object store."""
         return storage.join(self.folder, hashlib.sha256(os.fsencode(path)).hexdigest() + SUFFIX)
 
-    def _records(self) -> Iterator[Record]:
+    def _records(self) -> Iterator[PhotoRecord]:
         paths = (storage.join(self.folder, name) for name in self._names())
         for content in ordered_map(storage.read, paths, READERS):
             yield from filter(None, map(_parse, io.BytesIO(content)))
@@ -151,7 +151,7 @@ class Follower:
         self._read: dict[str, int] = {}
         list(self.poll())
 
-    def poll(self) -> Iterator[Record]:
+    def poll(self) -> Iterator[PhotoRecord]:
         """The records added since the last call, in no particular order between processes."""
         if not os.path.isdir(self.folder):
             return
@@ -178,8 +178,8 @@ def _shared_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {sys.intern(name): value for name, value in pairs}
 
 
-def _parse(line: bytes) -> Record | None:
+def _parse(line: bytes) -> PhotoRecord | None:
     try:
-        return Record(**json.loads(line, object_pairs_hook=_shared_names))
+        return PhotoRecord(**json.loads(line, object_pairs_hook=_shared_names))
     except (ValueError, TypeError):
         return None

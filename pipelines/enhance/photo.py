@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipelines import models, photos, storage
 from pipelines.enhance import report
-from pipelines.enhance.journal import Journal, Record
+from pipelines.enhance.journal import Journal, PhotoRecord
 from pipelines.enhance.plan import Task
 from pipelines.enhance.settings import Settings
 from pipelines.folders import OutputError
@@ -34,12 +34,12 @@ class Prepared(NamedTuple):
 class Done(NamedTuple):
     """What became of a photo: its journal record, None if an earlier attempt wrote it; and the seconds it took."""
 
-    record: Record | None
+    record: PhotoRecord | None
     seconds: float
 
 
 @dataclasses.dataclass(frozen=True)
-class Work:
+class PhotoProcessor:
     """The two steps of a photo as plain functions. Picklable: the model's file travels inside.
 
     Attributes:
@@ -85,7 +85,7 @@ class Work:
         small = photos.shrunk(preview, self.enhancer().curve_size).convert("RGB")
         return Prepared(task, photo, preview, np.asarray(small))
 
-    def finish(self, prepared: Prepared, curves: Curves | photos.PhotoError) -> Done:
+    def complete(self, prepared: Prepared, curves: Curves | photos.PhotoError) -> Done:
         """Applies the curves at full size, writes the images, measures, and writes the journal.
 
         Args:
@@ -106,7 +106,7 @@ class Work:
         return self._record(task, started, failure={"stage": error.stage, "error": error.message})
 
     def _record(self, task: Task, started: float, **what: dict[str, Any]) -> Done:
-        record = Record(task.path, task.size, task.mtime, self.settings.digest(), **what)  # type: ignore[arg-type]
+        record = PhotoRecord(task.path, task.size, task.mtime, self.settings.digest(), **what)  # type: ignore[arg-type]
         self.journal.append(record)
         return Done(record, time.perf_counter() - started)
 
@@ -131,7 +131,7 @@ class Work:
         )
         before, after = eight_bit_values(pixels), eight_bit_values(enhanced)
         picture = image_of(after)
-        self._write(f"enhanced/{task.output}", encode(picture if photo.deep is None else enhanced), mtime)
+        self._write(f"enhanced/{task.output}", encode(picture if photo.pixels_16 is None else enhanced), mtime)
         row: dict[str, Any] = {
             "path": task.path,
             "output": task.output,

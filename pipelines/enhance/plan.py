@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pipelines import photos, storage
 from pipelines.enhance import report
-from pipelines.enhance.journal import Record
+from pipelines.enhance.journal import PhotoRecord
 from pipelines.enhance.settings import Settings
 from pipelines.folders import STATE, find
 
@@ -27,7 +27,7 @@ class Task(NamedTuple):
 
 
 @dataclasses.dataclass
-class Plan:
+class EnhancePlan:
     """What a run found.
 
     Attributes:
@@ -43,7 +43,7 @@ class Plan:
     found: dict[str, storage.Entry]
     todo: list[Task]
     skipped: int
-    clashes: list[Record]
+    clashes: list[PhotoRecord]
     ignored: int
 
 
@@ -53,9 +53,9 @@ def make_plan(
     ignored: int,
     out: str,
     settings: Settings,
-    done: dict[str, Record],
+    done: dict[str, PhotoRecord],
     references: dict[str, str],
-) -> Plan:
+) -> EnhancePlan:
     """Decides what there is to do.
 
     Args:
@@ -73,12 +73,12 @@ def make_plan(
     # a photo whose output has its own name comes first, whatever the order of the paths
     for entry in sorted(found, key=lambda entry: photos.output_path(entry.path, settings.output_format) != entry.path):
         owners.setdefault(photos.output_path(entry.path, settings.output_format), entry.path)
-    plan = Plan(source, {entry.path: entry for entry in found}, [], 0, [], ignored)
+    plan = EnhancePlan(source, {entry.path: entry for entry in found}, [], 0, [], ignored)
     for entry in found:
         output = photos.output_path(entry.path, settings.output_format)
         if owners[output] != entry.path:
             failure = {"stage": "write", "error": f"its output {output} is also that of {owners[output]}: rename one"}
-            plan.clashes.append(Record(entry.path, entry.size, entry.mtime, digest, failure=failure))
+            plan.clashes.append(PhotoRecord(entry.path, entry.size, entry.mtime, digest, failure=failure))
         elif is_done(done.get(entry.path), entry, digest) and set(settings.outputs(output)) <= present:
             plan.skipped += 1
         else:
@@ -88,7 +88,7 @@ def make_plan(
     return plan
 
 
-def is_done(record: Record | None, entry: storage.Entry, digest: str) -> bool:
+def is_done(record: PhotoRecord | None, entry: storage.Entry, digest: str) -> bool:
     """Whether a journal record says that this photo, unchanged, was enhanced with these settings."""
     return record is not None and record.is_of(entry.path, entry.size, entry.mtime, digest)
 
@@ -102,7 +102,7 @@ def references_in(folder: str | None) -> dict[str, str]:
     return {} if folder is None else {os.path.splitext(entry.path)[0]: entry.path for entry in find(folder)[1]}
 
 
-def write_plan(out: str, plan: Plan) -> list[str]:
+def write_plan(out: str, plan: EnhancePlan) -> list[str]:
     """Writes the tasks where every worker can read them, a line each, and returns the paths of the files."""
     paths = []
     for start in range(0, len(plan.todo), TASKS_IN_A_FILE):

@@ -6,7 +6,7 @@ from typing import Any
 from pipelines import storage, versions
 from pipelines.enhance import report
 from pipelines.enhance.journal import Journal
-from pipelines.enhance.plan import Plan, is_done
+from pipelines.enhance.plan import EnhancePlan, is_done
 from pipelines.enhance.settings import Settings
 from pipelines.tables import to_csv
 
@@ -30,7 +30,9 @@ REFERENCE_COLUMNS = tuple(
 FAILURE_COLUMNS = ("path", "stage", "error")
 
 
-def finish(out: str, plan: Plan, settings: Settings, journal: Journal, run: dict[str, Any]) -> dict[str, int]:
+def write_results(
+    out: str, plan: EnhancePlan, settings: Settings, journal: Journal, run: dict[str, Any]
+) -> dict[str, int]:
     """Writes metrics.csv, failures.csv, run.json and the report from the journal, and checks the counts.
 
     Args:

@@ -18,11 +18,11 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from pipelines import runners
-from pipelines.enhance.photo import Done, Prepared, Work
+from pipelines.enhance.photo import Done, PhotoProcessor, Prepared
 from pipelines.enhance.plan import Task, read_plan
 from pipelines.photos import PhotoError
 from pipelines.threads import OrderedPool
-from pipelines.workers import FileDoFn, Site
+from pipelines.workers import FileDoFn, WorkerRequirements
 from zerodce.enhancement import Curves, Enhancer
 
 BATCH = 8
@@ -39,12 +39,12 @@ class CurveModelHandler(ModelHandler[Prepared, PredictionResult, Enhancer]):
     that fails is a PhotoError.
 
     Args:
-        work: That has the model.
+        processor: That has the model.
         workers: Threads per process, which bounds TensorFlow's as well; one for each core if None.
     """
 
-    def __init__(self, work: Work, workers: int | None) -> None:
-        self.work = work
+    def __init__(self, processor: PhotoProcessor, workers: int | None) -> None:
+        self.processor = processor
         self.workers = workers
 
     def load_model(self) -> Enhancer:
@@ -52,7 +52,7 @@ class CurveModelHandler(ModelHandler[Prepared, PredictionResult, Enhancer]):
 
         with contextlib.suppress(RuntimeError):  # it runs already, as in the process of the command
             tf.config.threading.set_intra_op_parallelism_threads(self.workers or 0)
-        return self.work.enhancer()
+        return self.processor.enhancer()
 
     def batch_elements_kwargs(self) -> dict[str, Any]:
         return {"min_batch_size": 1, "max_batch_size": BATCH, "element_size_fn": batch_share}
@@ -98,13 +98,13 @@ class ThreadMap(FileDoFn):
     that is `Done` is counted in Beam's metrics and goes no further: its row is in the journal.
 
     Args:
-        site: What its worker is told.
+        requirements: What its worker is told.
         function: What is done with an element.
         workers: Number of threads; one for each core of the worker if None.
     """
 
-    def __init__(self, site: Site, function: Callable[..., Any], workers: int | None) -> None:
-        super().__init__(site)
+    def __init__(self, requirements: WorkerRequirements, function: Callable[..., Any], workers: int | None) -> None:
+        super().__init__(requirements)
         self.function = function
         self.workers = workers
         self.enhanced = Metrics.counter("zerodce", "enhanced")
@@ -160,30 +160,31 @@ class Enhance(beam.PTransform):
     """From paths of plan files (`plan.write_plan`) to enhanced photos and journal records.
 
     Args:
-        work: What is done with each photo.
+        processor: What is done with each photo.
         workers: Threads per process; one for each core if None.
-        site: What every worker is told.
+        requirements: What every worker is told.
     """
 
-    def __init__(self, work: Work, workers: int | None, site: Site) -> None:
+    def __init__(self, processor: PhotoProcessor, workers: int | None, requirements: WorkerRequirements) -> None:
         super().__init__()
-        self.work = work
+        self.processor = processor
         self.workers = workers
-        self.site = site
+        self.requirements = requirements
 
     def expand(self, plans: beam.PCollection[str]) -> beam.PCollection:
         return (
             plans
             | "SpreadPlan" >> beam.Reshuffle()
-            | "ReadPlan" >> beam.ParDo(ReadPlan(self.site))
+            | "ReadPlan" >> beam.ParDo(ReadPlan(self.requirements))
             | "Spread" >> beam.Reshuffle()
-            | "Prepare" >> beam.ParDo(ThreadMap(self.site, self.work.prepare, self.workers))
-            | "EstimateCurves" >> RunInference(CurveModelHandler(self.work, self.workers))
-            | "Finish" >> beam.ParDo(ThreadMap(self.site, functools.partial(finish, self.work), self.workers))
+            | "Prepare" >> beam.ParDo(ThreadMap(self.requirements, self.processor.prepare, self.workers))
+            | "EstimateCurves" >> RunInference(CurveModelHandler(self.processor, self.workers))
+            | "Finish"
+            >> beam.ParDo(ThreadMap(self.requirements, functools.partial(complete, self.processor), self.workers))
         )
 
 
-def finish(work: Work, prediction: PredictionResult) -> Done:
+def complete(processor: PhotoProcessor, prediction: PredictionResult) -> Done:
     """The last step of a photo, from what RunInference made of it."""
     prepared, curves = cast(tuple[Prepared, Curves | PhotoError], prediction[:2])
-    return work.finish(prepared, curves)
+    return processor.complete(prepared, curves)

@@ -8,7 +8,7 @@ from PIL import Image, ImageCms, ImageOps
 from zerodce.metrics import psnr_from_error
 
 # formats whose 16-bit colour Pillow cuts to 8 bits, and OpenCV reads whole
-_DEEP_COLOUR = frozenset({"PNG", "TIFF", "PPM"})
+_COLOUR_16 = frozenset({"PNG", "TIFF", "PPM"})
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANES, _TIFF_SAMPLE_FORMAT = 258, 262, 284, 339
 _PNG_BITS_AT, _SGI_BYTES_AT = 24, 3
 _TURNS = {
@@ -141,7 +141,7 @@ def channels(
         all there is or can be written; its alpha, uint8 or uint16 (height, width), None where there is none.
     """
     if image.mode[0] in "IF":
-        values, opacity = _deep_grey(image, depth, orientation)
+        values, opacity = _grey_16(image, depth, orientation)
         grey = Image.fromarray(eight_bit_values(values))
         _note_depth(depth, 16 if keep_16 else 8, notes)
         if keep_16:
@@ -151,11 +151,11 @@ def channels(
     image, opacity = _eight_bit(image, notes)
     image = turned(image, orientation)
     opacity = None if opacity is None else np.asarray(turned(Image.fromarray(opacity), orientation))
-    deep = None
-    if depth.bits == 16 and keep_16 and source.format in _DEEP_COLOUR:
-        deep, opacity = _deep_colour(content, orientation, pixels_of(image), opacity)
-    _note_depth(depth, 8 if deep is None else 16, notes)
-    return image, deep, opacity
+    pixels_16 = None
+    if depth.bits == 16 and keep_16 and source.format in _COLOUR_16:
+        pixels_16, opacity = _colour_16(content, orientation, pixels_of(image), opacity)
+    _note_depth(depth, 8 if pixels_16 is None else 16, notes)
+    return image, pixels_16, opacity
 
 
 def _note_depth(depth: Depth, kept: int, notes: list[str]) -> None:
@@ -189,7 +189,7 @@ def _eight_bit(image: Image.Image, notes: list[str]) -> tuple[Image.Image, np.nd
     return image.convert("RGB"), None
 
 
-def _deep_grey(image: Image.Image, depth: Depth, orientation: int) -> tuple[np.ndarray, np.ndarray | None]:
+def _grey_16(image: Image.Image, depth: Depth, orientation: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Grey of more than 8 bits, and the opacity where one value is transparent: uint16, 0 to 65535."""
     stored = np.asarray(turned(image, orientation))
     transparent = image.info.get("transparency")
@@ -208,19 +208,19 @@ def _deep_grey(image: Image.Image, depth: Depth, orientation: int) -> tuple[np.n
     return 65535 - values if depth.inverted else values, opacity
 
 
-def _deep_colour(
+def _colour_16(
     content: bytes, orientation: int, pixels: np.ndarray, opacity: np.ndarray | None
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """The 16-bit values of what Pillow has cut to `pixels` and `opacity`; None where OpenCV reads another picture."""
     import cv2
 
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    deep = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if deep is None or deep.dtype != np.uint16 or deep.ndim != 3:
+    pixels_16 = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels_16 is None or pixels_16.dtype != np.uint16 or pixels_16.ndim != 3:
         return None, opacity
-    planes = [deep[..., 2], deep[..., 1], deep[..., 0]][: pixels.shape[2]]
-    if opacity is not None and deep.shape[2] == 4:
-        planes.append(deep[..., 3])
+    planes = [pixels_16[..., 2], pixels_16[..., 1], pixels_16[..., 0]][: pixels.shape[2]]
+    if opacity is not None and pixels_16.shape[2] == 4:
+        planes.append(pixels_16[..., 3])
     if orientation in _TURNS:
         planes = [np.asarray(turned(Image.fromarray(plane), orientation)) for plane in planes]
     values = np.dstack(planes).astype(np.uint16, copy=False)

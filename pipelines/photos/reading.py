@@ -47,7 +47,7 @@ class Photo:
 
     Attributes:
         image: 8-bit RGB or L.
-        deep: The same in uint16 (height, width, 3 or 1); None where 8 bits are all there is or can be written.
+        pixels_16: The same in uint16 (height, width, 3 or 1); None where 8 bits are all there is or can be written.
         alpha: As `pixels`, (height, width); None where there is none or it cannot be written.
         format: The format to write.
         notes: What is different in the output, a short sentence each.
@@ -58,7 +58,7 @@ class Photo:
     """
 
     image: Image.Image
-    deep: np.ndarray | None
+    pixels_16: np.ndarray | None
     alpha: np.ndarray | None
     format: str
     notes: list[str]
@@ -70,7 +70,7 @@ class Photo:
     @property
     def pixels(self) -> np.ndarray:
         """All there is of the photo: uint8, made anew at each call, or uint16 (height, width, 3 or 1)."""
-        return pixels_of(self.image) if self.deep is None else self.deep
+        return pixels_of(self.image) if self.pixels_16 is None else self.pixels_16
 
 
 def load(content: bytes, path: str, *, output_format: str | None = None, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -101,14 +101,14 @@ def load(content: bytes, path: str, *, output_format: str | None = None, max_pix
         source = image.format
         lossless = source not in ("JPEG", "MPO", "HEIF", "AVIF") and (source != "WEBP" or b"VP8L" in content[:64])
         keep_16 = written in _HOLDS_16_BITS
-        image, deep, alpha = channels(image, depth, orientation, content, keep_16, notes)
+        image, pixels_16, alpha = channels(image, depth, orientation, content, keep_16, notes)
     image.info = {}  # or it would go into the output, whatever was asked for
     if alpha is not None and written not in _HOLDS_ALPHA:
         notes.append(f"alpha dropped ({written} holds none)")
         alpha = None
     if source not in (written, "MPO"):
         notes.append(f"{source} written as {written}")
-    return Photo(image, deep, alpha, written, notes, metadata, lossless, tables, subsampling)
+    return Photo(image, pixels_16, alpha, written, notes, metadata, lossless, tables, subsampling)
 
 
 def small_copy(content: bytes, path: str, long_side: int, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:

@@ -38,7 +38,7 @@ def encode(
         if photo.format == "TIFF":
             return _tiff(_with_alpha(np.asarray(pixels), photo.alpha), options)
         if not isinstance(pixels, Image.Image) and pixels.dtype == np.uint16:
-            return _deep_png(_with_alpha(pixels, photo.alpha), options)
+            return _png_16(_with_alpha(pixels, photo.alpha), options)
         if photo.alpha is not None:
             image = Image.fromarray(_with_alpha(np.asarray(pixels), photo.alpha))
         buffer = io.BytesIO()
@@ -92,7 +92,7 @@ def _sums_of_tables() -> dict[int, int]:
     return sums
 
 
-def _deep_png(pixels: np.ndarray, options: dict[str, Any]) -> bytes:
+def _png_16(pixels: np.ndarray, options: dict[str, Any]) -> bytes:
     """16 bits, which Pillow cannot write in colour: OpenCV's file with Pillow's metadata chunks."""
     import cv2
 

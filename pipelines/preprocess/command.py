@@ -12,11 +12,11 @@ from rich.console import Console
 
 from pipelines import folders, progress, runners, storage, versions
 from pipelines.preprocess import dataset_folder
-from pipelines.preprocess.plan import Plan, make_plan
-from pipelines.preprocess.shards import Workshop
+from pipelines.preprocess.plan import DatasetPlan, make_plan
+from pipelines.preprocess.shards import ShardWriter
 from pipelines.preprocess.transforms import MakeShards, finished_here
 from pipelines.records import split_table
-from pipelines.workers import Site, check_cluster
+from pipelines.workers import WorkerRequirements, check_cluster
 from tfrecord_tools.manifest import FILENAME, REJECTED, Manifest
 
 _POLL_SECONDS = 5.0  # between looks at storage, where the work is done elsewhere
@@ -74,21 +74,21 @@ def preprocess(
         "shard_records": shard_records,
     }
     digest = hashlib.sha256(json.dumps([settings, versions.of_shards()]).encode()).hexdigest()
-    workshop = Workshop(
+    writer = ShardWriter(
         plan.data, plan.references, storage.absolute(out), width_height, resize, encoding, digest, workers
     )
     with folders.lock(out):
         try:
             if overwrite:
                 dataset_folder.clear(out)
-            manifest = dataset_folder.finished(out, settings, plan)
+            manifest = dataset_folder.find_manifest(out, settings, plan)
             if manifest is not None:
                 dataset_folder.refuse_rejected(out, manifest.counts["rejected"], max_rejected)
                 click.echo(f"{out} is complete already: nothing to do.", err=True)
             else:
-                digests = dataset_folder.begin(workshop, settings, plan)
-                run_job(workshop, plan, options, runners.is_local(runner))
-                manifest = dataset_folder.finish(workshop, digests, settings, plan, max_rejected)
+                digests = dataset_folder.begin(writer, settings, plan)
+                run_job(writer, plan, options, runners.is_local(runner))
+                manifest = dataset_folder.write_manifest(writer, digests, settings, plan, max_rejected)
         except KeyboardInterrupt:
             click.echo("Interrupted: the same command goes on from here.", err=True)
             return 130
@@ -115,18 +115,18 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def run_job(workshop: Workshop, plan: Plan, options: PipelineOptions, local: bool) -> None:
+def run_job(writer: ShardWriter, plan: DatasetPlan, options: PipelineOptions, local: bool) -> None:
     """Makes all shards, with the progress shown.
 
     Raises:
         KeyboardInterrupt: It was interrupted, and has ended.
         click.ClickException: It failed.
     """
-    site = Site.of(options, workshop.data, workshop.plan_path(next(iter(plan.shards))))
+    requirements = WorkerRequirements.of(options, writer.data, writer.plan_path(next(iter(plan.shards))))
     pipeline = beam.Pipeline(options=options)
-    _ = pipeline | "Shards" >> beam.Create(list(plan.shards)) | MakeShards(workshop, site)
+    _ = pipeline | "Shards" >> beam.Create(list(plan.shards)) | MakeShards(writer, requirements)
     job = runners.Job(pipeline)
-    finished = finished_here() if local else _finished_elsewhere(workshop)
+    finished = finished_here() if local else _finished_elsewhere(writer)
     with progress.Reporter(plan.found, "images") as reporter:
         try:
             job.start()
@@ -144,13 +144,13 @@ def run_job(workshop: Workshop, plan: Plan, options: PipelineOptions, local: boo
         ) from job.error
 
 
-def _finished_elsewhere(workshop: Workshop) -> Iterator[list[tuple[int, int]]]:
+def _finished_elsewhere(writer: ShardWriter) -> Iterator[list[tuple[int, int]]]:
     """Each time: images done and rejected in the shards that have been finished since the last time."""
     seen: set[str] = set()
     while True:
-        names = set(workshop.made()) - seen
+        names = set(writer.written()) - seen
         seen |= names
-        rows = [row for name in names if (row := workshop.row(name))]
+        rows = [row for name in names if (row := writer.result(name))]
         yield [(row.records + len(row.rejected), len(row.rejected)) for row in rows]
 
 

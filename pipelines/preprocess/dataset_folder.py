@@ -11,9 +11,9 @@ import click
 
 from pipelines import storage, versions
 from pipelines.folders import STATE
-from pipelines.preprocess.plan import Plan
+from pipelines.preprocess.plan import DatasetPlan
 from pipelines.preprocess.resizing import FILTER
-from pipelines.preprocess.shards import Row, Workshop
+from pipelines.preprocess.shards import ShardResult, ShardWriter
 from pipelines.tables import to_csv
 from pipelines.threads import ordered_map
 from tfrecord_tools.manifest import FILENAME, REJECTED, SHARD_NAME, DatasetError, Manifest
@@ -41,7 +41,7 @@ def _is_ours(name: str) -> bool:
     )
 
 
-def finished(out: str, settings: Mapping[str, Any], plan: Plan) -> Manifest | None:
+def find_manifest(out: str, settings: Mapping[str, Any], plan: DatasetPlan) -> Manifest | None:
     """Finds out what a folder holds.
 
     Returns:
@@ -74,27 +74,31 @@ def _refuse_other_settings(out: str, old: Mapping[str, Any], settings: Mapping[s
         raise click.ClickException(f"{out} was made with {'; '.join(values) or 'another split rule'}; {_FIX}")
 
 
-def begin(workshop: Workshop, settings: Mapping[str, Any], plan: Plan) -> dict[str, str]:
+def begin(writer: ShardWriter, settings: Mapping[str, Any], plan: DatasetPlan) -> dict[str, str]:
     """Writes down what is to be done, and deletes what a killed run or one with other images left behind.
 
     Returns:
         Digest of the images and settings of each shard.
     """
-    out, shards = workshop.out, plan.shards
+    out, shards = writer.out, plan.shards
     storage.write(storage.join(out, _SETTINGS), json.dumps({**settings, **versions.of_shards()}).encode())
     current = {f"{STATE}/{kind}/{name}.json" for kind in ("plan", "rows") for name in shards} | {_SETTINGS, *shards}
     stale = [entry.path for entry in storage.walk(out) if _is_ours(entry.path) and entry.path not in current]
     storage.delete(storage.join(out, name) for name in stale)
-    return {name: workshop.plan(name, sources) for name, sources in shards.items()}
+    return {name: writer.plan(name, sources) for name, sources in shards.items()}
 
 
-def finish(
-    workshop: Workshop, digests: Mapping[str, str], settings: Mapping[str, Any], plan: Plan, max_rejected: int | None
+def write_manifest(
+    writer: ShardWriter,
+    digests: Mapping[str, str],
+    settings: Mapping[str, Any],
+    plan: DatasetPlan,
+    max_rejected: int | None,
 ) -> Manifest:
     """Counts what was written against what was meant, and writes `rejected.csv` and `manifest.json`.
 
     Args:
-        workshop: That made the shards.
+        writer: That made the shards.
         digests: What `begin` returned.
         settings: Of the job.
         plan: Of the job.
@@ -103,10 +107,10 @@ def finish(
     Raises:
         click.ClickException: Something is missing, or too many images were rejected.
     """
-    out = workshop.out
+    out = writer.out
 
-    def counted(name: str) -> Row:
-        row = workshop.row(name)
+    def counted(name: str) -> ShardResult:
+        row = writer.result(name)
         if row is None or row.plan != digests[name] or row.records + len(row.rejected) != len(plan.shards[name]):
             raise click.ClickException(f"{name} does not hold what was meant: run the same command again")
         return row
@@ -126,11 +130,11 @@ def finish(
     manifest = Manifest(
         splits={split: [rows[name].shard() for name in shards] for split, shards in plan.sources.items()},
         image={
-            "width": workshop.size[0],
-            "height": workshop.size[1],
-            "resize": workshop.resize,
+            "width": writer.size[0],
+            "height": writer.size[1],
+            "resize": writer.resize,
             "filter": FILTER,
-            "encoding": workshop.encoding,
+            "encoding": writer.encoding,
         },
         counts={
             "found": plan.found,

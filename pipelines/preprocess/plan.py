@@ -39,7 +39,7 @@ class Source:
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class DatasetPlan:
     """The images of a data set.
 
     Attributes:
@@ -84,7 +84,7 @@ def make_plan(
     split_file: str | None = None,
     reference: str | None = None,
     shard_records: int | None = None,
-) -> Plan:
+) -> DatasetPlan:
     """Assigns every image of a folder to a split and a shard.
 
     Args:
@@ -136,7 +136,7 @@ def make_plan(
         for name, keys_of_split in assignment.splits.items()
     }
     used = len(keys) + (0 if reference else len(references))
-    return Plan(data, reference or data, sources, assignment.rule, ignored + len(files) - used)
+    return DatasetPlan(data, reference or data, sources, assignment.rule, ignored + len(files) - used)
 
 
 def _assign(

@@ -30,7 +30,7 @@ _SAVE: dict[str, dict[str, Any]] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class ShardResult:
     """What became of one shard.
 
     Attributes:
@@ -63,7 +63,7 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
-class Workshop:
+class ShardWriter:
     """Makes shards of a data set.
 
     Attributes:
@@ -96,19 +96,19 @@ class Workshop:
         storage.write(self.plan_path(name), content)
         return self._digest(content)
 
-    def made(self) -> list[str]:
+    def written(self) -> list[str]:
         """Names of the shards that have a row."""
         folder = storage.join(self.out, f"{STATE}/rows")
         return [entry.path.removesuffix(".json") for entry in storage.walk(folder)] if storage.exists(folder) else []
 
-    def row(self, name: str) -> Row | None:
+    def result(self, name: str) -> ShardResult | None:
         """The row of a shard, if it has one."""
         try:
-            return Row(**json.loads(storage.read(self._row_path(name))))
+            return ShardResult(**json.loads(storage.read(self._row_path(name))))
         except (OSError, ValueError, TypeError):
             return None
 
-    def make(self, name: str, tick: Callable[[int, int], object] = lambda images, rejected: None) -> Row:
+    def write(self, name: str, tick: Callable[[int, int], object] = lambda images, rejected: None) -> ShardResult:
         """Makes the shard of a name, unless it is finished; one that lacks images which could not be read is not.
 
         Args:
@@ -123,7 +123,7 @@ class Workshop:
         """
         plan = storage.read(self.plan_path(name))
         digest = self._digest(plan)
-        if (old := self.row(name)) and old.plan == digest and self._is_finished(old):
+        if (old := self.result(name)) and old.plan == digest and self._is_finished(old):
             tick(old.records + len(old.rejected), len(old.rejected))
             return old
         content = io.BytesIO()
@@ -145,7 +145,7 @@ class Workshop:
                 notes.update(outcome.notes)
             tick(1, outcome.record is None)
         shard = content.getvalue()
-        row = Row(
+        row = ShardResult(
             name=name,
             plan=digest,
             records=tally["records"],
@@ -167,7 +167,7 @@ class Workshop:
     def _row_path(self, name: str) -> str:
         return storage.join(self.out, f"{STATE}/rows/{name}.json")
 
-    def _is_finished(self, row: Row) -> bool:
+    def _is_finished(self, row: ShardResult) -> bool:
         if any(stage == "read" for _, stage, _ in row.rejected):
             return False  # a disk or a network that may be back
         path = storage.join(self.out, row.name)

@@ -11,8 +11,8 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from pipelines import runners
-from pipelines.preprocess.shards import Row, Workshop
-from pipelines.workers import FileDoFn, Site
+from pipelines.preprocess.shards import ShardResult, ShardWriter
+from pipelines.workers import FileDoFn, WorkerRequirements
 
 _done: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()  # images done and rejected, by work in this process
 
@@ -21,34 +21,34 @@ class MakeShards(beam.PTransform):
     """From names of shards to their rows, once shard and row are in storage.
 
     Args:
-        workshop: That makes them.
-        site: What every worker is told.
+        writer: That makes them.
+        requirements: What every worker is told.
     """
 
-    def __init__(self, workshop: Workshop, site: Site) -> None:
+    def __init__(self, writer: ShardWriter, requirements: WorkerRequirements) -> None:
         super().__init__()
-        self.workshop = workshop
-        self.site = site
+        self.writer = writer
+        self.requirements = requirements
 
-    def expand(self, names: beam.PCollection[str]) -> beam.PCollection[Row]:
-        return names | "Spread" >> beam.Reshuffle() | "Make" >> beam.ParDo(MakeShard(self.workshop, self.site))
+    def expand(self, names: beam.PCollection[str]) -> beam.PCollection[ShardResult]:
+        return names | "Spread" >> beam.Reshuffle() | "Make" >> beam.ParDo(MakeShard(self.writer, self.requirements))
 
 
 class MakeShard(FileDoFn):
     """Name of a shard -> its row, once shard and row are in storage.
 
     Args:
-        workshop: That makes it.
-        site: What its worker is told.
+        writer: That makes it.
+        requirements: What its worker is told.
     """
 
-    def __init__(self, workshop: Workshop, site: Site) -> None:
-        super().__init__(site)
-        self.workshop = workshop
+    def __init__(self, writer: ShardWriter, requirements: WorkerRequirements) -> None:
+        super().__init__(requirements)
+        self.writer = writer
         self.counters = {name: Metrics.counter("zerodce", name) for name in ("records", "rejected", "bytes")}
 
-    def process(self, name: str) -> Iterator[Row]:
-        row = self.workshop.make(name, _tick)
+    def process(self, name: str) -> Iterator[ShardResult]:
+        row = self.writer.write(name, _tick)
         counts = {"records": row.records, "rejected": len(row.rejected), "bytes": row.size}
         for counter, count in counts.items():
             self.counters[counter].inc(count)

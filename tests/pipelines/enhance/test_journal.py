@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.enhance.journal import Follower, Journal, Record
+from pipelines.enhance.journal import Follower, Journal, PhotoRecord
 
 
-def record(path: str, **changes: object) -> Record:
-    return dataclasses.replace(Record(path, 10, 1.5, "digest", row={"path": path}), **changes)  # type: ignore[arg-type]
+def record(path: str, **changes: object) -> PhotoRecord:
+    return dataclasses.replace(PhotoRecord(path, 10, 1.5, "digest", row={"path": path}), **changes)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -106,9 +106,9 @@ def test_tiff_of_many_strips_is_read_by_others() -> None:
 
 
 def test_an_eight_bit_baseline_of_a_sixteen_bit_photo() -> None:
-    deep = encoded(Image.fromarray(np.full((4, 6), 0x1234, np.uint16)), "PNG")
+    pixels_16 = encoded(Image.fromarray(np.full((4, 6), 0x1234, np.uint16)), "PNG")
     for output_format in ("PNG", "TIFF"):
-        photo = photos.load(deep, "a.png", output_format=output_format)
+        photo = photos.load(pixels_16, "a.png", output_format=output_format)
         again = Image.open(io.BytesIO(encode(photo, photo.image)))
         assert again.mode == "L"
         assert np.unique(np.asarray(again)).tolist() == [0x12]

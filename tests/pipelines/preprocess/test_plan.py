@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.preprocess.plan import Plan, make_plan
+from pipelines.preprocess.plan import DatasetPlan, make_plan
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def shard_sizes(plan: Plan) -> list[int]:
+def shard_sizes(plan: DatasetPlan) -> list[int]:
     return [len(sources) for sources in plan.shards.values()]
 
 
