@@ -36,7 +36,7 @@ setup(
     packages=find_packages(include=["zerodce*", "tfrecord_tools*", "pipelines*"]),
     package_data={
         "zerodce.pretrained": ["*.keras", "*.md"],
-        "pipelines": ["report_page/*"],
+        "pipelines.enhance": ["report_page/*"],
     },
     install_requires=[
         "apache-beam>=2.72,<2.78",

@@ -27,7 +27,7 @@ import rich.console
 import rich.markdown
 from PIL import Image, ImageOps, JpegImagePlugin
 
-from pipelines.formats import is_photo
+from pipelines.photos import is_photo
 
 COPIES = 10
 SMALL_PHOTOS = 50
@@ -36,7 +36,7 @@ DARK = 0.38
 """Mean below which photos are lifted, and so have noise to take out."""
 
 PNG_LEVEL = 1
-"""As `pipelines.encoding` writes PNG."""
+"""As `pipelines.photos.writing` writes PNG."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,8 +28,8 @@ import numpy as np
 
 from benchmarks.dataset_peers import PNG_LEVEL, SIZE
 from benchmarks.enhance import COPIES, copies_of, photos_of, show
-from pipelines.resizing import load_resized
-from pipelines.shards import encode
+from pipelines.preprocess.resizing import load_resized
+from pipelines.preprocess.shards import encode
 
 SMALL_IMAGES = 50
 ROUNDS = 5

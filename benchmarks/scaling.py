@@ -18,9 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from pipelines import archive, folders, storage
-from pipelines.journal import Journal, Record
-from pipelines.work import Settings, Task
+from pipelines import folders, storage
+from pipelines.enhance import plan as planning
+from pipelines.enhance import results
+from pipelines.enhance.journal import Journal, PhotoRecord
+from pipelines.enhance.plan import Task
+from pipelines.enhance.settings import Settings
 
 FILES_IN_A_FOLDER = 1000
 _Result = TypeVar("_Result")
@@ -34,11 +37,11 @@ def make_files(folder: Path, count: int) -> None:
             os.close(os.open(day / f"IMG_{number:07}.JPG", os.O_CREAT | os.O_WRONLY))
 
 
-def record_of(task: Task, digest: str) -> Record:
+def record_of(task: Task, digest: str) -> PhotoRecord:
     """What the journal holds of an enhanced photo."""
     row = {"path": task.path, "output": task.output, "width": 6000, "height": 4000}
     measured = {"mean_input": 0.08, "mean_enhanced": 0.31, "psnr_enhanced_db": 11.2, "psnr_autocontrast_db": 13.4}
-    return Record(task.path, task.size, task.mtime, digest, row | measured | {"exposure": 0.31, "notes": ""})
+    return PhotoRecord(task.path, task.size, task.mtime, digest, row | measured | {"exposure": 0.31, "notes": ""})
 
 
 def measure(count: int) -> None:
@@ -60,9 +63,9 @@ def measure(count: int) -> None:
 
         timed("start: all imports", lambda: None)
         source, found, ignored = timed("list", lambda: folders.find(photos))
-        plan = timed("plan", lambda: archive.make_plan(source, found, ignored, out, settings, {}, {}))
-        paths = timed("write the plan", lambda: archive.write_plan(out, plan))
-        tasks = timed("read the plan (workers)", lambda: sum(1 for path in paths for _ in archive.read_plan(path)))
+        plan = timed("plan", lambda: planning.make_plan(source, found, ignored, out, settings, {}, {}))
+        paths = timed("write the plan", lambda: planning.write_plan(out, plan))
+        tasks = timed("read the plan (workers)", lambda: sum(1 for path in paths for _ in planning.read_plan(path)))
         digest = settings.digest()
 
         def append() -> None:
@@ -79,10 +82,10 @@ def measure(count: int) -> None:
         replayed = timed("ask what is done (workers)", held)
 
         def resume() -> int:
-            return archive.make_plan(source, found, ignored, out, settings, journal.read(), {}).skipped
+            return planning.make_plan(source, found, ignored, out, settings, journal.read(), {}).skipped
 
         resumed = timed("read the journal, plan a resume", resume)
-        result = timed("rows, compaction and report", lambda: archive.finish(out, plan, settings, journal, {}))
+        result = timed("rows, compaction and report", lambda: results.write_results(out, plan, settings, journal, {}))
         assert tasks == replayed == resumed == result["enhanced"] == count
         (compacted,) = Path(journal.folder).iterdir()
         for path in (compacted, Path(out) / "metrics.csv"):

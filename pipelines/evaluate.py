@@ -18,7 +18,7 @@ from rich import box, progress
 from rich.console import Console
 from rich.table import Table
 
-from pipelines import enhance, folders, photos, splits, storage, work
+from pipelines import folders, models, photos, references, storage
 from zerodce import evaluation, fusion, metrics, plots
 from zerodce.enhancement import Enhancer
 from zerodce.exposure import WELL_EXPOSED
@@ -130,8 +130,8 @@ def evaluate(
         found, kind = listed_brackets(brackets, lol), "scenes"
     else:
         found, kind = listed_pairs(pairs, lol) if pairs else lol_pairs(str(lol)), "pairs"
-    content = enhance.read_model(model)
-    enhancer = enhance.check_model(lambda: work.load_enhancer(content, **how), model)
+    content = models.read_model(model)
+    enhancer = models.check_model(lambda: models.load_enhancer(content, **how), model)
     try:
         rows, failures, sheet = score_all(found, enhancer, kind)
     except KeyboardInterrupt:
@@ -162,8 +162,8 @@ def lol_pairs(lol: str) -> list[Pair]:
     """
     folder, entries, _ = folders.find(lol)
     keys = [entry.path for entry in entries]
-    low = [key for key in keys if splits.is_lol_image(key)]
-    matched = splits.match_lol_references(low, [key for key in keys if splits.is_lol_reference(key)])
+    low = [key for key in keys if references.is_lol_image(key)]
+    matched = references.match_lol_references(low, [key for key in keys if references.is_lol_reference(key)])
     if not matched:
         raise click.UsageError(
             f"{lol} has no image in our485/low or eval15/low with one of the same name in high: "

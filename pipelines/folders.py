@@ -8,7 +8,7 @@ import click
 import filelock
 
 from pipelines import storage
-from pipelines.formats import is_photo
+from pipelines.photos import is_photo
 
 STATE = ".zerodce"
 """The folder in OUT for what a job needs until it is finished, or for the next run."""

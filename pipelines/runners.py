@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -84,28 +84,3 @@ def pipeline_options(runner: str, beam_args: Sequence[str] = ()) -> PipelineOpti
 def is_local(runner: str) -> bool:
     """Whether the job runs in this process."""
     return runner in ("DirectRunner", "FnApiRunner", LOCAL)
-
-
-def run_command(command: click.Command, argv: Sequence[str] | None = None) -> None:
-    """Runs a command of `zerodce` as Beam people start a job: `--input IN --output OUT`, Beam options among the rest.
-
-    Args:
-        command: A command with two leading arguments and a trailing one for Beam's options.
-        argv: The arguments; those of the process if None.
-    """
-    import argparse
-    import sys
-
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--input", required=True)
-    parser.add_argument("--output", required=True)
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if "--help" in arguments:
-        command.main(["--help"])
-    known, rest = parser.parse_known_args(arguments)
-    invoke: Callable[..., None] = command.main
-    invoke(
-        [known.input, known.output, *rest],
-        ignore_unknown_options=True,
-        auto_envvar_prefix=f"ZERODCE_{str(command.name).upper()}",
-    )

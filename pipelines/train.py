@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import tfrecord_tools
-from pipelines import archive, folders, storage
+from pipelines import folders, storage, versions
 from tfrecord_tools.manifest import FILENAME
 from zerodce import training
 from zerodce.callbacks import TrainingError
@@ -190,7 +190,7 @@ def run(
         "seconds": result.seconds,
         "images_per_second": round(rate, 3),
         "backend": keras.backend.backend(),
-        "versions": archive.versions(),
+        "versions": versions.of_run(),
     }
     storage.write(str(target / "run.json"), json.dumps(record, indent=2).encode() + b"\n")
     click.echo(

@@ -1,7 +1,6 @@
 """Work on other machines: what would go wrong there is told before the job starts, or before its first file."""
 
 import dataclasses
-import importlib.metadata
 import json
 import os
 import socket
@@ -14,7 +13,7 @@ import click
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOptions, PortableOptions
 
-from pipelines import storage
+from pipelines import storage, versions
 
 SECONDS = 5.0
 """How long to wait for an answer of a cluster."""
@@ -24,13 +23,8 @@ class WorkerError(Exception):
     """A worker cannot do this job, whichever files it gets."""
 
 
-def versions() -> dict[str, str]:
-    """What has to be the same where the job is started and where it is done."""
-    return {name: importlib.metadata.version(name) for name in ("apache-beam", "zerodce")}
-
-
 @dataclasses.dataclass(frozen=True)
-class Site:
+class WorkerRequirements:
     """What every worker is told, and is held to.
 
     Attributes:
@@ -41,11 +35,11 @@ class Site:
 
     options: dict[str, Any]
     paths: tuple[str, ...]
-    versions: dict[str, str] = dataclasses.field(default_factory=versions)
+    versions: dict[str, str] = dataclasses.field(default_factory=versions.of_workers)
 
     @classmethod
-    def of(cls, options: PipelineOptions, *paths: str) -> "Site":
-        """The site of a job with these options, whose workers have to see these paths."""
+    def of(cls, options: PipelineOptions, *paths: str) -> "WorkerRequirements":
+        """The requirements of a job with these options, whose workers have to see these paths."""
         return cls(options.get_all_options(drop_default=True), paths)
 
     def enter(self) -> None:
@@ -55,9 +49,12 @@ class Site:
             WorkerError: It has other versions, or does not see a path.
         """
         host = socket.gethostname()
+        here = versions.of_workers()
         for name, version in self.versions.items():
-            if (here := importlib.metadata.version(name)) != version:
-                raise WorkerError(f"worker {host} has {name} {here}, the command {version}: install the same on both")
+            if here[name] != version:
+                raise WorkerError(
+                    f"worker {host} has {name} {here[name]}, the command {version}: install the same on both"
+                )
         FileSystems.set_options(PipelineOptions.from_dictionary(self.options))
         for path in self.paths:
             try:
@@ -78,17 +75,17 @@ class FileDoFn(beam.DoFn):
     """A DoFn that reads or writes files, on whichever machine.
 
     Args:
-        site: What its worker is told.
+        requirements: What its worker is told.
     """
 
-    def __init__(self, site: Site) -> None:
-        self.site = site
+    def __init__(self, requirements: WorkerRequirements) -> None:
+        self.requirements = requirements
         self.entered = False
 
     def start_bundle(self) -> None:
         # not in setup: Flink waits for ever for a bundle whose DoFn could not be set up, if that happens twice
         if not self.entered:
-            self.site.enter()
+            self.requirements.enter()
             self.entered = True
 
 

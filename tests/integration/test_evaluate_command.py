@@ -21,7 +21,7 @@ from zerodce.evaluation import METHODS, SCORES
 def shared_terminal() -> Iterator[None]:
     """The commands run in this process, whose standard error is not theirs to take."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.cli._silence_libraries", lambda: None)
+        patch.setattr("pipelines.cli.silence_libraries", lambda: None)
         yield
 
 

@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import pytest
 from PIL import Image
 
-from pipelines import report
+from pipelines.enhance import report
 
 HOSTILE = [
     "<img src=x onerror=hacked=1>.png",

@@ -15,8 +15,8 @@ from moto.server import ThreadedMotoServer
 from PIL import Image
 
 from pipelines import cli, storage
-from pipelines import enhance as job
-from pipelines.journal import Journal, Record
+from pipelines.enhance import command
+from pipelines.enhance.journal import Journal, PhotoRecord
 
 BUCKET = "s3://archive"
 
@@ -80,8 +80,8 @@ def test_errors_are_oserrors_of_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_journal_is_an_object_a_photo() -> None:
     journal = Journal(f"{BUCKET}/out/.zerodce/journal")
     assert journal.read() == {}
-    record = Record("a.jpg", 1, 2.0, "settings", row={"path": "a.jpg"})
-    failed = Record("b.jpg", 1, 2.0, "settings", failure={"stage": "decode", "error": "broken"})
+    record = PhotoRecord("a.jpg", 1, 2.0, "settings", row={"path": "a.jpg"})
+    failed = PhotoRecord("b.jpg", 1, 2.0, "settings", failure={"stage": "decode", "error": "broken"})
     for each in (record, record, failed):
         journal.append(each)
     assert len(list(storage.walk(journal.folder))) == 2
@@ -96,7 +96,7 @@ def test_a_journal_is_an_object_a_photo() -> None:
 
 
 def enhance(*arguments: str) -> int:
-    return job.enhance(**cli.enhance.make_context("enhance", list(arguments)).params)
+    return command.enhance(**cli.enhance.make_context("enhance", list(arguments)).params)
 
 
 def test_a_bucket_that_fills_up_ends_the_job_and_the_next_run_goes_on(

@@ -63,10 +63,10 @@ def test_containers_see_no_local_folder() -> None:
 def test_a_worker_enters_only_with_what_it_needs(tmp_path: Path) -> None:
     options = PipelineOptions(["--s3_endpoint_url=http://localhost:1"])
     (mounted := tmp_path / "photos").mkdir()
-    workers.Site.of(options, str(tmp_path)).enter()
+    workers.WorkerRequirements.of(options, str(tmp_path)).enter()
     with pytest.raises(workers.WorkerError, match=f"cannot see {mounted} .*there is nothing"):
-        workers.Site.of(options, str(mounted)).enter()
+        workers.WorkerRequirements.of(options, str(mounted)).enter()
     with pytest.raises(workers.WorkerError, match=f"cannot see {tmp_path}/none .*share the folder"):
-        workers.Site.of(options, str(tmp_path), f"{tmp_path}/none").enter()
+        workers.WorkerRequirements.of(options, str(tmp_path), f"{tmp_path}/none").enter()
     with pytest.raises(workers.WorkerError, match=r"has zerodce .*, the command 0\.0: install the same"):
-        workers.Site({}, (), {"zerodce": "0.0"}).enter()
+        workers.WorkerRequirements({}, (), {"zerodce": "0.0"}).enter()

@@ -1,0 +1,1 @@
+"""The archive job: a folder of dark photos in; enhanced photos, autocontrast baselines and a row for each out."""

@@ -1,0 +1,168 @@
+"""The command `zerodce enhance`: plans, runs the job with its progress shown, and says what came of it."""
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import apache_beam as beam
+import click
+import rich.box
+import rich.console
+import rich.table
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines import folders, models, progress, runners, storage
+from pipelines.enhance import results
+from pipelines.enhance.journal import Follower, Journal
+from pipelines.enhance.photo import PhotoProcessor
+from pipelines.enhance.plan import EnhancePlan, make_plan, references_in, write_plan
+from pipelines.enhance.settings import Settings
+from pipelines.enhance.transforms import Enhance
+from pipelines.workers import WorkerRequirements, check_cluster
+
+
+def enhance(
+    photos: str,
+    out: str,
+    *,
+    model: str | None,
+    workers: int | None,
+    runner: str,
+    overwrite: bool,
+    max_failures: int | None,
+    dry_run: bool,
+    as_json: bool,
+    beam_args: Sequence[str],
+    **settings: Any,
+) -> int:
+    """The command `zerodce enhance`; its options, as `zerodce enhance --help` explains them, are the arguments.
+
+    Args:
+        settings: The fields of `Settings` but for the model's digest.
+
+    Returns:
+        The exit code: 0 everything done, 1 something failed, 130 interrupted.
+
+    Raises:
+        click.UsageError: Wrong arguments.
+        click.ClickException: A bad model, or an output that cannot be written.
+    """
+    options = runners.pipeline_options(runner, beam_args)
+    source, found, ignored = folders.find(photos)
+    folders.refuse_overlap(source, out)
+    model_file = models.read_model(model)
+    chosen = Settings(hashlib.sha256(model_file).hexdigest(), **settings)
+    references = references_in(chosen.reference)
+    if not runners.is_local(runner):
+        check_cluster(options, [source, out])
+    journal = Journal(storage.join(storage.absolute(out), f"{folders.STATE}/journal"))
+    known = journal.read()
+    plan = make_plan(source, found, ignored, out, chosen, {} if overwrite else known, references)
+    if dry_run:
+        say_plan(plan, out, as_json)
+        return 0
+    processor = PhotoProcessor(source, storage.absolute(out), model_file, chosen, journal)
+    models.check_model(processor.enhancer, model)
+    with folders.lock(out):
+        results.remove_leftovers(out)
+        journal.forget(known, (task.path for task in plan.todo))
+        run = {"photos": photos, "runner": runner, "settings": dataclasses.asdict(chosen)}
+        return run_job(plan, processor, run, workers, options, max_failures, as_json)
+
+
+def say_plan(plan: EnhancePlan, out: str, as_json: bool) -> None:
+    """Prints what a run would do, and about how much disk it would take."""
+    copies = 2 if plan.todo else 0
+    megabytes = copies * sum(task.size for task in plan.todo) / 1e6
+    counts = {
+        "found": len(plan.found),
+        "to_enhance": len(plan.todo),
+        "skipped": plan.skipped,
+        "clashes": len(plan.clashes),
+        "ignored": plan.ignored,
+        "megabytes": round(megabytes, 1),
+    }
+    if as_json:
+        click.echo(json.dumps({"event": "plan", **counts}))
+        return
+    for task in plan.todo:
+        click.echo(f"{task.path} -> {storage.join(out, 'enhanced/' + task.output)}")
+    for record in plan.clashes:
+        click.echo(f"{record.path}: {(record.failure or {})['error']}")
+    click.echo(
+        f"{len(plan.todo)} of {len(plan.found)} photos would be enhanced, {plan.skipped} are done, {len(plan.clashes)} "
+        f"clash, {plan.ignored} other files are ignored; about {megabytes:.0f} MB would be written"
+    )
+
+
+def run_job(
+    plan: EnhancePlan,
+    processor: PhotoProcessor,
+    run: dict[str, Any],
+    workers: int | None,
+    options: PipelineOptions,
+    max_failures: int | None,
+    as_json: bool,
+) -> int:
+    """Runs the job with its progress shown, writes what tells about it, and returns the exit code."""
+    started = time.monotonic()
+    interrupted, reason = False, ""
+    with progress.Reporter(len(plan.todo), "photos", as_json) as reporter:
+        follower = Follower(processor.journal.folder)
+        plans = write_plan(processor.out, plan)
+        pipeline = beam.Pipeline(options=options)
+        _ = (
+            pipeline
+            | "Plan" >> beam.Create(plans)
+            | Enhance(processor, workers, WorkerRequirements.of(options, processor.source, *plans[:1]))
+        )
+        job = runners.Job(pipeline)
+        try:
+            if plan.todo:
+                job.start()
+            while job.is_alive():
+                job.join(0.2)
+                for record in follower.poll():
+                    row = record.row or {"width": 0, "height": 0}
+                    reporter.advance(row["width"] * row["height"] / 1e6, record.row is None)
+                reporter.show()
+                if max_failures is not None and reporter.failed > max_failures:
+                    reason = f"more than {max_failures} photos failed (--max-failures)"
+                    job.stop()
+        except KeyboardInterrupt:
+            interrupted = True
+            job.stop()
+    if job.error and not reason and not interrupted:
+        reason = runners.failure_reason(job.error)
+    seconds = time.monotonic() - started
+    run |= {"interrupted": interrupted, "seconds": round(seconds, 3), "error": reason or None}
+    counts = results.write_results(processor.out, plan, processor.settings, processor.journal, run)
+    missing = counts["found"] - sum(counts[name] for name in ("enhanced", "skipped", "failed"))
+    if missing and not interrupted and not reason:
+        reason = f"{missing} photos were lost on the way"
+    say_result(processor.out, run, as_json)
+    if interrupted:
+        click.echo(f"Interrupted with {missing} photos to go: the same command goes on from here.", err=True)
+        return 130
+    if reason:
+        click.echo(f"Error: {reason}; {missing} photos are to go: the same command goes on from here.", err=True)
+    return 1 if reason or counts["failed"] else 0
+
+
+def say_result(out: str, run: dict[str, Any], as_json: bool) -> None:
+    """Prints the closing table, or the whole of run.json as a line."""
+    if as_json:
+        click.echo(json.dumps({"event": "result", **run}))
+        return
+    table = rich.table.Table(box=rich.box.SIMPLE, show_header=False)
+    for name, count in run["counts"].items():
+        table.add_row(name, f"{count:,}", style="red" if name == "failed" and count else None)
+    speed = run["megapixels"] / run["seconds"] if run["seconds"] else 0.0
+    table.add_row("megapixels", f"{run['megapixels']:,.1f} in {run['seconds']:.1f} s, {speed:.1f} MP/s")
+    table.add_row("to look at", storage.join(out, "report.html"))
+    if run["counts"]["failed"]:
+        table.add_row("what failed", storage.join(out, "failures.csv"))
+    rich.console.Console().print(table)

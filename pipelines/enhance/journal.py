@@ -1,0 +1,185 @@
+"""What is done: one line of JSON for each photo finished or failed, safe from a kill as soon as it is written.
+
+A local journal is one file for each process, appended to; on an object store it is one object for each photo.
+A line that a kill cut short does not count. Of several lines about a photo the latest holds.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pipelines import storage
+from pipelines.threads import ordered_map
+
+SUFFIX = ".jsonl"
+READERS = 32
+"""Files read at a time."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PhotoRecord:
+    """One photo, finished or failed.
+
+    Attributes:
+        path: Relative path of the original.
+        size: Of the original in bytes; another size asks for doing it again, as do another mtime and settings.
+        mtime: Of the original in seconds.
+        settings: Digest of the model and of all settings that the result depends on.
+        row: Its row of metrics.csv; None if it failed.
+        failure: Its `stage` and `error`; None if it did not fail.
+        time: When it was written, in seconds.
+    """
+
+    path: str
+    size: int
+    mtime: float
+    settings: str
+    row: dict[str, Any] | None = None
+    failure: dict[str, str] | None = None
+    time: float = dataclasses.field(default_factory=time.time)
+
+    def line(self) -> bytes:
+        """The record as a line of JSON; pure ASCII, so that any file name survives."""
+        return json.dumps(vars(self)).encode() + b"\n"
+
+    def is_of(self, path: str, size: int, mtime: float, settings: str) -> bool:
+        """Whether it says that this very photo was enhanced with these settings."""
+        recorded = self.path, self.size, self.mtime, self.settings
+        return self.row is not None and recorded == (path, size, mtime, settings)
+
+
+class Journal:
+    """The journal in a folder. Picklable: each process that gets it appends to a file of its own."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self._file: int | None = None
+        self._held: set[bytes] | None = None
+        self._opening = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Journal, (self.folder,)
+
+    def append(self, record: PhotoRecord) -> None:
+        """Adds a record, which is safe when this returns. Threads may call it at the same time."""
+        if not storage.is_local(self.folder):
+            storage.write(self._object(record.path), record.line())
+            return
+        with self._opening:
+            if self._file is None:
+                os.makedirs(self.folder, exist_ok=True)
+                name = os.path.join(self.folder, uuid.uuid4().hex + SUFFIX)
+                self._file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        line = record.line()
+        if os.write(self._file, line) != len(line):
+            raise OSError(f"the journal {self.folder} could not be written")
+
+    def holds(self, path: str, size: int, mtime: float, settings: str) -> bool:
+        """Whether this very photo was enhanced with these settings, as far as the journal goes.
+
+        On a disk that is what was there at the first call, on an object store what is there now, but for what
+        `compact` put together.
+        """
+        if storage.is_local(self.folder):
+            with self._opening:
+                if self._held is None:
+                    done = (record for record in self._records() if record.row is not None)
+                    self._held = {_key(each.path, each.size, each.mtime, each.settings) for each in done}
+            return _key(path, size, mtime, settings) in self._held
+        try:
+            record = _parse(storage.read(self._object(path)))
+        except FileNotFoundError:
+            return False
+        return record is not None and record.is_of(path, size, mtime, settings)
+
+    def read(self) -> dict[str, PhotoRecord]:
+        """The latest record of every photo, by path."""
+        latest: dict[str, PhotoRecord] = {}
+        for record in self._records():
+            if record.path not in latest or latest[record.path].time <= record.time:
+                latest[record.path] = record
+        return latest
+
+    def forget(self, known: dict[str, PhotoRecord], paths: Iterable[str]) -> None:
+        """Takes photos that are to be done again out of the journal, so that no worker finds them done.
+
+        Args:
+            known: What the journal holds, by path. Nobody may be appending.
+            paths: The photos; most are not in it.
+        """
+        again = known.keys() & set(paths)
+        if again:
+            self.compact(record for path, record in known.items() if path not in again)
+
+    def compact(self, records: Iterable[PhotoRecord]) -> None:
+        """Replaces the whole journal by these records, in one file. Nobody may be appending."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+        old = self._names()
+        storage.write(storage.join(self.folder, uuid.uuid4().hex + SUFFIX), b"".join(r.line() for r in records))
+        storage.delete(storage.join(self.folder, name) for name in old)
+
+    def _object(self, path: str) -> str:
+        """Where the record of a photo is on an object store."""
+        return storage.join(self.folder, hashlib.sha256(os.fsencode(path)).hexdigest() + SUFFIX)
+
+    def _records(self) -> Iterator[PhotoRecord]:
+        paths = (storage.join(self.folder, name) for name in self._names())
+        for content in ordered_map(storage.read, paths, READERS):
+            yield from filter(None, map(_parse, io.BytesIO(content)))
+
+    def _names(self) -> list[str]:
+        if not storage.exists(self.folder) and storage.is_local(self.folder):
+            return []
+        return [entry.path for entry in storage.walk(self.folder) if entry.path.endswith(SUFFIX)]
+
+
+class Follower:
+    """Reads what is appended to a local journal while others write it."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self._read: dict[str, int] = {}
+        list(self.poll())
+
+    def poll(self) -> Iterator[PhotoRecord]:
+        """The records added since the last call, in no particular order between processes."""
+        if not os.path.isdir(self.folder):
+            return
+        for name in os.listdir(self.folder):
+            if not name.endswith(SUFFIX):
+                continue
+            with open(os.path.join(self.folder, name), "rb") as file:
+                file.seek(self._read.get(name, 0))
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break  # still being written
+                    self._read[name] = self._read.get(name, 0) + len(line)
+                    if record := _parse(line):
+                        yield record
+
+
+def _key(*photo: object) -> bytes:
+    """Sixteen bytes that stand for a photo and its settings: a million of them take little memory."""
+    return hashlib.blake2b(repr(photo).encode(), digest_size=16).digest()
+
+
+def _shared_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose names all records share: half the memory of a million of them."""
+    return {sys.intern(name): value for name, value in pairs}
+
+
+def _parse(line: bytes) -> PhotoRecord | None:
+    try:
+        return PhotoRecord(**json.loads(line, object_pairs_hook=_shared_names))
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,53 @@
+"""The options of `zerodce enhance` and their help."""
+
+import sys
+from typing import Any
+
+import click
+
+from pipelines.options import curve_options, job_options, silence_libraries
+
+
+@click.command()
+@click.argument("photos")
+@click.argument("out")
+@job_options
+@click.option("--model", help="A model.keras that `zerodce train` wrote.  [default: the shipped weights]")
+@click.option("--reference", help="Folder of well-exposed photos of the same names, for PSNR and SSIM.")
+@curve_options
+@click.option(
+    "--no-autocontrast",
+    "autocontrast",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Leave out the PIL-autocontrast baselines.",
+)
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["JPEG", "PNG", "WebP", "TIFF", "BMP", "JPEG2000", "AVIF"], case_sensitive=False),
+    help="Write all photos in this format.  [default: each its own, where it can be written]",
+)
+@click.option(
+    "--quality",
+    type=click.IntRange(1, 100),
+    help="JPEG, WebP and AVIF quality.  [default: about the original's]",
+)
+@click.option("--strip-metadata", is_flag=True, help="Drop EXIF, ICC profile, XMP, DPI and the file time.")
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    default=500_000_000,
+    show_default=True,
+    help="Refuse larger photos before they are decoded.",
+)
+@click.option("--max-failures", type=click.IntRange(0), help="Stop once more photos than this have failed.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Progress and result as JSON lines on standard output.")
+def enhance(**options: Any) -> None:
+    """Enhance PHOTOS, a folder or one photo, into OUT."""
+    silence_libraries()
+    from pipelines.enhance import command
+
+    sys.exit(command.enhance(**options))

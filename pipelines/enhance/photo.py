@@ -1,0 +1,207 @@
+"""What the archive job does with one photo, as plain functions: read, make a small copy; apply, write, measure."""
+
+import contextlib
+import dataclasses
+import errno
+import functools
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from pipelines import models, photos, storage
+from pipelines.enhance import report
+from pipelines.enhance.journal import Journal, PhotoRecord
+from pipelines.enhance.plan import Task
+from pipelines.enhance.settings import Settings
+from pipelines.folders import OutputError
+from pipelines.photos.pixels import eight_bit_values, image_of, pixels_of
+from zerodce import metrics
+from zerodce.enhancement import Curves, Enhancer
+
+
+class Prepared(NamedTuple):
+    """A decoded photo, a copy of it of a thumbnail's size, and the small copy for its curves, uint8 RGB."""
+
+    task: Task
+    photo: photos.Photo
+    preview: Image.Image
+    small: np.ndarray
+
+
+class Done(NamedTuple):
+    """What became of a photo: its journal record, None if an earlier attempt wrote it; and the seconds it took."""
+
+    record: PhotoRecord | None
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class PhotoProcessor:
+    """The two steps of a photo as plain functions. Picklable: the model's file travels inside.
+
+    Attributes:
+        source: Folder of the originals.
+        out: Folder of the results.
+        model: Content of the `.keras` file.
+        settings: What the results depend on.
+        journal: Where finished and failed photos are written down.
+    """
+
+    source: str
+    out: str
+    model: bytes = dataclasses.field(repr=False)
+    settings: Settings
+    journal: Journal
+
+    def enhancer(self) -> Enhancer:
+        """The enhancer of this process."""
+        settings = self.settings
+        return models.load_enhancer(self.model, settings.curve_size, settings.exposure, settings.denoise)
+
+    def is_done(self, task: Task) -> bool:
+        """Whether the journal holds the photo, and its images are there."""
+        return self.journal.holds(task.path, task.size, task.mtime, self.settings.digest()) and all(
+            storage.exists(storage.join(self.out, path)) for path in self.settings.outputs(task.output)
+        )
+
+    def prepare(self, task: Task) -> Prepared | Done:
+        """Reads and decodes a photo and makes its small copies."""
+        started = time.perf_counter()
+        if self.is_done(task):  # a cluster that lost a worker starts the job anew
+            return Done(None, 0.0)
+        try:
+            photo = photos.load(
+                self._read(task),
+                task.path,
+                output_format=self.settings.output_format,
+                max_pixels=self.settings.max_pixels,
+            )
+        except photos.PhotoError as error:
+            return self.failed(task, error, started)
+        preview = photos.shrunk(photo.image, report.LONG_SIDE)
+        small = photos.shrunk(preview, self.enhancer().curve_size).convert("RGB")
+        return Prepared(task, photo, preview, np.asarray(small))
+
+    def complete(self, prepared: Prepared, curves: Curves | photos.PhotoError) -> Done:
+        """Applies the curves at full size, writes the images, measures, and writes the journal.
+
+        Args:
+            prepared: What `prepare` returned.
+            curves: What the model made of its small copy, or why it could not.
+        """
+        started = time.perf_counter()
+        try:
+            if isinstance(curves, photos.PhotoError):
+                raise curves
+            row = self._enhance(prepared, curves)
+        except photos.PhotoError as error:
+            return self.failed(prepared.task, error, started)
+        return self._record(prepared.task, started, row=row)
+
+    def failed(self, task: Task, error: photos.PhotoError, started: float) -> Done:
+        """Writes down that a photo failed."""
+        return self._record(task, started, failure={"stage": error.stage, "error": error.message})
+
+    def _record(self, task: Task, started: float, **what: dict[str, Any]) -> Done:
+        record = PhotoRecord(task.path, task.size, task.mtime, self.settings.digest(), **what)  # type: ignore[arg-type]
+        self.journal.append(record)
+        return Done(record, time.perf_counter() - started)
+
+    def _read(self, task: Task) -> bytes:
+        try:
+            return storage.read(storage.join(self.source, task.path))
+        except OSError as error:
+            raise photos.PhotoError("read", error.strerror or str(error)) from error
+
+    def _write(self, path: str, content: bytes, mtime: float | None) -> None:
+        with _writing(path):
+            storage.write(storage.join(self.out, path), content, mtime)
+
+    def _enhance(self, prepared: Prepared, curves: Curves) -> dict[str, Any]:
+        settings = self.settings
+        task, photo, preview, _ = prepared
+        pixels = photo.pixels
+        enhanced = self.enhancer().apply(pixels, curves)
+        mtime = None if settings.strip_metadata else task.mtime
+        encode = functools.partial(
+            photos.encode, photo, quality=settings.quality, strip_metadata=settings.strip_metadata
+        )
+        before, after = eight_bit_values(pixels), eight_bit_values(enhanced)
+        picture = image_of(after)
+        self._write(f"enhanced/{task.output}", encode(picture if photo.pixels_16 is None else enhanced), mtime)
+        row: dict[str, Any] = {
+            "path": task.path,
+            "output": task.output,
+            "width": photo.image.width,
+            "height": photo.image.height,
+            "mean_input": metrics.mean(before),
+            "mean_enhanced": metrics.mean(after),
+            "psnr_enhanced_db": metrics.psnr(before, after),
+            "psnr_autocontrast_db": None,
+            "exposure": curves.exposure,
+        }
+        table, baseline = None, None
+        if settings.autocontrast:
+            table, row["psnr_autocontrast_db"] = photos.autocontrast_table(photo.image)
+            baseline = photo.image.point(table)
+            self._write(f"autocontrast/{task.output}", encode(baseline), mtime)
+        if settings.reference is not None:
+            row |= self._compare(task, photo, before, after, baseline)
+        if task.thumbnail:
+            contrasted = preview.point(table) if table else None
+            with _writing(task.path):
+                report.write_thumbnails(self.out, row, preview, picture, contrasted, photo.metadata.icc_profile)
+        return row | {"notes": "; ".join(photo.notes)}
+
+    def _compare(
+        self,
+        task: Task,
+        photo: photos.Photo,
+        before: np.ndarray,
+        enhanced: np.ndarray,
+        autocontrast: Image.Image | None,
+    ) -> dict[str, float | None]:
+        """PSNR and SSIM against the reference, None where there is none of the same size."""
+        images = {
+            "input": before,
+            "enhanced": enhanced,
+            "autocontrast": None if autocontrast is None else pixels_of(autocontrast),
+        }
+        reference = None
+        if task.reference:
+            assert self.settings.reference is not None
+            path = storage.join(self.settings.reference, task.reference)
+            try:
+                reference = photos.load(storage.read(path), path, max_pixels=self.settings.max_pixels).image
+            except (OSError, photos.PhotoError) as error:
+                photo.notes.append(f"reference not readable: {error}")
+        if reference is not None and reference.size != photo.image.size:
+            photo.notes.append("size differs from reference")
+            reference = None
+        scores: dict[str, float | None] = {}
+        target = None if reference is None else np.asarray(reference.convert("RGB"))
+        for name, score in (("psnr_{}_reference_db", metrics.psnr), ("ssim_{}_reference", metrics.ssim)):
+            for image_name, image in images.items():
+                scores[name.format(image_name)] = (
+                    None if target is None or image is None else score(_rgb(image), target)
+                )
+        return scores
+
+
+@contextlib.contextmanager
+def _writing(path: str) -> Iterator[None]:
+    """Tells what concerns one photo (a name too long) from what ends the job (a full disk)."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES):
+            raise OutputError(f"{path}: {reason}") from error
+        raise photos.PhotoError("write", reason) from error
+
+
+def _rgb(pixels: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(pixels, (*pixels.shape[:2], 3))

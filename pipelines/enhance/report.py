@@ -1,0 +1,258 @@
+"""The page to look at: `OUT/report.html` and the `report/` folder beside it, which open from a disk, offline.
+
+A page that was opened from a disk may not fetch its data, so the rows lie in scripts of 5,000 rows each that the page
+loads one after another, and everything else stands in the page itself. At most 2,000 photos have thumbnails: the
+extremes and an even sample, or all of a small archive; for the others the page shows the full-size files.
+"""
+
+import hashlib
+import heapq
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from typing import Any
+from urllib.parse import quote
+
+from PIL import Image
+
+from pipelines import storage
+from pipelines.photos import PhotoError, small_copy
+
+THUMBNAILS = 2000  # photos that have thumbnails, at most
+LONG_SIDE = 800  # of a thumbnail, in pixels
+
+_SAMPLE = 1800  # of them the even sample: a hash hits it within a few dozen, and the extremes come on top
+_EXTREMES = 15  # photos of each kind
+_CHUNK = 5000  # rows in a script
+_TEXTS = {"path", "output", "notes"}
+_LAST = "after"  # is written last: where it is, all of a photo's thumbnails are
+
+
+def is_sampled(path: str, total: int) -> bool:
+    """Whether a photo belongs to the even sample that gets thumbnails, which depends on nothing but its path.
+
+    Args:
+        path: Of the photo, relative to the folder.
+        total: How many photos the run found; up to `THUMBNAILS` of them are all sampled.
+    """
+    return total <= THUMBNAILS or _position(path) < _SAMPLE / total
+
+
+def write_thumbnails(
+    out: str,
+    row: Mapping[str, Any],
+    before: Image.Image,
+    after: Image.Image,
+    autocontrast: Image.Image | None,
+    icc_profile: bytes = b"",
+) -> None:
+    """Writes the small pictures of a photo, JPEG files, where `write_report` finds them.
+
+    Args:
+        out: The folder of the run.
+        row: The photo's row of `metrics.csv`, as `write_report` will get it.
+        before: The photo as it was, upright, mode RGB or L.
+        after: The enhanced photo.
+        autocontrast: What automatic contrast makes of it, or None where that was not asked for.
+        icc_profile: The colours of all three; empty for sRGB.
+    """
+    stem = storage.join(out, f"report/thumbs/{_name(row)}")
+    for kind, image in (("before", before), ("autocontrast", autocontrast), (_LAST, after)):
+        if image is not None:
+            storage.write(f"{stem}-{kind}.jpg", _thumbnail(image, icc_profile))
+
+
+def _thumbnail(image: Image.Image, icc_profile: bytes) -> bytes:
+    scale = min(1.0, LONG_SIDE / max(image.size))
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    content = io.BytesIO()
+    # whole blocks are averaged first, which takes a fraction of the time of filtering every pixel
+    small = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.5)
+    small.save(content, "JPEG", quality=78, icc_profile=icc_profile)
+    return content.getvalue()
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+
+
+def _position(path: str) -> float:
+    """A number in [0, 1) that a path always gets, and paths get evenly."""
+    return int.from_bytes(_digest(path)) / 2**64
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    """Named after what was measured too, so that a photo that has changed never shows its old picture."""
+    measured = [f"{row[column]:.6g}" for column in ("width", "height", "mean_input", "mean_enhanced")]
+    return _digest("\n".join([row["path"], *measured])).hex()
+
+
+def write_report(
+    out: str, photos: str, rows: Iterable[Mapping[str, Any]], failures: Iterable[Mapping[str, Any]], run: dict[str, Any]
+) -> None:
+    """Writes `OUT/report.html` and `OUT/report/`; of the rows it keeps only a script's worth in memory.
+
+    The extremes that have no thumbnails yet get theirs here, from the files. Thumbnails that no row needs are removed.
+
+    Args:
+        out: The folder of the run.
+        photos: The folder of the originals, for the links to them.
+        rows: Those of `metrics.csv` before they are rounded, sorted by path; None where there is no value, and `output`
+            relative to `enhanced/` and `autocontrast/`.
+        failures: Those of `failures.csv`: path, stage and error.
+        run: The content of `run.json`.
+    """
+    thumbs = _Thumbs(out)
+    data = _Data(out)
+    row_count = data.write("rows", map(thumbs.seen, rows), _row_columns)
+    failure_count = data.write("failures", failures, _failure_columns)
+    data.remove_others()
+    thumbs.finish(photos)
+    page = {
+        "run": run,
+        "chunk": _CHUNK,
+        "rows": row_count,
+        "failures": failure_count,
+        "thumbs": thumbs.names,
+        "originals": _relative_url(photos, out),
+    }
+    files = {file.name: file.read_bytes() for file in (resources.files("pipelines.enhance") / "report_page").iterdir()}
+    html = files.pop("report.html").decode()
+    for name, content in files.items():
+        storage.write(storage.join(out, f"report/{name}"), content)
+    # "<" is escaped so that no text in the data can end the script element that holds it
+    html = html.replace("{{page}}", _json(page).replace("<", "\\u003c"))
+    storage.write(storage.join(out, "report.html"), html.encode())
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), default=str)
+
+
+def _relative_url(folder: str, start: str) -> str | None:
+    """How the page in `start` reaches the files of `folder`; None where a link cannot."""
+    if not (storage.is_local(folder) and storage.is_local(start)):
+        return None
+    return quote(os.fsencode(os.path.relpath(folder, start)))
+
+
+def _row_columns(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Columns, which load several times faster than rows; texts that are mostly empty only where there are any."""
+    numbers = [column for column in rows[0] if column not in _TEXTS]
+    return {
+        "path": [row["path"] for row in rows],
+        "output": {i: row["output"] for i, row in enumerate(rows) if row["output"] != row["path"]},
+        "notes": {i: row["notes"] for i, row in enumerate(rows) if row["notes"]},
+        "numbers": {column: [row[column] for row in rows] for column in numbers},
+    }
+
+
+def _failure_columns(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
+    return {column: [row[column] for row in rows] for column in ("path", "stage", "error")}
+
+
+class _Data:
+    """The scripts in `report/data`; each calls the page with the columns of its rows."""
+
+    def __init__(self, out: str) -> None:
+        self._folder = storage.join(out, "report/data")
+        self._written: set[str] = set()
+
+    def write(
+        self,
+        kind: str,
+        rows: Iterable[Mapping[str, Any]],
+        columns: Callable[[list[Mapping[str, Any]]], dict[str, Any]],
+    ) -> int:
+        count = 0
+        chunk: list[Mapping[str, Any]] = []
+
+        def flush() -> None:
+            if chunk:
+                name = f"{kind}-{(count - 1) // _CHUNK:05}.js"
+                script = f"receive({_json(kind)},{count - len(chunk)},{_json(columns(chunk))});\n"
+                storage.write(storage.join(self._folder, name), script.encode())
+                self._written.add(name)
+                chunk.clear()
+
+        for row in rows:
+            chunk.append(row)
+            count += 1
+            if len(chunk) == _CHUNK:
+                flush()
+        flush()
+        return count
+
+    def remove_others(self) -> None:
+        _delete(self._folder, lambda name: name in self._written)
+
+
+class _Thumbs:
+    """Which rows have thumbnails: `names`, by the index of the row."""
+
+    def __init__(self, out: str) -> None:
+        self.names: dict[int, str] = {}
+        self._out = out
+        self._folder = storage.join(out, "report/thumbs")
+        self._there = {name.removesuffix("-after.jpg") for name in _names(self._folder) if name.endswith("-after.jpg")}
+        self._paths: dict[int, str] = {}  # of the photos in `names`
+        self._rows = 0
+        self._extremes: dict[str, list[tuple[float, int, Mapping[str, Any]]]] = {}
+
+    def seen(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        index = self._rows
+        self._rows += 1
+        if (name := _name(row)) in self._there:
+            self.names[index], self._paths[index] = name, row["path"]
+        before, after = row["mean_input"], row["mean_enhanced"]
+        for kind, extremity in {
+            "darkest": -before,
+            "lifted most": after - before,
+            "lifted least": before - after,
+            "farthest from the input": -row["psnr_enhanced_db"],
+        }.items():
+            heap = self._extremes.setdefault(kind, [])
+            (heapq.heappush if len(heap) < _EXTREMES else heapq.heappushpop)(heap, (extremity, index, row))
+        return row
+
+    def finish(self, photos: str) -> None:
+        extremes = {index: row for heap in self._extremes.values() for _, index, row in heap}
+        missing = {index: row for index, row in extremes.items() if index not in self.names}
+        with ThreadPoolExecutor(2) as pool:
+            made = pool.map(lambda row: self._make(photos, row), missing.values())
+            self.names |= {index: _name(missing[index]) for index, done in zip(missing, made, strict=True) if done}
+        others = sorted(self.names.keys() - extremes.keys(), key=lambda index: _position(self._paths[index]))
+        for index in others[max(0, THUMBNAILS - len(self.names.keys() & extremes.keys())) :]:
+            del self.names[index]
+        kept = set(self.names.values())
+        _delete(self._folder, lambda name: name.rpartition("-")[0] in kept)
+
+    def _make(self, photos: str, row: Mapping[str, Any]) -> bool:
+        after = storage.join(self._out, f"enhanced/{row['output']}")
+        autocontrast = storage.join(self._out, f"autocontrast/{row['output']}")
+        try:
+            before_after = _small(storage.join(photos, row["path"])), _small(after)
+            baseline = None if row["psnr_autocontrast_db"] is None else _small(autocontrast)
+            with Image.open(io.BytesIO(storage.read(after))) as enhanced:
+                icc_profile = enhanced.info.get("icc_profile", b"")
+            write_thumbnails(self._out, row, *before_after, baseline, icc_profile)
+        except (OSError, PhotoError):  # moved, or changed since: the page does without
+            return False
+        return True
+
+
+def _small(path: str) -> Image.Image:
+    return Image.fromarray(small_copy(storage.read(path), path, LONG_SIDE))
+
+
+def _names(folder: str) -> list[str]:
+    if storage.is_local(folder) and not os.path.isdir(folder):
+        return []
+    return [entry.path for entry in storage.walk(folder)]
+
+
+def _delete(folder: str, keep: Callable[[str], bool]) -> None:
+    storage.delete(storage.join(folder, name) for name in _names(folder) if not keep(name))

@@ -1,0 +1,190 @@
+"""The archive job in Beam: paths of plan files in, enhanced photos and journal records out.
+
+spread the paths -> small copy -> RunInference (curves) -> decode, apply, encode, write, measure, journal. Only paths
+cross the shuffle; pixels live and die inside one fused step.
+"""
+
+import contextlib
+import functools
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInference
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
+
+from pipelines import runners
+from pipelines.enhance.photo import Done, PhotoProcessor, Prepared
+from pipelines.enhance.plan import Task, read_plan
+from pipelines.photos import PhotoError
+from pipelines.threads import OrderedPool
+from pipelines.workers import FileDoFn, WorkerRequirements
+from zerodce.enhancement import Curves, Enhancer
+
+BATCH = 8
+"""Photos whose small copies go through the network at a time."""
+
+BATCH_MEGAPIXELS = 24.0
+"""How large these photos, which wait decoded, may be together."""
+
+
+class CurveModelHandler(ModelHandler[Prepared, PredictionResult, Enhancer]):
+    """RunInference's handler: small copies in, `Curves` out.
+
+    A batch that fails is tried one by one, so that a photo sinks none of its neighbours; the inference of the one
+    that fails is a PhotoError.
+
+    Args:
+        processor: That has the model.
+        workers: Threads per process, which bounds TensorFlow's as well; one for each core if None.
+    """
+
+    def __init__(self, processor: PhotoProcessor, workers: int | None) -> None:
+        self.processor = processor
+        self.workers = workers
+
+    def load_model(self) -> Enhancer:
+        import tensorflow as tf
+
+        with contextlib.suppress(RuntimeError):  # it runs already, as in the process of the command
+            tf.config.threading.set_intra_op_parallelism_threads(self.workers or 0)
+        return self.processor.enhancer()
+
+    def batch_elements_kwargs(self) -> dict[str, Any]:
+        return {"min_batch_size": 1, "max_batch_size": BATCH, "element_size_fn": batch_share}
+
+    def get_num_bytes(self, batch: Sequence[Prepared]) -> int:
+        return sum(prepared.small.nbytes for prepared in batch)
+
+    def run_inference(
+        self, batch: Sequence[Prepared], model: Enhancer, inference_args: dict[str, Any] | None = None
+    ) -> Iterator[PredictionResult]:
+        curves: Sequence[Curves | PhotoError]
+        try:
+            curves = model.estimate([prepared.small for prepared in batch])
+        except Exception:
+            curves = [_estimate_one(prepared, model) for prepared in batch]
+        return (PredictionResult(*pair) for pair in zip(batch, curves, strict=True))
+
+
+def batch_share(prepared: Prepared) -> int:
+    """How many of the places of a batch a photo takes."""
+    image = prepared.photo.image
+    return max(1, round(image.width * image.height / 1e6 / BATCH_MEGAPIXELS * BATCH))
+
+
+def _estimate_one(prepared: Prepared, model: Enhancer) -> Curves | PhotoError:
+    try:
+        return model.estimate([prepared.small])[0]
+    except Exception as error:
+        return PhotoError("model", str(error).split("\n", 1)[0])
+
+
+class ReadPlan(FileDoFn):
+    """Path of a file of the plan -> its tasks."""
+
+    def process(self, path: str) -> Iterator[Task]:
+        yield from read_plan(path)
+
+
+class ThreadMap(FileDoFn):
+    """Maps a function over the elements in threads, handing results on oldest first.
+
+    Hardly more elements than threads are under way, so memory does not grow with the bundle. A result
+    that is `Done` is counted in Beam's metrics and goes no further: its row is in the journal.
+
+    Args:
+        requirements: What its worker is told.
+        function: What is done with an element.
+        workers: Number of threads; one for each core of the worker if None.
+    """
+
+    def __init__(self, requirements: WorkerRequirements, function: Callable[..., Any], workers: int | None) -> None:
+        super().__init__(requirements)
+        self.function = function
+        self.workers = workers
+        self.enhanced = Metrics.counter("zerodce", "enhanced")
+        self.failed = Metrics.counter("zerodce", "failed")
+        self.pixels = Metrics.counter("zerodce", "pixels")
+        self.repeated = Metrics.counter("zerodce", "done_before")
+        self.milliseconds = Metrics.distribution("zerodce", "milliseconds")
+        self.speed = Metrics.gauge("zerodce", "megapixels_per_second")
+
+    def setup(self) -> None:
+        self.threads = self.workers or os.cpu_count() or 1
+        self.pool: OrderedPool[Any] = OrderedPool(self.threads)
+        self.started, self.megapixels = time.monotonic(), 0.0
+
+    def teardown(self) -> None:
+        self.pool.close()
+
+    def process(self, element: Any) -> Iterator[Any]:
+        self.pool.submit(self.function, element)
+        yield from self._results(self.threads)
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        window = GlobalWindow()
+        for result in self._results(0):
+            yield WindowedValue(result, window.max_timestamp(), (window,))
+
+    def _results(self, allowed: int) -> Iterator[Any]:
+        for result in self.pool.results(allowed):
+            if runners.STOP.is_set():
+                self.pool.close()
+                raise runners.StoppedError
+            if isinstance(result, Done):
+                self._count(result)
+            else:
+                yield result
+
+    def _count(self, done: Done) -> None:
+        if done.record is None:
+            self.repeated.inc()
+            return
+        if row := done.record.row:
+            pixels = row["width"] * row["height"]
+            self.enhanced.inc()
+            self.pixels.inc(pixels)
+            self.megapixels += pixels / 1e6
+            self.speed.set(round(self.megapixels / (time.monotonic() - self.started)))
+        else:
+            self.failed.inc()
+        self.milliseconds.update(round(done.seconds * 1000))
+
+
+class Enhance(beam.PTransform):
+    """From paths of plan files (`plan.write_plan`) to enhanced photos and journal records.
+
+    Args:
+        processor: What is done with each photo.
+        workers: Threads per process; one for each core if None.
+        requirements: What every worker is told.
+    """
+
+    def __init__(self, processor: PhotoProcessor, workers: int | None, requirements: WorkerRequirements) -> None:
+        super().__init__()
+        self.processor = processor
+        self.workers = workers
+        self.requirements = requirements
+
+    def expand(self, plans: beam.PCollection[str]) -> beam.PCollection:
+        return (
+            plans
+            | "SpreadPlan" >> beam.Reshuffle()
+            | "ReadPlan" >> beam.ParDo(ReadPlan(self.requirements))
+            | "Spread" >> beam.Reshuffle()
+            | "Prepare" >> beam.ParDo(ThreadMap(self.requirements, self.processor.prepare, self.workers))
+            | "EstimateCurves" >> RunInference(CurveModelHandler(self.processor, self.workers))
+            | "Finish"
+            >> beam.ParDo(ThreadMap(self.requirements, functools.partial(complete, self.processor), self.workers))
+        )
+
+
+def complete(processor: PhotoProcessor, prediction: PredictionResult) -> Done:
+    """The last step of a photo, from what RunInference made of it."""
+    prepared, curves = cast(tuple[Prepared, Curves | PhotoError], prediction[:2])
+    return processor.complete(prepared, curves)

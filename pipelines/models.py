@@ -1,0 +1,79 @@
+"""The model of a job: its file is read once, checked before anything is done, and loaded once in a process."""
+
+import functools
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import cv2
+import numpy as np
+
+from pipelines import storage
+from zerodce.enhancement import CurveSize, Denoise, Enhancer, Exposure
+
+
+def read_model(path: str | None) -> bytes:
+    """The content of a model file, the shipped one if None.
+
+    Raises:
+        click.ClickException: It cannot be read.
+    """
+    from zerodce.pretrained import PATH
+
+    try:
+        return storage.read(path or str(PATH))
+    except OSError as error:
+        raise click.ClickException(f"the model {path} cannot be read: {error.strerror or error}") from error
+
+
+def check_model(load: Callable[[], Enhancer], path: str | None) -> Enhancer:
+    """Loads a model before anything is done with it.
+
+    Args:
+        load: Loads it.
+        path: Its file; None for the shipped one.
+
+    Raises:
+        click.ClickException: It is no ZeroDCE model.
+    """
+    try:
+        return load()
+    except Exception as error:
+        reason = str(error).split("\n", 1)[0]
+        raise click.ClickException(
+            f"{path or 'the shipped file'} is not a model that `zerodce train` wrote ({reason}); "
+            "leave --model out for the shipped one"
+        ) from error
+
+
+@functools.lru_cache(maxsize=1)
+def load_enhancer(model: bytes, curve_size: CurveSize, exposure: Exposure, denoise: Denoise) -> Enhancer:
+    """The one enhancer of this process, warm: network traced, curves compiled.
+
+    Args:
+        model: The content of a `.keras` file.
+        curve_size: As in `Enhancer`.
+        exposure: As in `Enhancer`.
+        denoise: As in `Enhancer`.
+
+    Raises:
+        ValueError: The content is not a ZeroDCE model.
+    """
+    import keras
+
+    from zerodce.model import ZeroDCE
+
+    cv2.setNumThreads(1)  # photos are worked on side by side already
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        path.write_bytes(model)
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no .keras file")
+        loaded = keras.saving.load_model(path, compile=False)
+    if not isinstance(loaded, ZeroDCE):
+        raise ValueError(f"it holds a {type(loaded).__name__}, not a ZeroDCE")
+    enhancer = Enhancer(loaded, curve_size, exposure, denoise)
+    enhancer(np.zeros((8, 8, 3), np.uint8))
+    return enhancer

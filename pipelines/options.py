@@ -1,0 +1,126 @@
+"""What the options of the commands share: their types, groups of them, the start as a module, a quiet terminal."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+_ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "GRPC_VERBOSITY": "ERROR",
+    "KERAS_BACKEND": "tensorflow",
+}
+
+
+def silence_libraries() -> None:
+    """Keeps the terminal for what the command says: native libraries (TensorFlow, libtiff) write to nowhere.
+
+    What Python writes to standard error still appears. To be called before anything heavy is imported.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger().setLevel(logging.CRITICAL)  # what concerns a user is an error row, not a log line
+    sys.stderr.flush()
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
+class WordOrNumber(click.ParamType):
+    """A number of a type, or one of some words."""
+
+    name = "value"
+
+    def __init__(self, number: click.ParamType, *words: str) -> None:
+        self.number = number
+        self.words = words
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value in self.words:
+            return value
+        try:
+            number = self.number.convert(value, param, ctx)
+            if number != number:  # a range holds no NaN, but click lets it pass
+                raise click.BadParameter(f"{value!r} is not a number.")
+            return number
+        except click.BadParameter as error:
+            self.fail(f"{error.message} Or use {' or '.join(self.words)}.", param, ctx)
+
+
+def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A command with the options that both Beam jobs take."""
+    for decorate in (
+        click.argument("beam_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM OPTIONS]"),
+        click.option("--overwrite", is_flag=True, help="Start anew instead of going on from what OUT holds."),
+        click.option(
+            "--workers",
+            type=click.IntRange(1),
+            help="Threads per process.  [default: one for each core]",
+        ),
+        click.option(
+            "--runner",
+            default="DirectRunner",
+            show_default=True,
+            help="DirectRunner (this machine), FlinkRunner, DataflowRunner, ... Their options follow `--`.",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def curve_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A command with the options that say how a model is applied to a photo."""
+    for decorate in (
+        click.option(
+            "--denoise",
+            type=WordOrNumber(click.FloatRange(0, 10), "auto", "off"),
+            default="auto",
+            show_default=True,
+            metavar="auto|off|STRENGTH",
+            help="Take out the noise that brightening adds; STRENGTH multiplies what auto takes out.",
+        ),
+        click.option(
+            "--exposure",
+            type=WordOrNumber(click.FloatRange(0, 1), "auto"),
+            default="auto",
+            show_default=True,
+            metavar="auto|VALUE",
+            help="The mean brightness aimed at, 0 to 1. A well-exposed photo stays as it is, and night stays night.",
+        ),
+        click.option(
+            "--curve-size",
+            type=WordOrNumber(click.IntRange(16), "auto", "full"),
+            default="auto",
+            show_default=True,
+            help="Where the curves are estimated: auto, full (every pixel; slow), or the long side in PIXELS.",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def run_as_module(command: click.Command, argv: Sequence[str] | None = None) -> None:
+    """Runs a command of `zerodce` as Beam people start a job: `--input IN --output OUT`, Beam options among the rest.
+
+    Args:
+        command: A command with two leading arguments and a trailing one for Beam's options.
+        argv: The arguments; those of the process if None.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--input", required=True)
+    parser.add_argument("--output", required=True)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if "--help" in arguments:
+        command.main(["--help"])
+    known, rest = parser.parse_known_args(arguments)
+    invoke: Callable[..., None] = command.main
+    invoke(
+        [known.input, known.output, *rest],
+        ignore_unknown_options=True,
+        auto_envvar_prefix=f"ZERODCE_{str(command.name).upper()}",
+    )

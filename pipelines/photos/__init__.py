@@ -1,0 +1,20 @@
+"""Photo files: what is a photo, what it holds, and how it is read and written. Knows no Beam and no jobs."""
+
+from pipelines.photos.errors import PhotoError
+from pipelines.photos.formats import is_photo, output_path
+from pipelines.photos.pixels import autocontrast_table, shrunk
+from pipelines.photos.reading import Photo, decode, load, small_copy
+from pipelines.photos.writing import encode
+
+__all__ = [
+    "Photo",
+    "PhotoError",
+    "autocontrast_table",
+    "decode",
+    "encode",
+    "is_photo",
+    "load",
+    "output_path",
+    "shrunk",
+    "small_copy",
+]

@@ -1,0 +1,262 @@
+"""Pixels of every kind that Pillow decodes, as grey or RGB of 8 or 16 bits, and alpha."""
+
+import dataclasses
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps
+
+from zerodce.metrics import psnr_from_error
+
+# formats whose 16-bit colour Pillow cuts to 8 bits, and OpenCV reads whole
+_COLOUR_16 = frozenset({"PNG", "TIFF", "PPM"})
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANES, _TIFF_SAMPLE_FORMAT = 258, 262, 284, 339
+_PNG_BITS_AT, _SGI_BYTES_AT = 24, 3
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+Image.core.set_use_block_allocator(1)  # each image in one piece, so that Arrow can show it to NumPy
+
+
+@dataclasses.dataclass(frozen=True)
+class Depth:
+    """How a file says that it stores a value: in so many bits, signed or as a float, and whether 0 is white."""
+
+    bits: int
+    signed: bool = False
+    floating: bool = False
+    inverted: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.bits} bit" + (" float" if self.floating else " signed" if self.signed else "")
+
+
+def depth_of(image: Image.Image, content: bytes) -> Depth:
+    """The depth that a file declares; never guessed from its values.
+
+    Args:
+        image: As opened, its pixels not decoded yet.
+        content: The file.
+
+    Raises:
+        NotImplementedError: Pillow would misread it.
+    """
+    if image.format == "TIFF":
+        tags = vars(image)["tag_v2"]
+        bits, kind = max(tags.get(_TIFF_BITS, (1,))), tags.get(_TIFF_SAMPLE_FORMAT, (1,))[0]
+        tiles = vars(image)["tile"]
+        if bits > 8 and tags.get(_TIFF_PLANES) == 2 and tiles and tiles[0].codec_name == "raw":
+            raise NotImplementedError(f"Pillow misreads uncompressed TIFF of {bits} bits in separate planes")
+        inverted = tags.get(_TIFF_PHOTOMETRIC) == 0 and image.mode[0] in "IF"  # Pillow inverts 8 bits itself
+        return Depth(bits, kind == 2 and image.mode == "I", kind == 3, inverted)
+    if image.mode == "F":
+        return Depth(32, floating=True)
+    if image.format == "PNG":
+        return Depth(content[_PNG_BITS_AT])
+    if image.format == "PPM":  # the largest value is the decoder's last argument
+        return Depth(16 if image.mode == "I" or _largest_argument(image) > 255 else 8)
+    if image.format == "SGI":
+        return Depth(8 * content[_SGI_BYTES_AT])
+    if image.format == "JPEG2000" and (start := content.find(b"\xff\x4f\xff\x51")) >= 0:
+        return Depth((content[start + 42] & 0x7F) + 1)
+    if image.format == "AVIF" and (start := content.find(b"av1C")) >= 0:
+        return Depth(8 if not content[start + 6] & 0x40 else 12 if content[start + 6] & 0x20 else 10)
+    if image.format == "HEIF":
+        return Depth(image.info.get("bit_depth", 8))
+    return Depth({"I": 32, "I;16": 16, "I;16B": 16, "I;16L": 16}.get(image.mode, 8), signed=image.mode == "I")
+
+
+def _largest_argument(image: Image.Image) -> int:
+    arguments = vars(image)["tile"][0].args
+    return max((x for x in arguments if isinstance(x, int)), default=0) if isinstance(arguments, tuple) else 0
+
+
+def turned(image: Image.Image, orientation: int) -> Image.Image:
+    """An image turned as its EXIF orientation says; the image itself where there is nothing to turn."""
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+
+
+def eight_bit_values(values: np.ndarray) -> np.ndarray:
+    """uint8 of uint8 or uint16 values, the upper byte as Pillow takes it."""
+    return values if values.dtype == np.uint8 else (values >> 8).astype(np.uint8)
+
+
+def pixels_of(image: Image.Image) -> np.ndarray:
+    """The values of an RGB or L image, uint8 (height, width, 3 or 1).
+
+    As `numpy.asarray`, which copies piece by piece and holds the GIL for it, but in a fifth of the time: a view
+    of Pillow's memory through Arrow, and OpenCV to leave out the fourth byte that Pillow gives every RGB pixel.
+    """
+    import cv2
+    import pyarrow
+
+    try:
+        # an image of borrowed memory, as `fromarray` and `fromarrow` make, ends the process (Pillow's issue 9896)
+        flat = None if image.readonly else pyarrow.array(image)
+    except ValueError:  # not one block of memory: made before the setting above
+        flat = None
+    if flat is None:
+        values = np.asarray(image)
+        return values[..., np.newaxis] if values.ndim == 2 else values
+    if image.mode == "L":
+        return flat.to_numpy(zero_copy_only=True).reshape(image.height, image.width, 1)
+    padded = flat.flatten().to_numpy(zero_copy_only=True).reshape(image.height, image.width, 4)
+    return cv2.cvtColor(padded, cv2.COLOR_RGBA2RGB)
+
+
+def image_of(pixels: np.ndarray) -> Image.Image:
+    """A Pillow image of uint8 values (height, width, 3 or 1): `pixels_of` the other way round, and as fast."""
+    import cv2
+    import pyarrow
+
+    height, width, count = pixels.shape
+    if count == 1:
+        return Image.fromarray(pixels[..., 0])
+    padded = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
+    flat = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(padded.reshape(-1)), 4)
+    return Image.fromarrow(flat, "RGB", (width, height))
+
+
+def channels(
+    image: Image.Image, depth: Depth, orientation: int, content: bytes, keep_16: bool, notes: list[str]
+) -> tuple[Image.Image, np.ndarray | None, np.ndarray | None]:
+    """Brings a decoded image into the form that is enhanced.
+
+    Args:
+        image: As decoded, of any mode.
+        depth: What `depth_of` said of it.
+        orientation: The EXIF orientation, 1 to 8, to apply.
+        content: The file, which is read again for 16-bit colour.
+        keep_16: Whether more than 8 bits can be written.
+        notes: Gets a sentence for each change.
+
+    Returns:
+        The upright image as 8-bit RGB or L; its values in uint16 (height, width, 3 or 1), None where 8 bits are
+        all there is or can be written; its alpha, uint8 or uint16 (height, width), None where there is none.
+    """
+    if image.mode[0] in "IF":
+        values, opacity = _grey_16(image, depth, orientation)
+        grey = Image.fromarray(eight_bit_values(values))
+        _note_depth(depth, 16 if keep_16 else 8, notes)
+        if keep_16:
+            return grey, values[..., np.newaxis], opacity
+        return grey, None, None if opacity is None else eight_bit_values(opacity)
+    source = image
+    image, opacity = _eight_bit(image, notes)
+    image = turned(image, orientation)
+    opacity = None if opacity is None else np.asarray(turned(Image.fromarray(opacity), orientation))
+    pixels_16 = None
+    if depth.bits == 16 and keep_16 and source.format in _COLOUR_16:
+        pixels_16, opacity = _colour_16(content, orientation, pixels_of(image), opacity)
+    _note_depth(depth, 8 if pixels_16 is None else 16, notes)
+    return image, pixels_16, opacity
+
+
+def _note_depth(depth: Depth, kept: int, notes: list[str]) -> None:
+    if depth.floating:
+        notes.append(f"{depth} values 0 to 1 written as {kept} bit")
+    elif depth.bits > kept or depth.signed or 8 < depth.bits < kept:
+        notes.append(f"{depth} written as {kept} bit")
+
+
+def _eight_bit(image: Image.Image, notes: list[str]) -> tuple[Image.Image, np.ndarray | None]:
+    """An image of no more than 8 bits as RGB or L, and its alpha, uint8 (height, width), None where there is none."""
+    if image.mode in ("RGB", "L") and "transparency" not in image.info:
+        return image, None
+    if image.mode == "1":
+        notes.append("1 bit converted to RGB")
+    elif image.mode in ("P", "PA"):
+        notes.append("palette converted to RGB")
+    elif image.mode in ("CMYK", "LAB", "YCbCr", "HSV"):
+        notes.append(f"{image.mode} converted to RGB")
+    if image.mode == "La":
+        image = image.convert("LA")
+    if image.mode == "LA" or (image.mode == "L" and "transparency" in image.info):
+        image = image.convert("LA")
+        return image.getchannel("L"), np.asarray(image.getchannel("A"))
+    if image.mode in ("PA", "RGBA", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return image.convert("RGB"), np.asarray(image.getchannel("A"))
+    if image.mode == "LAB":  # which Pillow's own convert leaves out
+        transform = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
+        return transform.apply(image), None
+    return image.convert("RGB"), None
+
+
+def _grey_16(image: Image.Image, depth: Depth, orientation: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Grey of more than 8 bits, and the opacity where one value is transparent: uint16, 0 to 65535."""
+    stored = np.asarray(turned(image, orientation))
+    transparent = image.info.get("transparency")
+    opacity = np.where(stored == transparent, 0, 65535).astype(np.uint16) if isinstance(transparent, int) else None
+    if image.mode == "F":
+        levels = np.clip(np.nan_to_num(stored, nan=0.0, posinf=1.0, neginf=0.0), 0, 1) * 65535
+        values = np.rint(levels).astype(np.uint16)
+    elif depth.signed:
+        values = np.rint(np.maximum(stored, 0) * (65535 / (2 ** (depth.bits - 1) - 1))).astype(np.uint16)
+    elif depth.bits > 16:
+        values = (stored.astype(np.int32).view(np.uint32) >> 16).astype(np.uint16)
+    elif depth.bits < 16 and image.format == "TIFF":  # the other decoders stretch to 16 bits themselves
+        values = (stored.astype(np.uint32) * 65535 // (2**depth.bits - 1)).astype(np.uint16)
+    else:
+        values = stored.astype(np.uint16)
+    return 65535 - values if depth.inverted else values, opacity
+
+
+def _colour_16(
+    content: bytes, orientation: int, pixels: np.ndarray, opacity: np.ndarray | None
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The 16-bit values of what Pillow has cut to `pixels` and `opacity`; None where OpenCV reads another picture."""
+    import cv2
+
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    pixels_16 = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels_16 is None or pixels_16.dtype != np.uint16 or pixels_16.ndim != 3:
+        return None, opacity
+    planes = [pixels_16[..., 2], pixels_16[..., 1], pixels_16[..., 0]][: pixels.shape[2]]
+    if opacity is not None and pixels_16.shape[2] == 4:
+        planes.append(pixels_16[..., 3])
+    if orientation in _TURNS:
+        planes = [np.asarray(turned(Image.fromarray(plane), orientation)) for plane in planes]
+    values = np.dstack(planes).astype(np.uint16, copy=False)
+    shallow = pixels if opacity is None else np.dstack([pixels, opacity])
+    if not np.array_equal(values >> 8, shallow):
+        return None, opacity
+    channels = pixels.shape[2]
+    return np.ascontiguousarray(values[..., :channels]), None if opacity is None else values[..., channels]
+
+
+def autocontrast_table(image: Image.Image) -> tuple[list[int], float]:
+    """Pillow's autocontrast of an image, which is one look-up table for each channel.
+
+    Args:
+        image: 8-bit RGB or L.
+
+    Returns:
+        The table with which `image.point` gives `ImageOps.autocontrast(image)`, and the PSNR of that in dB against
+        `image`, worked out from the histogram.
+    """
+    histogram = np.array(image.histogram(), dtype=np.int64).reshape(-1, 256)
+    levels = np.arange(256, dtype=np.uint8)
+    error = 0
+    table = []
+    for counts in histogram:
+        present = np.flatnonzero(counts)
+        ramp = levels.clip(int(present[0]), int(present[-1]))
+        stretched = np.asarray(ImageOps.autocontrast(Image.fromarray(ramp[np.newaxis])))[0]
+        error += int(np.dot(counts, (stretched.astype(np.int64) - levels) ** 2))
+        table.extend(stretched.tolist())
+    return table, psnr_from_error(error, histogram.sum())
+
+
+def shrunk(image: Image.Image, long_side: int) -> Image.Image:
+    """An 8-bit image with its longer side at most `long_side`, never enlarged; whole blocks are averaged first."""
+    from zerodce.enhancement import small_size  # brings Keras along, which those who only read photos do without
+
+    height, width = small_size(image.height, image.width, long_side)
+    return image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=1.5)

@@ -1,0 +1,271 @@
+"""Photo files into memory: decoded upright, at full size or as a small copy, with all that a file should keep."""
+
+import contextlib
+import ctypes
+import dataclasses
+import io
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
+
+from pipelines.photos.errors import PhotoError
+from pipelines.photos.formats import UNREADABLE, named_format, written_format
+from pipelines.photos.metadata import Metadata
+from pipelines.photos.pixels import channels, depth_of, pixels_of
+from pipelines.photos.raw import DNG_VERSION_TAG, open_raw
+
+try:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+except ImportError:
+    pass
+
+MAX_PIXELS = 500_000_000
+_HOLDS_ALPHA = frozenset({"PNG", "WEBP", "TIFF", "AVIF", "JPEG2000"})
+_HOLDS_16_BITS = frozenset({"PNG", "TIFF"})
+_ONE_PICTURE = frozenset({"PSD", "ICO", "ICNS"})  # whose further frames are layers or sizes of the same
+_NOT_RAW = (b"\xff\xd8\xff", b"\x89PNG")
+_HEIF_STARTS = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")}
+_limit_lock = threading.RLock()
+
+# Pillow warns and logs about damaged files; what matters of that becomes a note or an error of the photo's own
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
+warnings.filterwarnings("ignore", module=r"PIL\.")
+# its libtiff writes to standard error by itself, and Pillow raises for the same cause
+with contextlib.suppress(OSError, AttributeError):
+    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
+
+
+@dataclasses.dataclass
+class Photo:
+    """A decoded photo, upright.
+
+    Attributes:
+        image: 8-bit RGB or L.
+        pixels_16: The same in uint16 (height, width, 3 or 1); None where 8 bits are all there is or can be written.
+        alpha: As `pixels`, (height, width); None where there is none or it cannot be written.
+        format: The format to write.
+        notes: What is different in the output, a short sentence each.
+        metadata: What goes into the output.
+        lossless: Whether the file held the pixels without loss.
+        jpeg_tables: The quantization table of each component of a JPEG; None for other files.
+        jpeg_subsampling: Pillow's number of its chroma subsampling; the next finer one where it has none for it.
+    """
+
+    image: Image.Image
+    pixels_16: np.ndarray | None
+    alpha: np.ndarray | None
+    format: str
+    notes: list[str]
+    metadata: Metadata
+    lossless: bool
+    jpeg_tables: list[list[int]] | None
+    jpeg_subsampling: int
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """All there is of the photo: uint8, made anew at each call, or uint16 (height, width, 3 or 1)."""
+        return pixels_of(self.image) if self.pixels_16 is None else self.pixels_16
+
+
+def load(content: bytes, path: str, *, output_format: str | None = None, max_pixels: int = MAX_PIXELS) -> Photo:
+    """Decodes a photo.
+
+    Args:
+        content: The file.
+        path: Its name, which says the format to write and whether it is camera RAW.
+        output_format: The format to write, None for the one that `path` says.
+        max_pixels: Refuse photos with more, before they are decoded.
+
+    Raises:
+        PhotoError: It is damaged (decode), of a kind that is not read here (unsupported), or too large.
+        ValueError: `output_format` is unknown.
+    """
+    written = written_format(path, output_format)
+    notes: list[str] = []
+    with _reading(content, path):
+        image = _open(content, path, max_pixels)
+        depth = depth_of(image, content)
+        _note_other_pictures(image, notes)
+        with _limit_lifted(image):
+            image.load()
+        metadata = Metadata.of(image, written, notes)
+        tables = _jpeg_tables(image)
+        orientation = _orientation(image)
+        subsampling = _subsampling(image, orientation)
+        source = image.format
+        lossless = source not in ("JPEG", "MPO", "HEIF", "AVIF") and (source != "WEBP" or b"VP8L" in content[:64])
+        keep_16 = written in _HOLDS_16_BITS
+        image, pixels_16, alpha = channels(image, depth, orientation, content, keep_16, notes)
+    image.info = {}  # or it would go into the output, whatever was asked for
+    if alpha is not None and written not in _HOLDS_ALPHA:
+        notes.append(f"alpha dropped ({written} holds none)")
+        alpha = None
+    if source not in (written, "MPO"):
+        notes.append(f"{source} written as {written}")
+    return Photo(image, pixels_16, alpha, written, notes, metadata, lossless, tables, subsampling)
+
+
+def small_copy(content: bytes, path: str, long_side: int, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Decodes a small, upright copy; of a JPEG for a fraction of the price of the whole.
+
+    Args:
+        content: The file.
+        path: Its name.
+        long_side: The longer side of the copy, in pixels, at most; a smaller photo keeps its size.
+        max_pixels: Refuse photos with more, before they are decoded.
+
+    Returns:
+        uint8 (height, width, 3), RGB.
+
+    Raises:
+        PhotoError: As `load`.
+    """
+    size = (long_side, long_side)
+    with _reading(content, path):
+        image = _open(content, path, max_pixels, half_size=True)
+        depth = depth_of(image, content)
+        with _limit_lifted(image):
+            if image.mode in ("RGB", "L", "CMYK"):  # decodes a JPEG small, and lets a HEIC's thumbnail serve
+                image.thumbnail(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+            image.load()
+        image, _, _ = channels(image, depth, _orientation(image), content, keep_16=False, notes=[])
+        image.thumbnail(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        return np.asarray(image.convert("RGB"))
+
+
+def decode(
+    content: bytes, path: str, at_least: tuple[int, int], *, max_pixels: int = MAX_PIXELS
+) -> tuple[Image.Image, list[str]]:
+    """Decodes a photo that is going to be resized; of a JPEG no more than that needs.
+
+    Args:
+        content: The file.
+        path: Its name.
+        at_least: Width and height that the image, upright, may not fall below unless the photo itself does.
+        max_pixels: Refuse photos with more, before they are decoded.
+
+    Returns:
+        The upright image, 8-bit RGB, and a short sentence for each thing that was changed or left out.
+
+    Raises:
+        PhotoError: As `load`.
+    """
+    notes: list[str] = []
+    with _reading(content, path):
+        image = _open(content, path, max_pixels)
+        depth = depth_of(image, content)
+        _note_other_pictures(image, notes)
+        image.draft(None, at_least if _orientation(image) < 5 else at_least[::-1])
+        with _limit_lifted(image):
+            image.load()
+        # asked anew, for Pillow turns a TIFF as it loads it
+        image, _, alpha = channels(image, depth, _orientation(image), content, keep_16=False, notes=notes)
+    image.info = {}  # or what is encoded from it would carry the profile
+    if alpha is not None:
+        notes.append("alpha dropped")
+    return image.convert("RGB"), notes
+
+
+@contextlib.contextmanager
+def _reading(content: bytes, path: str) -> Iterator[None]:
+    """Makes a PhotoError of whatever a decoder raises on bad input, for they raise nearly everything."""
+    try:
+        yield
+    except PhotoError:
+        raise
+    except UnidentifiedImageError:
+        name = named_format(path)
+        if "HEIF" not in Image.OPEN and (name == "HEIF" or content[4:12] in _HEIF_STARTS):
+            raise PhotoError("unsupported", "HEIC needs pillow-heif: pip install 'zerodce[heif]'") from None
+        if name in UNREADABLE:
+            raise PhotoError("unsupported", f"{name} is not a format that is read here") from None
+        raise PhotoError("decode", "not an image, or damaged at its start") from None
+    except NotImplementedError as error:
+        raise PhotoError("unsupported", str(error)) from error
+    except Image.DecompressionBombError as error:
+        raise PhotoError("too_large", str(error)) from error
+    except MemoryError as error:
+        raise PhotoError("too_large", "not enough memory to decode it") from error
+    except Exception as error:
+        raise PhotoError("decode", str(error) or type(error).__name__) from error
+
+
+def _open(content: bytes, path: str, max_pixels: int, half_size: bool = False) -> Image.Image:
+    """Reads the header (of a RAW file all); `half_size` lets a RAW file be developed smaller."""
+    if named_format(path) == "RAW" and not content.startswith(_NOT_RAW):
+        return open_raw(content, max_pixels, half_size)
+    with _limit_lifted():
+        image = Image.open(io.BytesIO(content))
+    if image.format in UNREADABLE:
+        raise PhotoError("unsupported", f"{image.format} is not a format that is read here")
+    if image.width * image.height > max_pixels:
+        raise PhotoError("too_large", f"{image.width}x{image.height} is more than --max-pixels {max_pixels}")
+    if image.format == "TIFF" and DNG_VERSION_TAG in vars(image)["tag_v2"]:
+        return open_raw(content, max_pixels, half_size)
+    return image
+
+
+@contextlib.contextmanager
+def _limit_lifted(image: Image.Image | None = None) -> Iterator[None]:
+    """Sets aside Pillow's limit of pixels, one for the process, for a moment; not where an image is below it."""
+    limit = Image.MAX_IMAGE_PIXELS
+    if image is not None and (limit is None or image.width * image.height <= limit):
+        yield
+        return
+    with _limit_lock:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # Pillow's parser raises whatever damaged data leads it to
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _note_other_pictures(image: Image.Image, notes: list[str]) -> None:
+    count = 1 if image.format in _ONE_PICTURE else getattr(image, "n_frames", 1)
+    if image.format == "MPO" and count > 1:
+        notes.append("second MPO image dropped" if count == 2 else f"{count - 1} further MPO images dropped")
+    elif count > 1:
+        notes.append(f"first frame of {count}")
+    if b"hdrgm:Version" in image.info.get("xmp", b"") or any("gainmap" in name for name in image.info.get("aux", ())):
+        notes.append("gain map dropped")
+
+
+def _jpeg_tables(image: Image.Image) -> list[list[int]] | None:
+    """The table of each component, where what is written has the same components."""
+    if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode not in ("L", "RGB"):
+        return None
+    stored_as_rgb = image.info.get("adobe_transform") == 0 or [layer[0] for layer in image.layer] == list(b"RGB")
+    if len(image.layer) == 3 and stored_as_rgb:  # not as luma and chroma
+        return None
+    if any(layer[3] not in image.quantization for layer in image.layer):
+        return None
+    tables = [image.quantization[layer[3]] for layer in image.layer]
+    return tables[:2] if tables[1:2] == tables[2:] else tables
+
+
+def _subsampling(image: Image.Image, orientation: int) -> int:
+    """Pillow's number of a JPEG's chroma subsampling; of one that it cannot write, the next finer once upright."""
+    if not isinstance(image, JpegImagePlugin.JpegImageFile) or len(image.layer) != 3:
+        return 0
+    known = JpegImagePlugin.get_sampling(image)
+    if known >= 0:
+        return known
+    (_, *luma, _), (_, *chroma, _) = image.layer[:2]
+    columns, rows = (full > less for full, less in zip(luma, chroma, strict=True))
+    if orientation >= 5:  # a quarter turn makes rows of columns
+        columns, rows = rows, columns
+    return 2 if columns and rows else int(columns)

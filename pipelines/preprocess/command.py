@@ -1,0 +1,167 @@
+"""The command `zerodce preprocess`: plans, runs the job with its progress shown, and says what came of it."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+
+import apache_beam as beam
+import click
+from apache_beam.options.pipeline_options import PipelineOptions
+from rich.console import Console
+
+from pipelines import folders, progress, runners, storage, versions
+from pipelines.preprocess import dataset_folder
+from pipelines.preprocess.plan import DatasetPlan, make_plan
+from pipelines.preprocess.shards import ShardWriter
+from pipelines.preprocess.transforms import MakeShards, finished_here
+from pipelines.records import split_table
+from pipelines.workers import WorkerRequirements, check_cluster
+from tfrecord_tools.manifest import FILENAME, REJECTED, Manifest
+
+_POLL_SECONDS = 5.0  # between looks at storage, where the work is done elsewhere
+
+
+def preprocess(
+    data: str,
+    out: str,
+    *,
+    size: str,
+    train_count: int,
+    split: str | None,
+    split_file: str | None,
+    reference: str | None,
+    resize: str,
+    encoding: str,
+    shard_records: int | None,
+    max_rejected: int | None,
+    workers: int | None,
+    runner: str,
+    overwrite: bool,
+    beam_args: Sequence[str],
+) -> int:
+    """The command `zerodce preprocess`; its options, as `zerodce preprocess --help` explains them, are the arguments.
+
+    Returns:
+        The exit code: 0 everything done, 1 images were rejected, 130 interrupted.
+
+    Raises:
+        click.UsageError: Wrong arguments.
+        click.ClickException: The data set could not be made.
+    """
+    options = runners.pipeline_options(runner, beam_args)
+    if not runners.is_local(runner):
+        check_cluster(options, [data, out])
+    width_height = parse_size(size)
+    for folder in (data, reference):
+        if folder is not None:
+            folders.refuse_overlap(folder, out)
+    plan = make_plan(
+        data,
+        size=width_height,
+        encoding=encoding,
+        train_count=train_count,
+        split=split,
+        split_file=split_file,
+        reference=reference,
+        shard_records=shard_records,
+    )
+    settings = {
+        "size": f"{width_height[0]}x{width_height[1]}",
+        "resize": resize,
+        "encoding": encoding,
+        "split_rule": plan.rule,
+        "shard_records": shard_records,
+    }
+    digest = hashlib.sha256(json.dumps([settings, versions.of_shards()]).encode()).hexdigest()
+    writer = ShardWriter(
+        plan.data, plan.references, storage.absolute(out), width_height, resize, encoding, digest, workers
+    )
+    with folders.lock(out):
+        try:
+            if overwrite:
+                dataset_folder.clear(out)
+            manifest = dataset_folder.find_manifest(out, settings, plan)
+            if manifest is not None:
+                dataset_folder.refuse_rejected(out, manifest.counts["rejected"], max_rejected)
+                click.echo(f"{out} is complete already: nothing to do.", err=True)
+            else:
+                digests = dataset_folder.begin(writer, settings, plan)
+                run_job(writer, plan, options, runners.is_local(runner))
+                manifest = dataset_folder.write_manifest(writer, digests, settings, plan, max_rejected)
+        except KeyboardInterrupt:
+            click.echo("Interrupted: the same command goes on from here.", err=True)
+            return 130
+        except OSError as error:
+            raise click.ClickException(f"{out} cannot be written ({error.strerror or error})") from None
+        finally:
+            dataset_folder.tidy(out)
+    say_result(out, manifest)
+    if manifest.counts["rejected"] and max_rejected is None:
+        click.echo(f"{REJECTED} says why images were rejected; --max-rejected accepts that.", err=True)
+        return 1
+    return 0
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Width and height from `256` or `320x240`.
+
+    Raises:
+        click.UsageError: It is neither.
+    """
+    match = re.fullmatch(r"([1-9]\d{0,3})(?:x([1-9]\d{0,3}))?", text.strip().lower())
+    if not match:
+        raise click.UsageError(f"--size {text} is neither a number of pixels nor WIDTHxHEIGHT, such as 256 or 320x240")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def run_job(writer: ShardWriter, plan: DatasetPlan, options: PipelineOptions, local: bool) -> None:
+    """Makes all shards, with the progress shown.
+
+    Raises:
+        KeyboardInterrupt: It was interrupted, and has ended.
+        click.ClickException: It failed.
+    """
+    requirements = WorkerRequirements.of(options, writer.data, writer.plan_path(next(iter(plan.shards))))
+    pipeline = beam.Pipeline(options=options)
+    _ = pipeline | "Shards" >> beam.Create(list(plan.shards)) | MakeShards(writer, requirements)
+    job = runners.Job(pipeline)
+    finished = finished_here() if local else _finished_elsewhere(writer)
+    with progress.Reporter(plan.found, "images") as reporter:
+        try:
+            job.start()
+            while job.is_alive():
+                job.join(0.2 if local else _POLL_SECONDS)
+                for images, rejected in next(finished):
+                    reporter.advance(0, rejected, images)
+                reporter.show()
+        except KeyboardInterrupt:
+            job.stop()
+            raise
+    if job.error:
+        raise click.ClickException(
+            f"{runners.failure_reason(job.error)}; what is finished is kept: the same command goes on from here"
+        ) from job.error
+
+
+def _finished_elsewhere(writer: ShardWriter) -> Iterator[list[tuple[int, int]]]:
+    """Each time: images done and rejected in the shards that have been finished since the last time."""
+    seen: set[str] = set()
+    while True:
+        names = set(writer.written()) - seen
+        seen |= names
+        rows = [row for name in names if (row := writer.result(name))]
+        yield [(row.records + len(row.rejected), len(row.rejected)) for row in rows]
+
+
+def say_result(out: str, manifest: Manifest) -> None:
+    """Prints the closing table."""
+    counts = manifest.counts
+    Console().print(split_table(manifest))
+    click.echo(f"split       {manifest.split_rule}")
+    click.echo(f"images      {counts['found']:,} = {counts['records']:,} written + {counts['rejected']:,} rejected")
+    click.echo(f"references  {counts['references']:,}; {counts['without_reference']:,} images have none")
+    click.echo(f"ignored     {counts['ignored']:,} other files")
+    for note, count in manifest.notes.items():
+        click.echo(f"note        {note}: {count:,}")
+    click.echo(f"to look at  {storage.join(out, FILENAME)}")

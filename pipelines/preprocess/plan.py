@@ -1,0 +1,164 @@
+"""What a data-set job is about to do: every image of a folder with its split, its shard and its reference."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+
+import click
+
+from pipelines import folders, storage
+from pipelines.preprocess import splits
+from pipelines.references import (
+    LOL_OURS,
+    AmbiguousReferenceError,
+    is_lol,
+    is_lol_image,
+    is_lol_reference,
+    match_lol_references,
+    match_references,
+)
+
+SHARD_BYTES = 64 << 20
+"""About the size of a shard: small enough to share out and to keep in memory, large enough to read fast."""
+
+_BYTES_PER_PIXEL = {"png": 1.5, "jpeg": 0.6}  # of photos at 256x256, measured and rounded up
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """An image to make a record of: its key, and size and mtime of the file, and of its reference where it has one."""
+
+    key: str
+    size: int
+    mtime: float
+    reference: str | None = None
+    reference_size: int = 0
+    reference_mtime: float = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetPlan:
+    """The images of a data set.
+
+    Attributes:
+        data: Their folder.
+        references: The folder that the paths of their references are relative to.
+        sources: Images of each shard, in the order of their records, by name of the shard, by split.
+        rule: How the splits were made, in words.
+        ignored: Number of files that are no images by name, or that belong to no split.
+    """
+
+    data: str
+    references: str
+    sources: dict[str, dict[str, list[Source]]]
+    rule: str
+    ignored: int
+
+    @functools.cached_property
+    def shards(self) -> dict[str, list[Source]]:
+        """Images of each shard, over all splits."""
+        return {name: sources for shards in self.sources.values() for name, sources in shards.items()}
+
+    @property
+    def found(self) -> int:
+        """Number of images."""
+        return sum(map(len, self.shards.values()))
+
+    def listing(self) -> str:
+        """Digest of names, sizes and times of the files that the data set is made from."""
+        digest = hashlib.sha256()
+        for name, sources in self.shards.items():
+            digest.update(json.dumps([name, *map(dataclasses.astuple, sources)]).encode())
+        return digest.hexdigest()
+
+
+def make_plan(
+    data: str,
+    *,
+    size: tuple[int, int],
+    encoding: str,
+    train_count: int = 400,
+    split: str | None = None,
+    split_file: str | None = None,
+    reference: str | None = None,
+    shard_records: int | None = None,
+) -> DatasetPlan:
+    """Assigns every image of a folder to a split and a shard.
+
+    Args:
+        data: Folder of the images: the LoL layout, or any.
+        size: Width and height of the stored images, on which the default number of records in a shard depends.
+        encoding: `png` or `jpeg`, on which it depends as well.
+        train_count: LoL: how many images in sorted order are for training.
+        split: Fractions by a stable hash of the name, `train=0.8,val=0.1,test=0.1`.
+        split_file: CSV with the columns path,split.
+        reference: Folder of well-exposed images of the same names; LoL's `high` is found by itself.
+        shard_records: Records in a shard, at most; about as many as `SHARD_BYTES` holds if None.
+
+    Raises:
+        click.UsageError: There are no images, or they cannot be assigned as asked.
+    """
+    data, entries, ignored = folders.find(data)
+    files = {entry.path: entry for entry in entries}
+    try:
+        splits.check_unique(files)
+        assignment = _assign(data, list(files), train_count, split, split_file)
+        keys = [key for keys_of_split in assignment.splits.values() for key in keys_of_split]
+        if reference:
+            reference, paired, _ = folders.find(reference)
+            references = {entry.path: entry for entry in paired}
+            matched = match_references(keys, list(references))
+        elif is_lol(files):
+            references = {key: entry for key, entry in files.items() if is_lol_reference(key)}
+            matched = match_lol_references(keys, list(references))
+        else:
+            references, matched = {}, {}
+    except (splits.SplitError, AmbiguousReferenceError) as error:
+        raise click.UsageError(str(error)) from None
+
+    def source(key: str) -> Source:
+        entry = files[key]
+        if key not in matched:
+            return Source(key, entry.size, entry.mtime)
+        pair = references[matched[key]]
+        return Source(key, entry.size, entry.mtime, pair.path, pair.size, pair.mtime)
+
+    if shard_records is None:
+        record_bytes = math.prod(size) * _BYTES_PER_PIXEL[encoding] * (2 if matched else 1)
+        shard_records = max(1, int(SHARD_BYTES / record_bytes))
+    sources = {
+        name: {
+            shard: [source(key) for key in part]
+            for shard, part in splits.into_shards(name, keys_of_split, shard_records).items()
+        }
+        for name, keys_of_split in assignment.splits.items()
+    }
+    used = len(keys) + (0 if reference else len(references))
+    return DatasetPlan(data, reference or data, sources, assignment.rule, ignored + len(files) - used)
+
+
+def _assign(
+    data: str, keys: list[str], train_count: int, split: str | None, split_file: str | None
+) -> splits.Assignment:
+    """The split of every image by the one rule that applies."""
+    if split and split_file:
+        raise splits.SplitError("--split and --split-file exclude one another")
+    if is_lol(keys):
+        keys = [key for key in keys if is_lol_image(key)]
+    elif nested := next((key for key in keys if f"/{LOL_OURS}" in key), None):
+        root = storage.join(data, nested[: nested.index(f"/{LOL_OURS}")])
+        raise splits.SplitError(f"the LoL data set is in {root}: name that folder")
+    if split_file:
+        try:
+            return splits.split_by_list(keys, splits.read_split_file(storage.read(split_file)))
+        except OSError as error:
+            raise splits.SplitError(f"--split-file {split_file} cannot be read ({error.strerror or error})") from None
+        except splits.SplitError as error:
+            raise splits.SplitError(f"--split-file {split_file}: {error}") from None
+    if split:
+        return splits.split_by_hash(keys, splits.parse_fractions(split))
+    if is_lol(keys):
+        return splits.split_lol(keys, train_count)
+    return splits.split_by_hash(keys, splits.DEFAULT_FRACTIONS)

@@ -1,0 +1,67 @@
+"""The data-set job in Beam: names of shards in, their rows out.
+
+One element is one shard. The images of a shard are listed in a small file in OUT, so only names of shards pass through
+Beam; the bytes of a shard depend on the names and contents of its images, and on nothing else.
+"""
+
+import queue
+from collections.abc import Iterator
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from pipelines import runners
+from pipelines.preprocess.shards import ShardResult, ShardWriter
+from pipelines.workers import FileDoFn, WorkerRequirements
+
+_done: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()  # images done and rejected, by work in this process
+
+
+class MakeShards(beam.PTransform):
+    """From names of shards to their rows, once shard and row are in storage.
+
+    Args:
+        writer: That makes them.
+        requirements: What every worker is told.
+    """
+
+    def __init__(self, writer: ShardWriter, requirements: WorkerRequirements) -> None:
+        super().__init__()
+        self.writer = writer
+        self.requirements = requirements
+
+    def expand(self, names: beam.PCollection[str]) -> beam.PCollection[ShardResult]:
+        return names | "Spread" >> beam.Reshuffle() | "Make" >> beam.ParDo(MakeShard(self.writer, self.requirements))
+
+
+class MakeShard(FileDoFn):
+    """Name of a shard -> its row, once shard and row are in storage.
+
+    Args:
+        writer: That makes it.
+        requirements: What its worker is told.
+    """
+
+    def __init__(self, writer: ShardWriter, requirements: WorkerRequirements) -> None:
+        super().__init__(requirements)
+        self.writer = writer
+        self.counters = {name: Metrics.counter("zerodce", name) for name in ("records", "rejected", "bytes")}
+
+    def process(self, name: str) -> Iterator[ShardResult]:
+        row = self.writer.write(name, _tick)
+        counts = {"records": row.records, "rejected": len(row.rejected), "bytes": row.size}
+        for counter, count in counts.items():
+            self.counters[counter].inc(count)
+        yield row
+
+
+def _tick(images: int, rejected: int) -> None:
+    if runners.STOP.is_set():
+        raise runners.StoppedError
+    _done.put((images, rejected))
+
+
+def finished_here() -> Iterator[list[tuple[int, int]]]:
+    """Each time: images done and rejected since the last time, by the work in this process."""
+    while True:
+        yield [_done.get() for _ in range(_done.qsize())]

@@ -1,0 +1,40 @@
+"""Versions: those written into results, those that shards depend on, those that workers have to share."""
+
+import importlib.metadata
+import platform
+
+from PIL import features
+
+_OF_RUN = ("zerodce", "tensorflow", "keras", "apache-beam", "numpy", "numba", "pillow", "opencv-python-headless")
+_OF_SHARDS = ("zerodce", "pillow", "numpy", "opencv-python-headless", "protobuf", "pillow-heif", "rawpy")
+_OF_WORKERS = ("apache-beam", "zerodce")
+
+
+def of_run() -> dict[str, str]:
+    """Versions of Python and of the packages that decide about the pixels of a photo or the weights of a model."""
+    return {"python": platform.python_version()} | _installed(*_OF_RUN)
+
+
+def of_shards() -> dict[str, str]:
+    """Versions of what decides about the bytes of a shard."""
+    return {
+        **_installed(*_OF_SHARDS),
+        "libjpeg-turbo": str(features.version("libjpeg_turbo")),
+        "zlib": str(features.version("zlib_ng") or features.version("zlib")),
+        "processor": platform.machine(),
+    }
+
+
+def of_workers() -> dict[str, str]:
+    """Versions that have to be the same where the job is started and where it is done."""
+    return _installed(*_OF_WORKERS)
+
+
+def _installed(*packages: str) -> dict[str, str]:
+    versions = {}
+    for name in packages:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions

@@ -1,0 +1,292 @@
+"""The archive job, run whole in this process on small photos: outputs, rows, counts, and going on after trouble."""
+
+import csv
+import errno
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import filelock
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageOps
+
+from pipelines import cli, storage
+from pipelines.enhance import command
+from zerodce.enhancement import Enhancer
+
+
+def dark(seed: int, width: int = 96, height: int = 64) -> Image.Image:
+    """A dark, smooth picture with a little grain."""
+    rng = np.random.default_rng(seed)
+    across, down = np.meshgrid(np.linspace(0, 3, width), np.linspace(0, 2, height))
+    base = 30 + 20 * np.sin(across + seed)[..., np.newaxis] * np.cos(down)[..., np.newaxis] * rng.uniform(0.5, 1, 3)
+    return Image.fromarray(np.clip(base + rng.normal(0, 2, base.shape), 0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Three PNG, a JPEG in a subfolder, and a file that is no photo."""
+    folder = tmp_path / "photos"
+    (folder / "trip ü").mkdir(parents=True)
+    for seed in range(3):
+        dark(seed).save(folder / f"{seed}.png")
+    dark(3, 120, 90).save(folder / "trip ü" / "3.jpg", quality=90)
+    (folder / "notes.txt").write_text("no photo")
+    for number, path in enumerate(sorted(folder.rglob("*.*"))):
+        os.utime(path, (1_000_000 + number, 1_000_000 + number))
+    return folder
+
+
+def run(photos: Path | str, out: Path | str, *options: str) -> int:
+    """`zerodce enhance` in this process; returns the exit code."""
+    params = cli.enhance.make_context("enhance", [str(photos), str(out), *options]).params
+    return command.enhance(**params)
+
+
+def rows(out: Path, name: str = "metrics.csv") -> list[dict[str, str]]:
+    with open(out / name, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def counts(out: Path) -> dict[str, int]:
+    found: dict[str, int] = json.loads((out / "run.json").read_text())["counts"]
+    assert found["found"] == found["enhanced"] + found["skipped"] + found["failed"]
+    return found
+
+
+def snapshot(folder: Path) -> dict[str, tuple[bytes, float]]:
+    """Content and time of every image written."""
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime)
+        for name in ("enhanced", "autocontrast")
+        for path in (folder / name).rglob("*")
+        if path.is_file()
+    }
+
+
+def test_every_photo_is_enhanced_measured_and_counted(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    before = {path: path.read_bytes() for path in photos.rglob("*.*")}
+    assert run(photos, out) == 0
+    assert {path: path.read_bytes() for path in photos.rglob("*.*")} == before
+    assert counts(out) == {"found": 4, "enhanced": 4, "skipped": 0, "failed": 0, "ignored": 1}
+    assert [row["path"] for row in rows(out)] == ["0.png", "1.png", "2.png", "trip ü/3.jpg"]
+    assert rows(out, "failures.csv") == []
+    assert (out / "report.html").is_file()
+    for row in rows(out):
+        original = Image.open(photos / row["path"])
+        enhanced = Image.open(out / "enhanced" / row["output"])
+        assert (int(row["width"]), int(row["height"])) == original.size == enhanced.size
+        assert (out / "enhanced" / row["output"]).stat().st_mtime == (photos / row["path"]).stat().st_mtime
+        first = np.asarray(original).astype(float)
+        assert float(row["mean_input"]) == pytest.approx(first.mean() / 255, abs=1e-4)
+        if row["path"].endswith(".png"):  # without loss, so that the file holds what was measured
+            second = np.asarray(enhanced).astype(float)
+            assert float(row["mean_enhanced"]) == pytest.approx(second.mean() / 255, abs=1e-4)
+            assert second.mean() > 1.5 * first.mean()
+            psnr = 10 * math.log10(255**2 / np.mean((first - second) ** 2))
+            assert float(row["psnr_enhanced_db"]) == pytest.approx(psnr, abs=1e-3)
+            baseline = Image.open(out / "autocontrast" / row["output"])
+            np.testing.assert_array_equal(baseline, ImageOps.autocontrast(original))
+            psnr = 10 * math.log10(255**2 / np.mean((first - np.asarray(baseline)) ** 2))
+            assert float(row["psnr_autocontrast_db"]) == pytest.approx(psnr, abs=1e-3)
+
+
+def test_a_second_run_does_only_what_changed(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run(photos, out) == 0
+    first, first_rows = snapshot(out), rows(out)
+    assert run(photos, out) == 0
+    assert counts(out)["skipped"] == 4
+    assert snapshot(out) == first
+    assert rows(out) == first_rows
+
+    dark(9).save(photos / "1.png")
+    leftover = out / "enhanced" / f".killed{storage.TEMPORARY_SUFFIX}"
+    leftover.write_bytes(b"half a photo")
+    (out / "autocontrast" / "2.png").unlink()
+    assert run(photos, out) == 0
+    assert counts(out) | {"ignored": 0} == {"found": 4, "enhanced": 2, "skipped": 2, "failed": 0, "ignored": 0}
+    assert not leftover.exists()
+    changed = {path for path, content in snapshot(out).items() if first.get(path) != content}
+    assert changed == {"enhanced/1.png", "autocontrast/1.png"}  # 2.png was done again, to the same result
+
+    assert run(photos, out, "--exposure", "0.3") == 0
+    assert counts(out)["enhanced"] == 4
+    written = {path: path.stat().st_ino for path in (out / "enhanced").rglob("*.*")}
+    assert run(photos, out, "--exposure", "0.3", "--overwrite") == 0
+    assert counts(out)["enhanced"] == 4
+    assert all(path.stat().st_ino != inode for path, inode in written.items())
+
+
+def test_a_broken_photo_is_a_row_and_is_tried_again(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    whole = (photos / "1.png").read_bytes()
+    (photos / "1.png").write_bytes(whole[: len(whole) // 2])
+    assert run(photos, out) == 1
+    assert counts(out) | {"ignored": 0} == {"found": 4, "enhanced": 3, "skipped": 0, "failed": 1, "ignored": 0}
+    (failure,) = rows(out, "failures.csv")
+    assert (failure["path"], failure["stage"]) == ("1.png", "decode")
+    (photos / "1.png").write_bytes(whole)
+    assert run(photos, out) == 0
+    assert counts(out) | {"ignored": 0} == {"found": 4, "enhanced": 1, "skipped": 3, "failed": 0, "ignored": 0}
+
+
+def test_two_photos_never_share_an_output(photos: Path, tmp_path: Path) -> None:
+    dark(5).save(photos / "0.pcx")
+    dark(6).save(photos / "0.pcx.png")
+    assert run(photos, tmp_path / "out") == 1
+    (failure,) = rows(tmp_path / "out", "failures.csv")
+    assert (failure["path"], failure["stage"]) == ("0.pcx", "write")
+    assert "0.pcx.png" in failure["error"]
+    assert counts(tmp_path / "out")["enhanced"] == 5
+
+
+def test_a_single_photo(photos: Path, tmp_path: Path) -> None:
+    assert run(photos / "0.png", tmp_path / "out") == 0
+    assert counts(tmp_path / "out") == {"found": 1, "enhanced": 1, "skipped": 0, "failed": 0, "ignored": 0}
+    assert (tmp_path / "out" / "enhanced" / "0.png").is_file()
+
+
+def test_a_dry_run_writes_nothing(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(photos, tmp_path / "out", "--dry-run") == 0
+    assert not (tmp_path / "out").exists()
+    said = capsys.readouterr().out
+    assert "4 of 4 photos would be enhanced" in said
+    assert "3.jpg" in said
+
+
+def test_no_autocontrast(photos: Path, tmp_path: Path) -> None:
+    assert run(photos, tmp_path / "out", "--no-autocontrast") == 0
+    assert not (tmp_path / "out" / "autocontrast").exists()
+    assert {row["psnr_autocontrast_db"] for row in rows(tmp_path / "out")} == {""}
+
+
+def test_json_lines(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(photos, tmp_path / "out", "--json") == 0
+    *_, last = capsys.readouterr().out.splitlines()
+    result = json.loads(last)
+    assert result["event"] == "result"
+    assert result["counts"]["enhanced"] == 4
+
+
+def test_too_many_failures_end_the_run(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(200):
+        (photos / f"bad{number:03}.png").write_bytes(b"not a png")
+    assert run(photos, tmp_path / "out", "--max-failures", "3", "--workers", "1") == 1
+    assert "--max-failures" in capsys.readouterr().err
+
+
+def test_a_full_disk_ends_the_run_cleanly_and_the_next_goes_on(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    write, written = storage.write, []
+
+    def full(path: str, content: bytes, mtime: float | None = None) -> None:
+        if "enhanced" in path:
+            written.append(path)
+            if len(written) > 2:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, content, mtime)
+
+    monkeypatch.setattr(storage, "write", full)
+    assert run(photos, out, "--workers", "1") == 1
+    assert "No space left on device" in capsys.readouterr().err
+    monkeypatch.undo()
+    done = len(rows(out))
+    assert done < 4
+    assert run(photos, out) == 0
+    assert counts(out)["skipped"] == done
+    assert len(rows(out)) == 4
+
+
+def test_one_photo_that_the_model_cannot_take_sinks_no_other(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estimate: Callable[..., Any] = Enhancer.estimate
+
+    def fussy(self: Enhancer, small_copies: list[np.ndarray]) -> Any:
+        if any(small.shape == (90, 120, 3) for small in small_copies):
+            raise RuntimeError("not this one\nand more")
+        return estimate(self, small_copies)
+
+    monkeypatch.setattr(Enhancer, "estimate", fussy)
+    assert run(photos, tmp_path / "out") == 1
+    (failure,) = rows(tmp_path / "out", "failures.csv")
+    assert failure == {"path": "trip ü/3.jpg", "stage": "model", "error": "not this one"}
+    assert len(rows(tmp_path / "out")) == 3
+
+
+def test_references_are_compared_and_another_size_is_said(photos: Path, tmp_path: Path) -> None:
+    reference = tmp_path / "reference"
+    reference.mkdir()
+    bright = Image.fromarray(np.clip(np.asarray(dark(0)).astype(float) * 3, 0, 255).astype(np.uint8))
+    bright.save(reference / "0.tif")
+    bright.resize((50, 50)).save(reference / "1.png")
+    out = tmp_path / "out"
+    assert run(photos, out, "--reference", str(reference)) == 0
+    first, second, third, _ = rows(out)
+    for name, folder in (("enhanced", out / "enhanced"), ("autocontrast", out / "autocontrast"), ("input", photos)):
+        pair = [np.asarray(image, np.float32) / 255 for image in (Image.open(folder / "0.png"), bright)]
+        psnr, ssim = (score(*pair, max_val=1.0).numpy() for score in (tf.image.psnr, tf.image.ssim))
+        assert float(first[f"psnr_{name}_reference_db"]) == pytest.approx(psnr, abs=1e-3)
+        assert float(first[f"ssim_{name}_reference"]) == pytest.approx(ssim, abs=1e-4)
+    assert second["psnr_enhanced_reference_db"] == third["psnr_enhanced_reference_db"] == ""
+    assert "size differs from reference" in second["notes"]
+
+
+def test_wrong_arguments(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    empty, textual = tmp_path / "empty", tmp_path / "textual"
+    empty.mkdir()
+    textual.mkdir()
+    (textual / "a.txt").write_text("x")
+    for folder, said in (
+        (tmp_path / "missing", "does not exist"),
+        (empty, "is empty"),
+        (textual, "no photos"),
+    ):
+        with pytest.raises(click.ClickException, match=said) as error:
+            run(folder, out)
+        assert error.value.exit_code == 2
+    for inside in (photos, photos / "out", tmp_path):
+        with pytest.raises(click.ClickException, match="overlap") as error:
+            run(photos, inside)
+        assert error.value.exit_code == 2
+    assert not out.exists()
+
+
+def test_a_file_that_is_no_model(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.keras").write_text("no model")
+    with pytest.raises(click.ClickException, match="not a model") as error:
+        run(photos, tmp_path / "out", "--model", str(tmp_path / "model.keras"))
+    assert error.value.exit_code == 1
+
+
+def test_a_second_process_on_the_same_folder_is_refused(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / ".zerodce").mkdir(parents=True)
+    with (
+        filelock.FileLock(out / ".zerodce" / "lock"),
+        pytest.raises(click.ClickException, match="another process") as error,
+    ):
+        run(photos, out)
+    assert error.value.exit_code == 1
+
+
+def test_what_the_odd_files_become_is_accounted_for(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run(data / "odd", out) == 1
+    named = {row["path"] for row in rows(out)} | {row["path"] for row in rows(out, "failures.csv")}
+    assert len(named) == counts(out)["found"] == len(rows(out)) + len(rows(out, "failures.csv"))
+    assert len(named) + counts(out)["ignored"] == sum(path.is_file() for path in (data / "odd").rglob("*"))
+    for row in rows(out):
+        with Image.open(out / "enhanced" / row["output"]) as image:
+            assert image.size == (int(row["width"]), int(row["height"]))

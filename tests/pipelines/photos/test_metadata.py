@@ -1,0 +1,240 @@
+"""Metadata goes into the output, in line with its pixels; what cannot is a note."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import ExifTags, Image, ImageCms, PngImagePlugin
+
+from pipelines import photos
+from pipelines.photos import encode
+from pipelines.photos.metadata import Exif
+
+pytestmark = pytest.mark.filterwarnings(r"ignore::UserWarning:PIL\..*")  # as pipelines.photos does
+
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6" title="dusk"/></x:xmpmeta>'
+MAKER_NOTE = b"MAKER\x00\x00\x01kept as it is"
+
+
+def entry(order: str, tag: int, kind: int, count: int, value: int) -> bytes:
+    return struct.pack(f"{order}HHLL", tag, kind, count, value)
+
+
+def exif_block(order: str, thumbnail: bytes, tail: bytes = b"") -> bytes:
+    """A block as cameras write it: orientation, a maker note, the size, a thumbnail, and whatever follows."""
+    short = (lambda value: value) if order == "<" else (lambda value: value << 16)
+    header = (b"II*\x00" if order == "<" else b"MM\x00*") + struct.pack(order + "L", 8)
+    second, third = 8 + 2 + 2 * 12 + 4, 38 + 2 + 3 * 12 + 4
+    note_at = third + 2 + 2 * 12 + 4
+    thumbnail_at = note_at + len(MAKER_NOTE)
+    ifd0 = struct.pack(order + "H", 2) + entry(order, 0x0112, 3, 1, short(6)) + entry(order, 0x8769, 4, 1, second)
+    ifd0 += struct.pack(order + "L", third)
+    sub = struct.pack(order + "H", 3) + entry(order, 0x927C, 7, len(MAKER_NOTE), note_at)
+    sub += entry(order, 0xA002, 4, 1, 40) + entry(order, 0xA003, 3, 1, short(20)) + bytes(4)
+    ifd1 = struct.pack(order + "H", 2) + entry(order, 0x0201, 4, 1, thumbnail_at)
+    ifd1 += entry(order, 0x0202, 4, 1, len(thumbnail)) + bytes(4)
+    return b"Exif\x00\x00" + header + ifd0 + sub + ifd1 + MAKER_NOTE + thumbnail + tail
+
+
+def jpeg(image: Image.Image, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+def thumbnail_of(block: bytes) -> Image.Image | None:
+    exif = Image.Exif()
+    exif.load(block)
+    directory = exif.get_ifd(ExifTags.IFD.IFD1)
+    if not directory:
+        return None
+    start = directory[0x0201] + len(b"Exif\x00\x00")
+    return Image.open(io.BytesIO(block[start : start + directory[0x0202]]))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("old", "tail"),
+    [(bytes(200), b""), (bytes(200), b"more"), (bytes(5000), b"more")],
+    ids=["at the end", "too short a place", "room enough"],
+)
+def test_exif_is_patched_and_the_thumbnail_made_anew(order: str, old: bytes, tail: bytes) -> None:
+    block = exif_block(order, old, tail)
+    bright = Image.new("RGB", (300, 600), (200, 210, 220))
+    updated = Exif.parse(block).updated(bright, 65533)
+    exif = Image.Exif()
+    exif.load(updated)
+    assert exif[0x0112] == 1
+    sub = exif.get_ifd(ExifTags.IFD.Exif)
+    assert (sub[0xA002], sub[0xA003], sub[0x927C]) == (300, 600, MAKER_NOTE)
+    assert updated.index(MAKER_NOTE) == block.index(MAKER_NOTE)  # its own offsets still hold
+    thumbnail = thumbnail_of(updated)
+    assert thumbnail is not None
+    assert thumbnail.size == (80, 160)
+    assert np.abs(np.asarray(thumbnail, int) - (200, 210, 220)).max() <= 3
+    if tail:
+        assert updated.count(tail) == 1
+
+
+def test_a_thumbnail_without_room_is_left_out() -> None:
+    block = exif_block("<", bytes(200))
+    updated = Exif.parse(block).updated(Image.new("RGB", (300, 600)), len(block))
+    assert thumbnail_of(updated) is None
+    assert len(updated) <= len(block)
+
+
+def test_a_thumbnail_of_another_kind_is_left_out() -> None:
+    block = bytearray(exif_block("<", bytes(200)))
+    at = block.index(struct.pack("<HH", 0x0201, 4))
+    block[at : at + 2] = struct.pack("<H", 0x0111)  # strips of uncompressed pixels
+    assert thumbnail_of(Exif.parse(bytes(block)).updated(Image.new("L", (9, 9)), 65533)) is None
+
+
+def test_a_thumbnail_over_the_directories_is_left_out() -> None:
+    block = bytearray(exif_block("<", bytes(200)))
+    at = block.index(struct.pack("<HHL", 0x0201, 4, 1)) + 8
+    block[at : at + 4] = struct.pack("<L", 20)
+    updated = Exif.parse(bytes(block)).updated(Image.new("L", (9, 9)), 65533)
+    exif = Image.Exif()
+    exif.load(updated)
+    assert exif.get_ifd(ExifTags.IFD.Exif)[0x927C] == MAKER_NOTE
+    assert thumbnail_of(updated) is None
+
+
+@given(st.binary(max_size=300) | st.tuples(st.integers(0, 400), st.integers(0, 255)))
+def test_damaged_exif_is_refused_or_patched_never_more(damage: bytes | tuple[int, int]) -> None:
+    if isinstance(damage, tuple):
+        block = bytearray(exif_block(">", bytes(200)))
+        block[damage[0] % len(block)] = damage[1]
+    else:
+        block = bytearray(b"Exif\x00\x00II*\x00" + damage)
+    try:
+        exif = Exif.parse(bytes(block))
+    except ValueError:
+        return
+    assert exif.updated(Image.new("RGB", (9, 9)), 65533).startswith(b"Exif\x00\x00")
+
+
+def a_jpeg(**options: object) -> bytes:
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 90, (20, 40, 3), np.uint8))
+    return jpeg(
+        image, **{"exif": exif_block("<", bytes(99)), "icc_profile": PROFILE, "xmp": XMP, "dpi": (300, 300), **options}
+    )
+
+
+@pytest.mark.parametrize("output_format", ["JPEG", "PNG", "WebP", "TIFF", "AVIF"])
+def test_all_of_it_goes_into_formats_that_hold_it(output_format: str) -> None:
+    photo = photos.load(a_jpeg(), "a.jpg", output_format=output_format)
+    written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+    written.load()
+    assert written.size == (20, 40)  # orientation 6: a quarter turn
+    exif = written.getexif()
+    assert exif.get(0x0112, 1) == 1
+    assert (exif.get_ifd(ExifTags.IFD.Exif)[0xA002], exif.get_ifd(ExifTags.IFD.Exif)[0xA003]) == (20, 40)
+    assert written.info["icc_profile"] == PROFILE
+    assert written.info["xmp"] == XMP.replace(b'"6"', b'"1"')
+    if output_format in ("JPEG", "PNG", "TIFF"):
+        assert written.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+    assert ("maker notes dropped" in photo.notes) == (output_format == "TIFF")
+
+
+@pytest.mark.parametrize("output_format", ["JPEG", "PNG", "WebP", "TIFF", "AVIF"])
+def test_strip_metadata_leaves_nothing(output_format: str) -> None:
+    photo = photos.load(a_jpeg(comment=b"hello"), "a.jpg", output_format=output_format)
+    baseline = photo.image.point(photos.autocontrast_table(photo.image)[0])
+    for pixels in (photo.pixels, baseline):
+        content = encode(photo, pixels, strip_metadata=True)
+        written = Image.open(io.BytesIO(content))
+        assert not {"exif", "icc_profile", "xmp", "comment"} & set(written.info)
+        assert not set(written.getexif()) & {0x0112, 0x8769}
+        assert b"hello" not in content
+
+
+@pytest.mark.parametrize("output_format", ["BMP", "JPEG2000"])
+def test_formats_that_hold_none_say_so(output_format: str) -> None:
+    photo = photos.load(a_jpeg(), "a.jpg", output_format=output_format)
+    assert f"metadata dropped ({output_format} holds none)" in photo.notes
+    assert photos.load(encode(photo, photo.pixels), "x").pixels.shape == (40, 20, 3)
+
+
+@pytest.mark.parametrize("output_format", ["PNG", "TIFF"])
+def test_sixteen_bit_files_keep_it_too(output_format: str) -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", "<x>IDAT</x>")
+    content = io.BytesIO()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "someone"
+    options = {"exif": exif.tobytes(), "icc_profile": PROFILE, "dpi": (300, 300), "pnginfo": text}
+    Image.fromarray(np.full((3, 5), 0x1234, np.uint16)).save(content, "PNG", **options)
+    photo = photos.load(content.getvalue(), "a.png", output_format=output_format)
+    written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+    np.testing.assert_array_equal(np.asarray(written), np.full((3, 5), 0x1234))
+    assert written.getexif()[ExifTags.Base.Artist] == "someone"
+    assert (written.info["icc_profile"], written.info["xmp"]) == (PROFILE, b"<x>IDAT</x>")
+    assert written.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
+def test_unreadable_exif_is_a_note_and_the_photo_stays_as_it_is() -> None:
+    photo = photos.load(a_jpeg(xmp=b"", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x00"), "a.jpg")
+    assert photo.notes == ["EXIF unreadable and dropped"]
+    assert photo.pixels.shape == (20, 40, 3)
+    assert "exif" not in Image.open(io.BytesIO(encode(photo, photo.pixels))).info
+
+
+@pytest.mark.parametrize(("kind", "dropped"), [(1, True), (3, False), (4, False), (11, True), (2, True)])
+def test_orientation_of_another_type_cannot_stay(kind: int, dropped: bool) -> None:
+    block = b"Exif\x00\x00II*\x00" + struct.pack("<LH", 8, 1) + entry("<", 0x0112, kind, 1, 3) + bytes(4)
+    photo = photos.load(a_jpeg(xmp=b"", exif=block), "a.jpg")
+    assert photo.notes == (["EXIF unreadable and dropped"] if dropped else [])
+    orientation = Image.open(io.BytesIO(encode(photo, photo.pixels))).getexif().get(0x0112)
+    assert orientation == (None if dropped else 1)
+
+
+def test_comment_iptc_and_texts_are_kept() -> None:
+    caption = b"\x1c\x02\x78\x00\x04dusk"
+    resource = b"Photoshop 3.0\x008BIM" + struct.pack(">HHL", 0x0404, 0, len(caption)) + caption
+    extra = b"\xff\xed" + struct.pack(">H", len(resource) + 2) + resource
+    photo = photos.load(a_jpeg(comment=b"by the sea", extra=extra), "a.jpg")
+    written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+    assert written.info["comment"] == b"by the sea"
+    assert written.info["photoshop"] == {0x0404: caption}
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Title", "Dämmerung")
+    buffer = io.BytesIO()
+    Image.new("RGB", (3, 2)).save(buffer, "PNG", pnginfo=text)
+    photo = photos.load(buffer.getvalue(), "a.png")
+    png = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+    assert isinstance(png, PngImagePlugin.PngImageFile)
+    assert png.text == {"Title": "Dämmerung"}
+
+
+def test_more_than_a_jpeg_segment_holds_is_a_note() -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", "x" * 70_000)
+    buffer = io.BytesIO()
+    Image.new("RGB", (3, 2)).save(buffer, "PNG", pnginfo=text, exif=exif_block("<", bytes(70_000)))
+    photo = photos.load(buffer.getvalue(), "a.png", output_format="JPEG")
+    assert photo.notes[:2] == ["EXIF too long for JPEG and dropped", "XMP too long for JPEG and dropped"]
+    assert photos.load(encode(photo, photo.pixels), "a.jpg").pixels.shape == (3, 2, 3)
+
+
+def test_tags_of_a_tiff_are_kept_but_not_how_it_was_stored() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "someone"
+    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.IFD.Exif] = {ExifTags.Base.ISOSpeedRatings: 800}
+    buffer = io.BytesIO()
+    Image.new("RGB", (6, 4)).save(buffer, "TIFF", exif=exif.tobytes())
+    for output_format in ("TIFF", "JPEG"):
+        photo = photos.load(buffer.getvalue(), "a.tif", output_format=output_format)
+        written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+        tags = written.getexif()
+        assert written.size == (4, 6)
+        assert (tags[ExifTags.Base.Artist], tags.get(0x0112, 1)) == ("someone", 1)
+        assert tags.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] == 800
+        assert (ExifTags.Base.StripOffsets in tags) == (output_format == "TIFF")

@@ -1,0 +1,53 @@
+"""Pillow's images and NumPy's arrays are the same pixels, however the images were made."""
+
+import gc
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow
+import pytest
+from PIL import Image
+
+from pipelines.photos.pixels import eight_bit_values, image_of, pixels_of
+
+MAKERS: dict[str, Callable[[np.ndarray], Image.Image]] = {
+    "image_of": image_of,
+    "fromarray": lambda pixels: Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]),
+    "copied": lambda pixels: image_of(pixels).copy(),
+    "pasted": lambda pixels: pasted(image_of(pixels)),
+}
+
+
+def pasted(image: Image.Image) -> Image.Image:
+    canvas = Image.new(image.mode, image.size)
+    canvas.paste(image)
+    return canvas
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+@pytest.mark.parametrize("shape", [(5, 7, 3), (5, 7, 1), (2500, 2400, 3), (1, 40, 3)])
+def test_pixels_come_back(maker: str, shape: tuple[int, int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    image = MAKERS[maker](pixels.copy())
+    assert (image.mode, image.size) == ("RGB" if shape[2] == 3 else "L", (shape[1], shape[0]))
+    found = pixels_of(image)
+    del image
+    gc.collect()
+    np.testing.assert_array_equal(found, pixels)
+
+
+def test_an_image_in_several_blocks_of_memory_is_read_too() -> None:
+    Image.core.set_use_block_allocator(0)  # as it is before pipelines.photos is imported
+    try:
+        image = Image.new("RGB", (3000, 3000), (1, 2, 3))  # 36 MB, in blocks of 16
+    finally:
+        Image.core.set_use_block_allocator(1)
+    with pytest.raises(ValueError, match="multiple array blocks"):
+        pyarrow.array(image)
+    assert np.unique(pixels_of(image).reshape(-1, 3), axis=0).tolist() == [[1, 2, 3]]
+
+
+def test_sixteen_bits_to_eight_is_the_upper_byte() -> None:
+    assert eight_bit_values(np.array([0, 255, 256, 65535], np.uint16)).tolist() == [0, 0, 1, 255]
+    eight = np.array([3], np.uint8)
+    assert eight_bit_values(eight) is eight

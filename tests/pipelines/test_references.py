@@ -1,0 +1,22 @@
+"""References are found by name, and two for one image are refused."""
+
+import pytest
+
+from pipelines import references
+from pipelines.references import AmbiguousReferenceError
+
+
+def test_references_have_the_same_name_or_another_extension() -> None:
+    found = references.match_references(["a/1.png", "a/2.png", "3.png"], ["a/1.png", "a/1.jpg", "a/2.JPG", "b/3.png"])
+    assert found == {"a/1.png": "a/1.png", "a/2.png": "a/2.JPG"}
+
+
+def test_two_references_for_an_image_are_refused() -> None:
+    with pytest.raises(AmbiguousReferenceError, match=r"1\.bmp and 1\.jpg are both a reference of 1\.png; remove one"):
+        references.match_references(["1.png"], ["1.jpg", "1.bmp"])
+
+
+def test_lol_references_are_under_high() -> None:
+    assert references.match_lol_references(
+        ["our485/low/2.png", "our485/low/3.png", "eval15/low/2.png"], ["our485/high/2.png", "eval15/high/2.png"]
+    ) == {"our485/low/2.png": "our485/high/2.png", "eval15/low/2.png": "eval15/high/2.png"}
