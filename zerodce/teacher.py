@@ -1,0 +1,144 @@
+"""What a dark photo teaches about itself: its own brightened versions, fused. No other image is involved.
+
+A pseudo-truth of this kind is PSENet's (Nguyen et al., WACV 2023, arXiv 2210.00712); the fusion is that of Mertens,
+Kautz and Van Reeth, "Exposure fusion" (Pacific Graphics 2007), with nothing but the weight of exposedness.
+"""
+
+import math
+
+from keras import KerasTensor, ops
+
+ITERATIONS = 8
+"""Curve iterations, those of the paper."""
+
+MAX_EVEN = 0.55
+"""The largest strength of a photo that is brightened evenly: beyond it the blacks of a night scene turn into noise."""
+
+NIGHT = (0.25, 2.5)
+"""A photo of mean m is evenly brightened to a mean of at most 0.25 + 2.5 m: a night scene stays one."""
+
+VERSIONS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+"""The versions that are fused, in multiples of the even strength."""
+
+_SIGMA = 0.2  # of exposedness, around 0.5, as Mertens has it
+_HALVINGS = 10
+
+
+def brightened(images: KerasTensor, strength: KerasTensor) -> KerasTensor:
+    """Images under one curve parameter, -`strength`, for all pixels, channels and iterations.
+
+    Args:
+        images: Float (batch, height, width, channels) in [0, 1].
+        strength: Float in [0, 1], broadcast against the images.
+
+    Returns:
+        Images like the input, nowhere darker.
+    """
+    for _ in range(ITERATIONS):
+        images = images + strength * (images - images * images)
+    return images
+
+
+def even_strength(images: KerasTensor, level: float) -> KerasTensor:
+    """The one strength that brings each image to a mean brightness, by bisection.
+
+    Args:
+        images: Float (batch, height, width, 3) in [0, 1].
+        level: The mean aimed at, in [0, 1]; less for a night scene (`NIGHT`).
+
+    Returns:
+        Float (batch, 1, 1, 1) in [0, `MAX_EVEN`]; 0 for an image that is bright enough.
+    """
+    sample = images[:, ::2, ::2]
+    aim = ops.minimum(level, NIGHT[0] + NIGHT[1] * ops.mean(sample, axis=(1, 2, 3), keepdims=True))
+    low = ops.zeros_like(aim)
+    high = low + MAX_EVEN
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        reached = ops.mean(brightened(sample, middle), axis=(1, 2, 3), keepdims=True) > aim
+        low, high = ops.where(reached, low, middle), ops.where(reached, middle, high)
+    return low
+
+
+def own_fusion(images: KerasTensor, strength: KerasTensor) -> KerasTensor:
+    """Exposure fusion of an image's own brightened versions: light and shade both as well exposed as they can be.
+
+    Args:
+        images: Float (batch, height, width, 3) in [0, 1]; height and width are known.
+        strength: Float (batch, 1, 1, 1): the even strength, that of the version in the middle.
+
+    Returns:
+        Images like the input.
+    """
+    count = len(VERSIONS)
+    versions = ops.concatenate([brightened(images, ops.minimum(factor * strength, 1.0)) for factor in VERSIONS], axis=0)
+    weights = ops.exp(-ops.sum((versions - 0.5) ** 2, axis=3, keepdims=True) / (2 * _SIGMA**2)) + 1e-12
+    total = ops.sum(_split(weights, count), axis=0)
+    weights = weights / ops.concatenate([total] * count, axis=0)
+
+    details = []
+    for _ in range(int(math.log2(min(images.shape[1:3])))):
+        smaller = _down(versions)
+        detail = versions - _up(smaller, versions.shape)
+        details.append(ops.sum(_split(detail * weights, count), axis=0))
+        versions, weights = smaller, _down(weights)
+    fused = ops.sum(_split(versions * weights, count), axis=0)
+    for level in reversed(details):
+        fused = _up(fused, level.shape) + level
+    return ops.clip(fused, 0, 1)
+
+
+def target(images: KerasTensor, level: float, share: float) -> KerasTensor:
+    """What a network is to make of images: their own fusion, mixed with the evenly brightened image.
+
+    Args:
+        images: Float (batch, height, width, 3) in [0, 1]; height and width are known.
+        level: Mean brightness that the even version aims at.
+        share: How much of the fusion there is in the mixture, in [0, 1].
+
+    Returns:
+        Images like the input, through which no gradient flows.
+    """
+    strength = even_strength(images, level)
+    even = brightened(images, strength)
+    return ops.stop_gradient(share * own_fusion(images, strength) + (1 - share) * even)
+
+
+def _split(stacked: KerasTensor, count: int) -> KerasTensor:
+    return ops.reshape(stacked, (count, -1, *stacked.shape[1:]))
+
+
+def _down(images: KerasTensor) -> KerasTensor:
+    """Half the size, smoothed by the binomial filter (1 4 6 4 1) / 16 (Burt and Adelson, 1983)."""
+    for axis in (1, 2):
+        length = images.shape[axis]
+        if length == 2:  # too few for `pad` to mirror them: the same as a period
+            padded = ops.concatenate([images] * 3, axis=axis)
+        else:
+            padded = ops.pad(images, [(2, 2) if i == axis else (0, 0) for i in range(4)], mode="reflect")
+        taps = [_every_other(padded, axis, start, length) for start in range(5)]
+        images = (taps[0] + taps[4] + 4 * (taps[1] + taps[3]) + 6 * taps[2]) / 16
+    return images
+
+
+def _up(images: KerasTensor, shape: tuple[int, ...]) -> KerasTensor:
+    """Twice the size, or one less where `shape` is odd: zeros between the pixels, then the same filter, doubled."""
+    for axis in (1, 2):
+        length = images.shape[axis]
+        first = _part(images, axis, min(1, length - 1), 1)  # mirrored at the start, repeated at the end, as OpenCV does
+        last = _part(images, axis, length - 1, 1)
+        padded = ops.concatenate([first, images, last], axis=axis)
+        before, here, after = (_part(padded, axis, start, length) for start in range(3))
+        pair = ops.stack([(before + 6 * here + after) / 8, (here + after) / 2], axis=axis + 1)
+        doubled = [-1, *images.shape[1:]]
+        doubled[axis] = 2 * length
+        images = _part(ops.reshape(pair, doubled), axis, 0, shape[axis])
+    return images
+
+
+def _part(images: KerasTensor, axis: int, start: int, length: int) -> KerasTensor:
+    return images[:, start : start + length] if axis == 1 else images[:, :, start : start + length]
+
+
+def _every_other(images: KerasTensor, axis: int, start: int, length: int) -> KerasTensor:
+    return images[:, start : start + length : 2] if axis == 1 else images[:, :, start : start + length : 2]
