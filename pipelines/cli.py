@@ -56,7 +56,7 @@ def download(**options: Any) -> None:
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=1e-4, show_default=True)
 @click.option(
     "--recipe",
-    type=click.Choice(["default", "paper", "original"]),
+    type=click.Choice(["default", "fusion", "paper", "original"]),
     default="default",
     show_default=True,
     help="The losses and their weights; README.md says why the write-up's original is not the default.",

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from zerodce import plots
-from zerodce.model import LOSS_NAMES, ZeroDCE
+from zerodce.model import FUSION_LOSS, LOSS_NAMES, ZeroDCE
 from zerodce.recipes import Recipe
 
 Monitor = Literal["total_loss", "psnr", "ssim"]
@@ -326,9 +326,10 @@ class Samples(keras.callbacks.Callback):
 
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:
-    """Writes `history.csv`: a row for each epoch, the epoch, the seven losses, and what validation measured."""
-    measured = [f"val_{name}" for name in (*LOSS_NAMES, "psnr", "ssim")]
-    columns = ["epoch", *LOSS_NAMES, *(name for name in measured if name in rows[-1])]
+    """Writes `history.csv`: a row for each epoch, the epoch, the losses, and what validation measured."""
+    losses = (*LOSS_NAMES, FUSION_LOSS)
+    names = ["epoch", *losses, *(f"val_{name}" for name in (*losses, "psnr", "ssim"))]
+    columns = [name for name in names if name in rows[-1]]
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()

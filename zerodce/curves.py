@@ -7,6 +7,11 @@ One iteration is `x + r * (x**2 - x)` with a parameter r in [-1, 1] for each pix
 import numpy as np
 from keras import KerasTensor
 
+from zerodce.tones import ITERATIONS, tone
+
+HUE = (0.3, 0.5, 0.25, 0.5)
+"""Brightness from and to which, and saturation from and to which, a colour comes to keep its hue wholly."""
+
 
 def apply_curves(images: KerasTensor, maps: KerasTensor) -> KerasTensor:
     """Applies curves to images of the maps' size.
@@ -24,15 +29,17 @@ def apply_curves(images: KerasTensor, maps: KerasTensor) -> KerasTensor:
     return images
 
 
-def brighten(photo: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """Applies maps of any size to a photo of any size, as if the maps were resized to it first.
+def brighten(photo: np.ndarray, tables: np.ndarray) -> np.ndarray:
+    """Brightens a photo of any size, each pixel by the strength of its brightness and place.
 
-    The maps are interpolated bilinearly between pixel centres (as `tf.image.resize` and OpenCV do) inside
-    the loop that uses them: no full-size map is ever held. Releases the GIL.
+    A strength s stands for the curve parameter -s in all iterations; the brightness of a pixel is its largest channel.
+    Cells of the tables are interpolated bilinearly between their centres (as `tf.image.resize` and OpenCV do) inside
+    the loop that uses them: nothing but the result is held at full size. Of bright saturated colours (`HUE`) the middle
+    channel keeps its place between the other two, and so they their hue. Releases the GIL.
 
     Args:
-        photo: uint8 or uint16 (height, width, channels), the full range of its type. Not changed.
-        maps: Float (map height, map width, channels * iterations) in [-1, 1].
+        photo: uint8 or uint16 (height, width, channels), RGB or grey, the full range of its type. Not changed.
+        tables: Float (rows, columns, levels, channels or 1) in [-1, 1]: strengths at brightness 0 to 1, evenly spaced.
 
     Returns:
         The enhanced photo, shaped as `photo` and rounded to its type.
@@ -41,23 +48,37 @@ def brighten(photo: np.ndarray, maps: np.ndarray) -> np.ndarray:
         TypeError: The photo is of another type.
         ValueError: The shapes do not fit each other.
     """
-    from zerodce.kernel import apply_rows
+    from zerodce.kernel import apply_rows, look_up
 
     if photo.dtype not in (np.uint8, np.uint16):
         raise TypeError(f"a photo is uint8 or uint16, not {photo.dtype}")
-    if photo.ndim != 3 or maps.ndim != 3 or maps.shape[2] % photo.shape[2]:
-        raise ValueError(f"maps of shape {maps.shape} do not fit a photo of shape {photo.shape}")
-    height, width, _ = maps.shape
-    channels = photo.shape[2]
-    parameters = np.ascontiguousarray(maps.reshape(height, width, -1, channels).transpose(2, 0, 1, 3), np.float32)
+    channels = photo.shape[2] if photo.ndim == 3 else 0
+    if channels not in (1, 3) or tables.ndim != 4 or tables.shape[3] not in (1, channels):
+        raise ValueError(f"tables of shape {tables.shape} do not fit a photo of shape {photo.shape}")
     photo = np.ascontiguousarray(photo)
     enhanced = np.empty_like(photo)
-    rows = (len(photo), -1)  # channels side by side: the loops run over plain vectors
-    apply_rows(photo.reshape(rows), parameters, enhanced.reshape(rows), float(np.iinfo(photo.dtype).max))
+    if photo.dtype == np.uint8 and photo.shape[2] == 3 and tables.shape == (1, 1, 256, 1):  # four times as fast
+        look_up(photo, *_lookup_tables(tables.ravel()), enhanced)
+        return enhanced
+    tables = np.concatenate([tables, tables[:, :, -1:]], axis=2).astype(np.float32)
+    apply_rows(photo, tables, enhanced, float(np.iinfo(photo.dtype).max), ITERATIONS, np.asarray(HUE, np.float32))
     return enhanced
 
 
-def merge_channels(maps: np.ndarray, channels: int = 3) -> np.ndarray:
-    """The maps of a one-channel photo: the channels' mean, (height, width, channels * n) -> (height, width, n)."""
-    height, width, _ = maps.shape
-    return maps.reshape(height, width, -1, channels).mean(axis=3)
+def _lookup_tables(strengths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `zerodce.kernel.look_up` needs, of strengths at brightness 0 to 255."""
+    levels = np.arange(256, dtype=np.float32) / 255
+    tones = tone(levels[np.newaxis], strengths[:, np.newaxis].astype(np.float32))
+    saturation = 1 - levels[np.newaxis] / np.maximum(levels[:, np.newaxis], 1e-6)
+    keep = _smoothstep(levels[:, np.newaxis], *HUE[:2]) * _smoothstep(saturation, *HUE[2:])
+    least_kept = (keep > 0).sum(axis=1)  # it falls with the smallest channel
+    return _rounded(tones), least_kept.astype(np.uint8), keep.astype(np.float32)
+
+
+def _smoothstep(value: np.ndarray, start: float, end: float) -> np.ndarray:
+    share = np.clip((value - start) / (end - start), 0, 1)
+    return share * share * (3 - 2 * share)
+
+
+def _rounded(tones: np.ndarray) -> np.ndarray:
+    return (np.clip(tones, 0, 1) * 255 + 0.5).astype(np.uint8)

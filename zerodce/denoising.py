@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from skimage.restoration import estimate_sigma
 
-from zerodce.curves import apply_curves
+from zerodce.curves import brighten
 from zerodce.pixels import on_pixels
 
 LEVELS = 2
@@ -86,23 +86,27 @@ def estimate_noise(photo: np.ndarray) -> np.ndarray:
     return np.minimum(noise, noise[:1] * 2 ** np.arange(LEVELS, dtype=np.float32)[:, np.newaxis])
 
 
-def amplification(small: np.ndarray, maps: np.ndarray) -> np.ndarray:
+def amplification(small: np.ndarray, tables: np.ndarray) -> np.ndarray:
     """How much noise curves add to that of a photo: from their derivative in the tones of a small copy.
 
     Args:
         small: uint8 (height, width, 3), RGB.
-        maps: Float (height, width, 24) in [-1, 1], of the same size.
+        tables: Strengths as `zerodce.curves.brighten` takes them.
 
     Returns:
         Float32 (height, width) of at most `GAIN_SIZE` pixels a side: the standard deviation added to noise of
         standard deviation 1, sqrt(gain^2 - 1); 0 where nothing is amplified.
     """
+    if not tables.any():
+        return np.zeros((1, 1), np.float32)
     scale = min(1.0, GAIN_SIZE / max(small.shape[:2]))
     size = [max(1, round(side * scale)) for side in small.shape[1::-1]]
-    image = cv2.resize(small, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    maps = cv2.resize(maps, size, interpolation=cv2.INTER_NEAREST)
-    step = np.float32(2 / 255)  # as large as noise is: near black half of it is clipped, and so is half of this
-    above, below = apply_curves(np.minimum(image + step, 1), maps), apply_curves(np.maximum(image - step, 0), maps)
+    image = cv2.resize(small, size, interpolation=cv2.INTER_AREA).astype(np.int32) * 257
+    step = 2 * 257  # as large as noise is: near black half of it is clipped, and so is half of this
+    above, below = (
+        brighten(np.clip(moved, 0, 65535).astype(np.uint16), tables).astype(np.float32)
+        for moved in (image + step, image - step)
+    )
     gain = (above - below).mean(axis=2) / (2 * step)
     return np.sqrt(np.maximum(gain * gain - 1, 0))
 

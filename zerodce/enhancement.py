@@ -8,10 +8,13 @@ import cv2
 import keras
 import numpy as np
 
-from zerodce.curves import apply_curves, brighten, merge_channels
+from zerodce import metrics
+from zerodce.curves import apply_curves, brighten
 from zerodce.denoising import CODING_NOISE, amplification, estimate_noise, smooth
 from zerodce.exposure import find_factor
+from zerodce.network import knots_of
 from zerodce.pixels import on_pixels
+from zerodce.tones import grid_of, tables
 
 CurveSize = int | Literal["auto", "full"]
 """Where the curves are estimated: "full", the network sees every pixel; or the long side of a small copy in pixels."""
@@ -25,8 +28,14 @@ Denoise = float | Literal["auto", "off"]
 AUTO_CURVE_SIZE = 128
 """Long side of the small copy in pixels; docs/curve-size.md has the measurement behind it."""
 
+FLOOR = 1.0
+"""Brightness of so many standard deviations of the noise is not lifted, of three times as many wholly."""
+
 HALO = 7
 """How many pixels around a pixel the network sees: seven 3x3 convolutions."""
+
+CELLS = 8
+"""Cells along each side of a photo for whose strengths the maps of a small copy are read."""
 
 TILE = 512
 """Side of the tiles in which the network sees every pixel of a photo."""
@@ -37,13 +46,13 @@ class Curves:
     """What was estimated for one photo.
 
     Attributes:
-        maps: Float32 (height, width, 24) in [-1, 1], of the small copy, scaled by `strength`.
-        strength: The factor of the network's parameters: the model's own times that of `zerodce.exposure`.
+        grid: Float (rows, columns, 16, 1 or 3): strengths by place and brightness, as `zerodce.tones` has them.
+        strength: The factor that they hold already: the model's own times that of `zerodce.exposure`.
         exposure: Mean brightness of the enhanced small copy, in [0, 1].
         amplified: How much noise they add to the photo's, as `zerodce.denoising.amplification` returns it.
     """
 
-    maps: np.ndarray
+    grid: np.ndarray
     strength: float
     exposure: float
     amplified: np.ndarray
@@ -76,7 +85,8 @@ class Enhancer:
         self.model = model
         self.network = model.network
         self.network.jit_compile = False  # oneDNN is faster than XLA on a CPU, and compiles nothing per shape
-        self.full = curve_size == "full"
+        self.knots = knots_of(self.network)
+        self.full = curve_size == "full" and self.knots is None  # strengths at knots are read at every pixel anyway
         self.curve_size = AUTO_CURVE_SIZE if isinstance(curve_size, str) else curve_size
         self.exposure = exposure
         self.denoise = {"auto": 1.0, "off": 0.0}[denoise] if isinstance(denoise, str) else float(denoise)
@@ -99,11 +109,12 @@ class Enhancer:
         by_shape: dict[tuple[int, ...], list[int]] = {}
         for index, small in enumerate(small_copies):
             by_shape.setdefault(small.shape, []).append(index)
-        maps: dict[int, np.ndarray] = {}
+        curves: dict[int, Curves] = {}
         for indices in by_shape.values():
-            batch = np.stack([small_copies[index] for index in indices])
-            maps |= dict(zip(indices, self._maps(batch), strict=True))
-        return [self._expose(small, maps[index]) for index, small in enumerate(small_copies)]
+            images = np.stack([small_copies[index] for index in indices]).astype(np.float32) / 255
+            for index, grid in zip(indices, self._grids(images), strict=True):
+                curves[index] = self._expose(small_copies[index], grid)
+        return [curves[index] for index in range(len(small_copies))]
 
     def apply(self, photo: np.ndarray, curves: Curves) -> np.ndarray:
         """Applies curves to a photo at full size, and takes out the noise that they add.
@@ -115,13 +126,16 @@ class Enhancer:
         Returns:
             The enhanced photo, shaped and typed as `photo`.
         """
+        if not curves.grid.any():
+            return photo.copy()
+        noise = estimate_noise(photo)
         if self.full:
             enhanced = self._brighten_tiles(photo, curves)
         else:
-            enhanced = brighten(photo, _fit_channels(curves.maps, photo))
+            grid = curves.grid if photo.shape[2] == 3 else curves.grid.mean(axis=3, keepdims=True)
+            enhanced = brighten(photo, tables(grid, FLOOR * float(noise[0, 0]) / 255))
         if not self.denoise or not curves.amplified.any():
             return enhanced
-        noise = estimate_noise(photo)
         noise = np.hypot(noise, CODING_NOISE[:, : noise.shape[1]])
         return smooth(enhanced, noise, curves.amplified, self.denoise)
 
@@ -137,28 +151,31 @@ class Enhancer:
                 seen = np.broadcast_to(tile, (*tile.shape[:2], 3)).astype(np.float32) / levels
                 maps = np.clip(self._maps(seen[np.newaxis])[0] * curves.strength, -1, 1)
                 inner = np.s_[above : above + TILE, before : before + TILE]
-                maps, pixels = _fit_channels(maps[inner], photo), seen[inner][..., :channels]
-                enhanced[top : top + TILE, left : left + TILE] = apply_curves(pixels, maps) * levels + 0.5
+                maps, pixels = maps[inner], seen[inner]
+                made = (apply_curves(pixels, maps) * levels + 0.5)[..., :channels]
+                enhanced[top : top + TILE, left : left + TILE] = made
         return enhanced
 
     def _maps(self, images: np.ndarray) -> np.ndarray:
-        """The network's maps for a batch of uint8 images, or of float images in [0, 1]."""
-        if images.dtype == np.uint8:
-            images = images.astype(np.float32) / 255
+        """The network's maps for a batch of float images in [0, 1]."""
         return np.asarray(self.network.predict_on_batch(images), np.float32)
 
-    def _expose(self, small: np.ndarray, maps: np.ndarray) -> Curves:
-        """Scales the network's maps as the model does, and then to the exposure aimed at."""
-        image = small.astype(np.float32) / 255
-        strength = float(self.model.strength(image[np.newaxis])[0])
-        strength *= find_factor(small, maps * strength, self.exposure)
-        maps = np.clip(maps * strength, -1, 1)
-        exposure = float(apply_curves(image, maps).mean())
-        return Curves(maps, strength, exposure, amplification(small, maps))
+    def _grids(self, images: np.ndarray) -> list[np.ndarray]:
+        """The strengths that the model gives to a batch of float images in [0, 1]."""
+        if self.knots is not None:
+            strengths = np.asarray(self.knots.predict_on_batch(images), np.float64)
+            return list(strengths[:, np.newaxis, np.newaxis, :, np.newaxis])
+        factors = np.asarray(self.model.strength(images)).reshape(-1, 1, 1, 1)
+        maps = self._maps(images) * factors
+        return [grid_of(image, each, CELLS) for image, each in zip(images, maps, strict=True)]
 
-
-def _fit_channels(maps: np.ndarray, photo: np.ndarray) -> np.ndarray:
-    return maps if photo.shape[2] == 3 else merge_channels(maps)
+    def _expose(self, small: np.ndarray, grid: np.ndarray) -> Curves:
+        """Scales the model's strengths to the exposure aimed at."""
+        factor = find_factor(small, grid, self.exposure)
+        applied = tables(grid * factor)
+        exposure = metrics.mean(brighten(small, applied))
+        strength = factor * float(self.model.strength(small[np.newaxis].astype(np.float32) / 255)[0])
+        return Curves(grid * factor, strength, exposure, amplification(small, applied))
 
 
 def enhance(

@@ -1,10 +1,8 @@
-"""How bright a photo is to become: one factor on its curve parameters, found on a sample of its small copy."""
+"""How bright a photo is to become: one factor on the strengths of its curves, found on its small copy."""
 
 from typing import Literal
 
 import numpy as np
-
-from zerodce.curves import apply_curves
 
 MIDDLE = 0.45
 """The mean brightness of a well-exposed photo, towards which `auto` moves what the model makes of a dark one."""
@@ -24,11 +22,8 @@ AUTO_MAX_FACTOR = 1.25
 NIGHT = (0.25, 2.5)
 """`auto` makes a photo of mean m at most 0.25 + 2.5 m: a night scene stays one whatever the model makes of it."""
 
-_SAMPLE = 4096
-
-
-def find_factor(small: np.ndarray, maps: np.ndarray, exposure: float | Literal["auto"]) -> float:
-    """Finds the factor on curve parameters that brings a photo nearest to the exposure aimed at.
+def find_factor(small: np.ndarray, grid: np.ndarray, exposure: float | Literal["auto"]) -> float:
+    """Finds the factor on strengths that brings a photo nearest to the exposure aimed at.
 
     `auto` aims between the mean that the model arrives at and `MIDDLE`: all of the way for a photo of mean
     `WELL_EXPOSED`, the less of it the darker the photo, and never beyond `NIGHT`; a photo already brighter than
@@ -38,20 +33,22 @@ def find_factor(small: np.ndarray, maps: np.ndarray, exposure: float | Literal["
 
     Args:
         small: uint8 (height, width, 3), RGB: a small copy of the photo.
-        maps: Float (height, width, 24) in [-1, 1]: the curve parameters that the model gives it.
+        grid: Float (rows, columns, KNOTS, channels or 1) in [-1, 1]: the strengths that the model gives it.
         exposure: "auto", or the mean brightness to aim at, in [0, 1].
 
     Returns:
         The factor: 0 leaves the photo as it is, 1 is what the model made of it, at most `MAX_FACTOR`.
     """
-    step = max(1, small.shape[0] * small.shape[1] // _SAMPLE)
-    image = small.reshape(-1, 3)[::step].astype(np.float32) / 255
-    parameters = maps.reshape(-1, maps.shape[2])[::step]
+    from zerodce.curves import brighten
+    from zerodce.tones import tables
+
+    sixteen = small.astype(np.uint16) * 257  # fine enough for the bisection
+    image = small.astype(np.float32) / 255
     mean = float(image.mean())
     max_change = MAX_CHANGE + 2 * max(0.0, WELL_EXPOSED - mean)
 
     def enhanced(factor: float) -> np.ndarray:
-        return apply_curves(image, np.clip(parameters * factor, -1, 1))
+        return brighten(sixteen, tables(grid * factor)).astype(np.float32) / 65535
 
     if exposure == "auto":
         models = float(enhanced(1).mean())

@@ -1,10 +1,10 @@
-"""The compiled loop that applies small curve maps to a photo of any size; numba keeps the machine code on disk."""
+"""The compiled loop that brightens a photo of any size by tables of strengths; numba keeps the machine code on disk."""
 
 import numba
 import numpy as np
 
-TILE = 768
-"""Values worked on at a time: the parameters of a tile, 2 x 8 x 768 floats, stay in the first-level cache."""
+TILE = 512
+"""Pixels worked on at a time: their planes, a dozen of 512 floats, stay in the first-level cache."""
 
 
 @numba.njit(nogil=True, cache=True)
@@ -14,60 +14,133 @@ def position(at, size, map_size):
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
-def apply_rows(photo, maps, enhanced, levels):
+def apply_rows(photo, tables, enhanced, levels, iterations, hue):
     """Writes the enhanced rows of a photo.
 
     Args:
-        photo: uint8 or uint16 (height, width * channels), the channels side by side.
-        maps: float32 (iterations, map height, map width, channels).
+        photo: uint8 or uint16 (height, width, channels), 3 or 1 channels.
+        tables: float32 (rows, columns, brightnesses, 1 or channels): strengths over the photo, bilinear between cells
+            and linear between brightnesses, the last of which stands twice.
         enhanced: Written to; shaped and typed as `photo`.
         levels: The largest value of that type, a float.
+        iterations: Of the curves.
+        hue: float32 (4,): brightness and saturation from which on a colour keeps its hue, partly and wholly.
     """
-    height, length = photo.shape
-    iterations, map_height, map_width, channels = maps.shape
-    width = length // channels
-    flat = maps.reshape(iterations, map_height, map_width * channels)
-    left, right = np.empty(length, np.int32), np.empty(length, np.int32)
-    across = np.empty(length, np.float32)
-    for x in range(width):
-        place = position(x, width, map_width)
-        for channel in range(channels):
-            left[x * channels + channel] = int(place) * channels + channel
-            right[x * channels + channel] = min(int(place) + 1, map_width - 1) * channels + channel
-            across[x * channels + channel] = place - int(place)
-    top = np.empty((iterations, TILE), np.float32)
-    step = np.empty((iterations, TILE), np.float32)
-    values = np.empty(TILE, np.float32)
-    unit, scale = np.float32(1 / levels), np.float32(levels)
+    height, width, channels = photo.shape
+    rows, columns, count, parts = tables.shape
     zero, half, one = np.float32(0), np.float32(0.5), np.float32(1)
-    first = 0
-    while first < height:
-        # all rows between the same two rows of the maps
-        upper = int(position(first, height, map_height))
-        lower = min(upper + 1, map_height - 1)
-        end = first + 1
-        while end < height and int(position(end, height, map_height)) == upper:
-            end += 1
-        for start in range(0, length, TILE):
-            end_of_tile = min(start + TILE, length)
-            n = end_of_tile - start
-            at, after, share = left[start:end_of_tile], right[start:end_of_tile], across[start:end_of_tile]
-            for i in range(iterations):
-                above, below, parameter, slope = flat[i, upper], flat[i, lower], top[i], step[i]
+    two, three, tiny = np.float32(2), np.float32(3), np.float32(1e-6)
+    unit, scale, steps = np.float32(1 / levels), np.float32(levels), np.float32(count - 2)
+    bright, per_bright = hue[0], one / (hue[1] - hue[0])
+    vivid, per_vivid = hue[2], one / (hue[3] - hue[2])
+    row = tables[0].copy()
+    value = np.empty((channels, TILE), np.float32)
+    curve = np.empty((channels, TILE), np.float32)
+    strength = np.empty((parts, TILE), np.float32)
+    brightness = np.empty(TILE, np.float32)
+    at = np.empty(TILE, np.int32)
+    share = np.empty(TILE, np.float32)
+    for y in range(height):
+        if rows > 1:
+            down = position(y, height, rows)
+            upper = int(down)
+            part = np.float32(down - upper)
+            row[:] = tables[upper] + part * (tables[min(upper + 1, rows - 1)] - tables[upper])
+        for start in range(0, width, TILE):
+            n = min(TILE, width - start)
+            if channels == 3:
                 for x in range(n):
-                    parameter[x] = above[at[x]] + share[x] * (above[after[x]] - above[at[x]])
-                    slope[x] = below[at[x]] + share[x] * (below[after[x]] - below[at[x]]) - parameter[x]
-            for y in range(first, end):
-                down = np.float32(position(y, height, map_height) - upper)
-                before, after_curves = photo[y, start:end_of_tile], enhanced[y, start:end_of_tile]
+                    red = np.float32(photo[y, start + x, 0]) * unit
+                    green = np.float32(photo[y, start + x, 1]) * unit
+                    blue = np.float32(photo[y, start + x, 2]) * unit
+                    value[0, x], value[1, x], value[2, x] = red, green, blue
+                    most = red if red > green else green
+                    brightness[x] = most if most > blue else blue
+            else:
                 for x in range(n):
-                    values[x] = np.float32(before[x]) * unit
-                for i in range(iterations):
-                    parameter, slope = top[i], step[i]
+                    value[0, x] = np.float32(photo[y, start + x, 0]) * unit
+                    brightness[x] = value[0, x]
+            for x in range(n):
+                place = brightness[x] * steps
+                at[x] = np.int32(place)
+                share[x] = place - np.float32(at[x])
+            for c in range(parts):
+                if columns == 1:
+                    table = row[0, :, c]
                     for x in range(n):
-                        v = values[x]
-                        values[x] = v + (parameter[x] + down * slope[x]) * (v * v - v)
+                        first = table[at[x]]
+                        strength[c, x] = first + share[x] * (table[at[x] + 1] - first)
+                else:
+                    for x in range(n):
+                        across = position(start + x, width, columns)
+                        left = int(across)
+                        right, by = min(left + 1, columns - 1), np.float32(across - left)
+                        first = row[left, at[x], c] + by * (row[right, at[x], c] - row[left, at[x], c])
+                        last = row[left, at[x] + 1, c] + by * (row[right, at[x] + 1, c] - row[left, at[x] + 1, c])
+                        strength[c, x] = first + share[x] * (last - first)
+            for c in range(channels):
+                s, after = strength[min(c, parts - 1)], curve[c]
+                after[:] = value[c]
+                for _ in range(iterations):
+                    for x in range(n):
+                        v = after[x]
+                        after[x] = v + s[x] * (v - v * v)
+            if channels == 3:
+                red, green, blue = value[0], value[1], value[2]
+                red_after, green_after, blue_after = curve[0], curve[1], curve[2]
                 for x in range(n):
-                    # float rounding can step just outside [0, 1]
-                    after_curves[x] = np.int32(min(max(values[x], zero), one) * scale + half)
-        first = end
+                    most = brightness[x]
+                    least = red[x] if red[x] < green[x] else green[x]
+                    least = least if least < blue[x] else blue[x]
+                    light = (most - bright) * per_bright
+                    light = zero if light < zero else (one if light > one else light)
+                    spread = most - least
+                    colour = (spread / (most if most > tiny else tiny) - vivid) * per_vivid
+                    colour = zero if colour < zero else (one if colour > one else colour)
+                    keep = light * light * (three - two * light) * colour * colour * (three - two * colour)
+                    top = red_after[x] if red_after[x] > green_after[x] else green_after[x]
+                    top = top if top > blue_after[x] else blue_after[x]
+                    bottom = red_after[x] if red_after[x] < green_after[x] else green_after[x]
+                    bottom = bottom if bottom < blue_after[x] else blue_after[x]
+                    slope = (top - bottom) / (spread if spread > tiny else tiny)
+                    red_after[x] += keep * (bottom + slope * (red[x] - least) - red_after[x])
+                    green_after[x] += keep * (bottom + slope * (green[x] - least) - green_after[x])
+                    blue_after[x] += keep * (bottom + slope * (blue[x] - least) - blue_after[x])
+            for c in range(channels):
+                after = curve[c]
+                for x in range(n):
+                    v = after[x] * scale + half
+                    after[x] = zero if v < zero else (scale if v > scale else v)
+            for x in range(n):
+                for c in range(channels):
+                    enhanced[y, start + x, c] = np.int32(curve[c, x])
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def look_up(photo, tones, least_kept, keep, enhanced):
+    """Writes an enhanced 8-bit colour photo whose strengths depend on nothing but brightness.
+
+    Args:
+        photo: uint8 (height, width, 3).
+        tones: uint8 (256, 256): what becomes of a channel, by the brightness of its pixel and its own value.
+        least_kept: uint8 (256,): by brightness, the smallest channel from which on a pixel is too grey to keep a hue.
+        keep: float32 (256, 256): how much of its hue a pixel keeps, by its brightness and its smallest channel.
+        enhanced: Written to; like `photo`.
+    """
+    height, width, _ = photo.shape
+    for y in range(height):
+        for x in range(width):
+            red, green, blue = photo[y, x, 0], photo[y, x, 1], photo[y, x, 2]
+            most = max(red, max(green, blue))
+            least = min(red, min(green, blue))
+            tone = tones[most]
+            if least >= least_kept[most]:
+                enhanced[y, x, 0], enhanced[y, x, 1], enhanced[y, x, 2] = tone[red], tone[green], tone[blue]
+            else:
+                bottom = np.float32(tone[least])
+                slope = (np.float32(tone[most]) - bottom) / np.float32(most - least)
+                for c in range(3):
+                    value = photo[y, x, c]
+                    curve = np.float32(tone[value])
+                    mixed = curve + keep[most, least] * (bottom + slope * np.float32(value - least) - curve)
+                    enhanced[y, x, c] = np.uint8(mixed + np.float32(0.5))

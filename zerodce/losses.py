@@ -8,6 +8,8 @@ write-up.
 
 from keras import KerasTensor, ops
 
+from zerodce import teacher
+
 
 def color_constancy(enhanced: KerasTensor) -> KerasTensor:
     """Grey-world deviation: sqrt of the summed fourth powers of the channel means' differences (eq. 6)."""
@@ -64,3 +66,8 @@ def total_variation(enhanced: KerasTensor) -> KerasTensor:
     vertical = ops.mean(ops.abs(enhanced[:, 1:] - enhanced[:, :-1]))
     horizontal = ops.mean(ops.abs(enhanced[:, :, 1:] - enhanced[:, :, :-1]))
     return vertical + horizontal
+
+
+def fusion(images: KerasTensor, enhanced: KerasTensor, share: float) -> KerasTensor:
+    """Mean squared distance from what the image teaches about itself: see `zerodce.teacher.target`."""
+    return ops.mean((enhanced - teacher.target(images, share)) ** 2)

@@ -8,7 +8,7 @@ from keras import KerasTensor, ops
 
 from zerodce import losses, writeup
 from zerodce.curves import apply_curves
-from zerodce.network import dce_net
+from zerodce.network import ARCHITECTURES
 from zerodce.recipes import DEFAULT, Recipe
 
 TERMS = (
@@ -19,7 +19,11 @@ TERMS = (
     "ssim",
     "total_variation",
 )
+"""The six losses that every recipe tracks."""
+
 LOSS_NAMES = ("total_loss", *(f"{term}_loss" for term in TERMS))
+FUSION_LOSS = "fusion_loss"
+"""The seventh, of recipes that use it."""
 
 
 @keras.saving.register_keras_serializable("zerodce")
@@ -44,8 +48,10 @@ class ZeroDCE(keras.Model):
     def __init__(self, recipe: Recipe | dict[str, Any] = DEFAULT, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)  # images stay float32 under every policy
         self.recipe = recipe if isinstance(recipe, Recipe) else Recipe(**recipe)
-        self.network = dce_net(self.recipe.initial_stddev, self.dtype_policy)
+        self.network = ARCHITECTURES[self.recipe.architecture](self.recipe.initial_stddev, self.dtype_policy)
         self.loss_trackers = {name: keras.metrics.Mean(name=name) for name in LOSS_NAMES}
+        if self.recipe.fusion:
+            self.loss_trackers[FUSION_LOSS] = keras.metrics.Mean(name=FUSION_LOSS)
         self.reference_trackers = {name: keras.metrics.Mean(name=name) for name in ("psnr", "ssim")}
         self.built = True  # the network was built with its weights
 
@@ -81,7 +87,10 @@ class ZeroDCE(keras.Model):
         return ops.ones_like(mean) if level is None else ops.relu(1 - mean / level)
 
     def loss_terms(self, images: KerasTensor, maps: KerasTensor, enhanced: KerasTensor) -> dict[str, KerasTensor]:
-        """The six losses times their weights in the recipe, scalars named as in `TERMS`; they add up to the total."""
+        """The losses times their weights in the recipe, scalars that add up to the total.
+
+        Named as in `TERMS`, and "fusion" where the recipe uses it: it takes longer than all others.
+        """
         recipe = self.recipe
         variant = writeup if recipe.writeup_terms else losses
         terms = {
@@ -92,6 +101,8 @@ class ZeroDCE(keras.Model):
             "ssim": losses.ssim(images, enhanced),
             "total_variation": variant.total_variation(enhanced),
         }
+        if recipe.fusion:
+            terms["fusion"] = losses.fusion(images, enhanced, recipe.fusion_share)
         return {name: getattr(recipe, name) * term for name, term in terms.items()}
 
     def compute_loss(
@@ -114,7 +125,7 @@ class ZeroDCE(keras.Model):
         return total
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
-        """The seven losses so far and, where references `y` were given, PSNR in dB and SSIM against them."""
+        """The losses so far and, where references `y` were given, PSNR in dB and SSIM against them."""
         results = {name: tracker.result() for name, tracker in self.loss_trackers.items()}
         if y is not None:
             enhanced = ops.clip(y_pred["enhanced"], 0, 1)

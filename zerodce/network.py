@@ -1,12 +1,22 @@
-"""DCE-Net: an image in, the curve-parameter maps of its enhancement out."""
+"""The networks: an image in, the curve-parameter maps of its enhancement out."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
+from keras import KerasTensor, ops
+
+from zerodce import tones
+from zerodce.teacher import even_strength
 
 FILTERS = 32
 ITERATIONS = 8
 CHANNELS = 3
+CONTEXT = 128
+"""Side of the square to which the tone network brings a photo to look at the whole of it, in pixels."""
+
+MAX_MULTIPLE = 3.0
+"""The largest strength of a brightness, in multiples of the even strength: that of the teacher's brightest version."""
 
 
 def dce_net(initial_stddev: float | None = 0.02, dtype: Any = None) -> keras.Model:
@@ -28,11 +38,14 @@ def dce_net(initial_stddev: float | None = 0.02, dtype: Any = None) -> keras.Mod
     """
 
     def conv(filters: int, activation: str | None, name: str) -> keras.layers.Conv2D:
-        initializer = (
-            "glorot_uniform" if initial_stddev is None else keras.initializers.RandomNormal(stddev=initial_stddev)
-        )
         return keras.layers.Conv2D(
-            filters, 3, padding="same", activation=activation, kernel_initializer=initializer, name=name, dtype=dtype
+            filters,
+            3,
+            padding="same",
+            activation=activation,
+            kernel_initializer=_initializer(initial_stddev),
+            name=name,
+            dtype=dtype,
         )
 
     def concatenate(*inputs: keras.KerasTensor) -> keras.KerasTensor:
@@ -48,3 +61,100 @@ def dce_net(initial_stddev: float | None = 0.02, dtype: Any = None) -> keras.Mod
     x7 = conv(CHANNELS * ITERATIONS, None, "maps")(concatenate(x1, x6))
     maps = keras.layers.Activation("tanh", dtype="float32", name="tanh")(x7)
     return keras.Model(image, maps, name="dce_net")
+
+
+@keras.saving.register_keras_serializable("zerodce")
+class Tones(keras.layers.Layer):
+    """How much of an image has each brightness: its histogram at the knots, linear between them.
+
+    From float (batch, height, width, 3) in [0, 1] to float (batch, `tones.KNOTS`) that add up to 1.
+    """
+
+    def call(self, images: KerasTensor) -> KerasTensor:
+        return ops.mean(tones.knot_weights(ops.max(images, axis=3)), axis=(1, 2))
+
+
+@keras.saving.register_keras_serializable("zerodce")
+class EvenStrength(keras.layers.Layer):
+    """`zerodce.teacher.even_strength`: float (batch, height, width, 3) in [0, 1] to (batch, 1, 1, 1)."""
+
+    def call(self, images: KerasTensor) -> KerasTensor:
+        return even_strength(images)
+
+
+@keras.saving.register_keras_serializable("zerodce")
+class Strengths(keras.layers.Layer):
+    """Strengths at the knots, (batch, `tones.KNOTS`) in [0, 1], from logits and the photo in small.
+
+    They are multiples of the one strength that makes the photo as bright as its kind should be
+    (`zerodce.teacher.even_strength`, 0 for a well-exposed photo), and keep highlights within their bound.
+    """
+
+    def call(self, logits: KerasTensor, strength: KerasTensor) -> KerasTensor:
+        strengths = MAX_MULTIPLE * ops.sigmoid(logits) * strength[:, :, 0, 0]
+        return ops.minimum(strengths, ops.convert_to_tensor(tones.KNOT_BOUND, "float32"))
+
+
+@keras.saving.register_keras_serializable("zerodce")
+class StrengthMaps(keras.layers.Layer):
+    """Maps from an image and its strengths at the knots: -strength of the pixel's brightness, in all 24 maps."""
+
+    def call(self, images: KerasTensor, strengths: KerasTensor) -> KerasTensor:
+        return ops.repeat(-tones.read(images, strengths), CHANNELS * ITERATIONS, axis=3)
+
+
+def tone_net(initial_stddev: float | None = None, dtype: Any = None) -> keras.Model:
+    """Builds the tone network: it looks at the whole photo, and gives each brightness a curve strength of its own.
+
+    The context is the photo at 128x128 pixels: three 3x3 convolutions of stride 2, pooled over the photo, beside its
+    histogram of brightness. Two dense layers make of it one strength for each of 16 knots of brightness
+    (`zerodce.tones`); a pixel's maps are read from them, as from a bilateral grid of one cell (Gharbi et al.,
+    "Deep bilateral learning", SIGGRAPH 2017). docs/training-log.md has what more cells would add: next to nothing.
+
+    Args:
+        initial_stddev: Of the convolutions' kernels, as in `dce_net`.
+        dtype: Policy of the convolutions; all else is float32.
+
+    Returns:
+        A model like that of `dce_net`, whose layer "strengths" holds float (batch, 16) in [0, 1].
+    """
+    image = keras.Input((None, None, CHANNELS), name="image")
+    context = keras.layers.Resizing(CONTEXT, CONTEXT, antialias=True, dtype="float32", name="context")(image)
+    strength = EvenStrength(dtype="float32", name="even_strength")(context)
+    x = 2 * tones.tone(context, strength) - 1  # the shots of a series look alike
+    for number, filters in enumerate((16, 32, 32), start=1):
+        x = keras.layers.Conv2D(
+            filters,
+            3,
+            strides=2,
+            padding="same",
+            activation="relu",
+            kernel_initializer=_initializer(initial_stddev),
+            name=f"conv{number}",
+            dtype=dtype,
+        )(x)
+    pooled = [
+        keras.layers.GlobalAveragePooling2D(dtype="float32", name="mean")(x),
+        keras.layers.GlobalMaxPooling2D(dtype="float32", name="peak")(x),
+        Tones(dtype="float32", name="tones")(context),
+        ops.squeeze(strength, (2, 3)),
+    ]
+    x = keras.layers.Concatenate(dtype="float32", name="pooled")(pooled)
+    x = keras.layers.Dense(64, "relu", dtype="float32", name="dense")(x)
+    x = keras.layers.Dense(tones.KNOTS, dtype="float32", name="logits")(x)
+    strengths = Strengths(dtype="float32", name="strengths")(x, strength)
+    maps = StrengthMaps(dtype="float32", name="maps")(image, strengths)
+    return keras.Model(image, maps, name="tone_net")
+
+
+def _initializer(stddev: float | None) -> Any:
+    return "glorot_uniform" if stddev is None else keras.initializers.RandomNormal(stddev=stddev)
+
+
+ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {"dce_net": dce_net, "tone_net": tone_net}
+"""The networks by name."""
+
+
+def knots_of(network: keras.Model) -> keras.Model | None:
+    """The part of a tone network that gives the strengths at the knots, (batch, 16); None for another network."""
+    return keras.Model(network.inputs, network.get_layer("strengths").output) if network.name == "tone_net" else None

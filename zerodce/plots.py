@@ -1,5 +1,6 @@
 """Pictures of a training run and of a comparison: loss curves, and images side by side."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,29 +9,33 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw
 
-from zerodce.model import LOSS_NAMES
+from zerodce.model import FUSION_LOSS, LOSS_NAMES
 from zerodce.pixels import autocontrast, to_uint8
 
 _MARGIN, _HEADING = 4, 16  # pixels
 
 
 def loss_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
-    """Draws the seven losses over the epochs, train and validation, and PSNR where it was measured.
+    """Draws the losses over the epochs, train and validation, and PSNR where it was measured.
 
     Args:
         path: A PNG file.
         rows: Those of `history.csv`.
     """
     figure = Figure(figsize=(16, 7), layout="constrained")
-    axes = figure.subplots(2, 4).ravel()
+    losses = [name for name in (*LOSS_NAMES, FUSION_LOSS) if name in rows[-1]]
+    columns = math.ceil((len(losses) + 1) / 2)
+    axes = figure.subplots(2, columns).ravel()
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) == 1 else None
-    for axis, name in zip(axes, LOSS_NAMES, strict=False):
+    for axis, name in zip(axes, losses, strict=False):
         axis.plot(epochs, [row[name] for row in rows], marker=marker, label="train")
         if f"val_{name}" in rows[-1]:
             axis.plot(epochs, [row[f"val_{name}"] for row in rows], marker=marker, label="validation")
         axis.set_title(name.replace("_", " "))
     axes[0].legend()
+    for axis in axes[len(losses) : -1]:
+        axis.axis("off")
     if "val_psnr" in rows[-1]:
         axes[-1].plot(epochs, [row["val_psnr"] for row in rows], marker=marker, color="C1")
         axes[-1].set_title("PSNR against the references (dB)")
@@ -39,7 +44,7 @@ def loss_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
     for axis in axes:
         axis.grid(alpha=0.3)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    for axis in axes[4:]:
+    for axis in axes[columns:]:
         axis.set_xlabel("epoch")
     figure.savefig(path, dpi=100, format="png")
 

@@ -20,6 +20,10 @@ class Recipe:
         initial_stddev: Standard deviation of the initial kernels; None for Glorot uniform.
         clipnorm: Largest norm of each gradient; None for no bound.
         weight_decay: Decoupled weight decay of Adam; None for none.
+        architecture: Name of the network, one of `zerodce.network.ARCHITECTURES`.
+        fusion: The factor of the distance from what an image teaches about itself (`zerodce.teacher`); 0 leaves it out.
+        fusion_share: How much of an image's own fusion there is in that, in [0, 1]; the rest is the image evenly
+            brightened.
     """
 
     name: str
@@ -36,6 +40,9 @@ class Recipe:
     initial_stddev: float | None = 0.02
     clipnorm: float | None = 0.1
     weight_decay: float | None = None
+    architecture: str = "dce_net"
+    fusion: float = 0
+    fusion_share: float = 0.5
 
 
 DEFAULT = Recipe(
@@ -72,5 +79,19 @@ ORIGINAL = Recipe(
     initial_stddev=None,
     clipnorm=None,
 )
+FUSION = Recipe(
+    "fusion",
+    color_constancy=0,
+    exposure=0,
+    illumination_smoothness=0,
+    spatial_consistency=0,
+    ssim=0,
+    total_variation=0,
+    initial_stddev=None,
+    clipnorm=None,
+    architecture="tone_net",
+    fusion=1,
+    fusion_share=0.65,
+)
 
-RECIPES = {recipe.name: recipe for recipe in (DEFAULT, PAPER, ORIGINAL)}
+RECIPES = {recipe.name: recipe for recipe in (DEFAULT, FUSION, PAPER, ORIGINAL)}

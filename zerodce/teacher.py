@@ -8,8 +8,14 @@ import math
 
 from keras import KerasTensor, ops
 
-ITERATIONS = 8
-"""Curve iterations, those of the paper."""
+from zerodce.exposure import WELL_EXPOSED
+from zerodce.tones import tone
+
+LEVEL = 0.43
+"""Mean brightness of an evenly brightened photo."""
+
+APPROACH = 1.5
+"""How many times as far as it lies below `WELL_EXPOSED` a photo is brightened at most."""
 
 MAX_EVEN = 0.55
 """The largest strength of a photo that is brightened evenly: beyond it the blacks of a night scene turn into noise."""
@@ -24,38 +30,27 @@ _SIGMA = 0.2  # of exposedness, around 0.5, as Mertens has it
 _HALVINGS = 10
 
 
-def brightened(images: KerasTensor, strength: KerasTensor) -> KerasTensor:
-    """Images under one curve parameter, -`strength`, for all pixels, channels and iterations.
+def even_strength(images: KerasTensor) -> KerasTensor:
+    """The one strength that brings each image to the mean brightness of a well-exposed photo, by bisection.
 
-    Args:
-        images: Float (batch, height, width, channels) in [0, 1].
-        strength: Float in [0, 1], broadcast against the images.
-
-    Returns:
-        Images like the input, nowhere darker.
-    """
-    for _ in range(ITERATIONS):
-        images = images + strength * (images - images * images)
-    return images
-
-
-def even_strength(images: KerasTensor, level: float) -> KerasTensor:
-    """The one strength that brings each image to a mean brightness, by bisection.
+    The mean aimed at is `LEVEL`, less for a night scene (`NIGHT`) and for a photo that is nearly bright enough: from
+    a mean of `WELL_EXPOSED` on it stays as it is.
 
     Args:
         images: Float (batch, height, width, 3) in [0, 1].
-        level: The mean aimed at, in [0, 1]; less for a night scene (`NIGHT`).
 
     Returns:
         Float (batch, 1, 1, 1) in [0, `MAX_EVEN`]; 0 for an image that is bright enough.
     """
     sample = images[:, ::2, ::2]
-    aim = ops.minimum(level, NIGHT[0] + NIGHT[1] * ops.mean(sample, axis=(1, 2, 3), keepdims=True))
+    mean = ops.mean(sample, axis=(1, 2, 3), keepdims=True)
+    nearly = mean + APPROACH * (WELL_EXPOSED - mean)
+    aim = ops.minimum(ops.minimum(LEVEL, NIGHT[0] + NIGHT[1] * mean), nearly)
     low = ops.zeros_like(aim)
     high = low + MAX_EVEN
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        reached = ops.mean(brightened(sample, middle), axis=(1, 2, 3), keepdims=True) > aim
+        reached = ops.mean(tone(sample, middle), axis=(1, 2, 3), keepdims=True) > aim
         low, high = ops.where(reached, low, middle), ops.where(reached, middle, high)
     return low
 
@@ -71,7 +66,7 @@ def own_fusion(images: KerasTensor, strength: KerasTensor) -> KerasTensor:
         Images like the input.
     """
     count = len(VERSIONS)
-    versions = ops.concatenate([brightened(images, ops.minimum(factor * strength, 1.0)) for factor in VERSIONS], axis=0)
+    versions = ops.concatenate([tone(images, ops.minimum(factor * strength, 1.0)) for factor in VERSIONS], axis=0)
     weights = ops.exp(-ops.sum((versions - 0.5) ** 2, axis=3, keepdims=True) / (2 * _SIGMA**2)) + 1e-12
     total = ops.sum(_split(weights, count), axis=0)
     weights = weights / ops.concatenate([total] * count, axis=0)
@@ -88,19 +83,18 @@ def own_fusion(images: KerasTensor, strength: KerasTensor) -> KerasTensor:
     return ops.clip(fused, 0, 1)
 
 
-def target(images: KerasTensor, level: float, share: float) -> KerasTensor:
+def target(images: KerasTensor, share: float) -> KerasTensor:
     """What a network is to make of images: their own fusion, mixed with the evenly brightened image.
 
     Args:
         images: Float (batch, height, width, 3) in [0, 1]; height and width are known.
-        level: Mean brightness that the even version aims at.
         share: How much of the fusion there is in the mixture, in [0, 1].
 
     Returns:
         Images like the input, through which no gradient flows.
     """
-    strength = even_strength(images, level)
-    even = brightened(images, strength)
+    strength = even_strength(images)
+    even = tone(images, strength)
     return ops.stop_gradient(share * own_fusion(images, strength) + (1 - share) * even)
 
 

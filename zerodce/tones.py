@@ -1,0 +1,187 @@
+"""Curve strengths as a function of brightness: knots, how they are read, and the bound that keeps highlights.
+
+The brightness of a pixel is its largest channel (V of HSV): then no channel of it can exceed what the curve makes of V.
+"""
+
+from typing import Any
+
+import numpy as np
+from keras import KerasTensor, ops
+
+ITERATIONS = 8
+"""Curve iterations, those of the paper."""
+
+KNOTS = 16
+"""Knots, at brightness (k / 15)**2: closest where dark photos have their tones."""
+
+_SPAN, _POWER = 0.08, 0.6
+
+
+def highest(brightness: np.ndarray) -> np.ndarray:
+    """The highest tone that a brightness may come out at.
+
+    1 - 0.08 (1 - v)**0.6: what was not clipped (below 247 of 255) stays below 251, and texture in highlights keeps
+    contrast, as the bound itself rises with the brightness.
+
+    Args:
+        brightness: Float in [0, 1].
+
+    Returns:
+        Float, shaped as `brightness`, in [0.92, 1], never below it.
+    """
+    return 1 - _SPAN * (1 - np.asarray(brightness, np.float64)) ** _POWER
+
+
+def tone(brightness: Any, strength: Any) -> Any:
+    """The tone that a strength s makes of a brightness: eight times v + s (v - v**2), the curves with r = -s.
+
+    Args:
+        brightness: Float in [0, 1], an array or a tensor of any shape.
+        strength: Float in [0, 1], broadcast against it.
+
+    Returns:
+        Float in [0, 1], nowhere darker.
+    """
+    for _ in range(ITERATIONS):
+        brightness = brightness + strength * (brightness - brightness * brightness)
+    return brightness
+
+
+def strength_for(brightness: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The strength that takes a brightness to a tone, by bisection; the opposite of `tone`.
+
+    Args:
+        brightness: Float in [0, 1].
+        wanted: Float in [0, 1], shaped alike.
+
+    Returns:
+        Float64 in [-1, 1], shaped alike: below 0 where the tone is darker than the brightness, 1 where even that does
+        not reach it.
+    """
+    low, high = -np.ones(np.shape(brightness)), np.ones(np.shape(brightness))
+    for _ in range(24):
+        middle = (low + high) / 2
+        below = tone(brightness, middle) < wanted
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return low
+
+
+KNOT_BRIGHTNESS = (np.arange(KNOTS) / (KNOTS - 1)) ** 2
+"""Brightness of each knot, in [0, 1]."""
+
+KNOT_BOUND = strength_for(KNOT_BRIGHTNESS, highest(KNOT_BRIGHTNESS))
+"""The largest strength at each knot: where it meets `highest`."""
+
+
+def knot_weights(brightness: KerasTensor) -> KerasTensor:
+    """How much each knot has to say of a brightness: linear between the two nearest, in the root of the brightness.
+
+    Args:
+        brightness: Float (...) in [0, 1].
+
+    Returns:
+        Float (..., KNOTS) that add up to 1.
+    """
+    position = ops.sqrt(brightness) * (KNOTS - 1)
+    distance = ops.abs(ops.expand_dims(position, -1) - ops.arange(KNOTS, dtype=position.dtype))
+    return ops.relu(1 - distance)
+
+
+def read(images: KerasTensor, strengths: KerasTensor) -> KerasTensor:
+    """The strength of each pixel, from the knots of its image.
+
+    Args:
+        images: Float (batch, height, width, 3) in [0, 1].
+        strengths: Float (batch, KNOTS) in [0, 1].
+
+    Returns:
+        Float (batch, height, width, 1) in [0, 1].
+    """
+    weights = knot_weights(ops.max(images, axis=3))
+    return ops.sum(weights * strengths[:, None, None, :], axis=3, keepdims=True)
+
+
+LEVELS = 256
+"""Brightnesses of a table of strengths, from 0 to 1."""
+
+_BRIGHTNESS = np.linspace(0, 1, LEVELS)
+_HIGHEST = highest(_BRIGHTNESS)
+_READ = np.asarray(knot_weights(_BRIGHTNESS.astype(np.float32)), np.float64)
+
+
+def tables(grid: np.ndarray, floor: float = 0.0) -> np.ndarray:
+    """Strengths at every brightness, from those at the knots: what `zerodce.curves.brighten` applies.
+
+    No tone exceeds `highest`, and none is darker than that of a lower brightness.
+
+    Args:
+        grid: Float (rows, columns, KNOTS, channels): strengths of the cells of a photo; cut to [-1, 1].
+        floor: Noise, in [0, 1]: brightness up to here stays as it is, and from three times as much on is not held back.
+
+    Returns:
+        Float64 (rows, columns, LEVELS, channels) in [-1, 1].
+    """
+    strengths = np.einsum("lk,yxkc->yxlc", _READ, np.clip(grid, -1, 1))
+    brightness = _BRIGHTNESS[:, np.newaxis]
+    if floor:
+        held = np.clip((brightness - floor) / (2 * floor), 0, 1)
+        strengths = strengths * (held * held * (3 - 2 * held))
+    made = tone(brightness, strengths)
+    allowed = np.maximum.accumulate(np.minimum(made, np.maximum(_HIGHEST, _BRIGHTNESS)[:, np.newaxis]), axis=2)
+    changed = made != allowed
+    strengths[changed] = strength_for(np.broadcast_to(brightness, made.shape)[changed], allowed[changed])
+    return strengths
+
+
+def grid_of(image: np.ndarray, maps: np.ndarray, size: int) -> np.ndarray:
+    """Curve parameters of an image, as strengths of its cells and of brightness: a bilateral grid.
+
+    Each pixel's channels have one strength that does to them what their eight parameters do. A cell's strength is the
+    mean of those of its pixels, weighted by what a strength does to them, smoothed over neighbouring cells; where a
+    cell has no such pixel, the photo's own mean of that brightness takes its place (Chen, Paris and Durand,
+    SIGGRAPH 2007).
+
+    Args:
+        image: Float (height, width, channels) in [0, 1].
+        maps: Float (height, width, 8 * channels) in [-1, 1], as the networks give them.
+        size: Cells along each side of the image.
+
+    Returns:
+        Float64 (rows, columns, KNOTS, channels) in [-1, 1].
+    """
+    height, width, channels = image.shape
+    image = np.asarray(image, np.float64)
+    made = image
+    for start in range(0, maps.shape[2], channels):
+        made = made + maps[..., start : start + channels] * (made * made - made)
+    strengths = strength_for(image, made)
+    step = 1e-3
+    weights = ((tone(image, strengths + step) - tone(image, strengths - step)) / (2 * step)) ** 2
+    near = np.asarray(knot_weights(image.max(axis=2).astype(np.float32)), np.float64)
+    rows, columns = min(size, height), min(size, width)
+    across = np.arange(width) * columns // width
+    down = np.arange(height) * rows // height
+    total, sums = np.zeros((2, rows, columns, KNOTS, channels))
+    for row in range(rows):
+        for column in range(columns):
+            cell = np.s_[down == row][:, np.newaxis] & (across == column)
+            total[row, column] = near[cell].T @ weights[cell]
+            sums[row, column] = near[cell].T @ (weights[cell] * strengths[cell])
+    overall = _mean(sums.sum((0, 1)), total.sum((0, 1)), sums.sum((0, 1, 2)) / np.maximum(total.sum((0, 1, 2)), 1e-12))
+    for axis in (0, 1, 2):
+        total, sums = _blurred(total, axis), _blurred(sums, axis)
+    return _mean(sums, total, overall)
+
+
+def _mean(sums: np.ndarray, total: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    """Weighted means, nearer to `otherwise` the less weight there is."""
+    few = 0.05
+    return (sums + few * otherwise) / (total + few)
+
+
+def _blurred(values: np.ndarray, axis: int) -> np.ndarray:
+    """Smoothed by the filter (1 2 1) / 4 along an axis."""
+    edges = [(1, 1) if i == axis else (0, 0) for i in range(values.ndim)]
+    padded = np.pad(values, edges, mode="edge")
+    before, here, after = (np.take(padded, range(start, start + values.shape[axis]), axis) for start in range(3))
+    return (before + 2 * here + after) / 4
