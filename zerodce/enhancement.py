@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from zerodce.curves import apply_curves, brighten, merge_channels
-from zerodce.denoising import CODING_NOISE, amplification, estimate_noise, smooth
+from zerodce.denoising import amplification, estimate_noise, smooth
 from zerodce.exposure import find_factor
 from zerodce.pixels import on_pixels
 
@@ -121,9 +121,7 @@ class Enhancer:
             enhanced = brighten(photo, _fit_channels(curves.maps, photo))
         if not self.denoise or not curves.amplified.any():
             return enhanced
-        noise = estimate_noise(photo)
-        noise = np.hypot(noise, CODING_NOISE[:, : noise.shape[1]])
-        return smooth(enhanced, noise, curves.amplified, self.denoise)
+        return smooth(enhanced, estimate_noise(photo).with_coding(), curves.amplified, self.denoise)
 
     def _brighten_tiles(self, photo: np.ndarray, curves: Curves) -> np.ndarray:
         """Applies curves that the network estimates from every pixel of a photo, tile by tile."""
