@@ -14,7 +14,7 @@ from zerodce.curves import apply_curves
 from zerodce.noise import SIZES, Noise, estimate_noise
 from zerodce.pixels import on_pixels
 
-STRENGTH = 2.5
+STRENGTH = 2.2
 """Detail of this many standard deviations of the noise loses half its contrast."""
 
 COARSER = 0.3
@@ -114,7 +114,8 @@ def _variances(noise: Noise, amplified: np.ndarray, grid: tuple[int, int]) -> np
 def _lines(rows: np.ndarray, start: int, unit: np.float32, variances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The guided filter's lines for rows of a photo from `start` on, at half size: slopes and offsets."""
     _, channels, height, width = variances.shape
-    means, squares = [], []
+    means: list[np.ndarray] = []
+    squares: list[np.ndarray] = []
     for size in range(SIZES):
         shape = (channels, height * (GRID >> size + 1), width * (GRID >> size + 1))
         mean, square = np.empty(shape, np.float32), np.empty(shape, np.float32)

@@ -11,10 +11,8 @@ RED, GREEN, BLUE = np.float32(0.299), np.float32(0.587), np.float32(0.114)
 TO_CR, TO_CB = np.float32(0.713), np.float32(0.564)
 """Y, Cr and Cb as OpenCV has them, without the offset of Cr and Cb."""
 
-_FAST = {"nogil": True, "cache": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
 
-
-@numba.njit(**_FAST)
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
 def _read(row, unit, planes):
     """Writes Y, Cr and Cb (or grey) of one row of pixels side by side into planes (channels, at least as wide)."""
     channels, length = planes.shape
@@ -38,7 +36,7 @@ def _read(row, unit, planes):
             planes[channel, x] = planes[channel, width - 1]
 
 
-@numba.njit(**_FAST)
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
 def _pool(upper, lower, mean, square):
     """Writes the means of 2x2 values of two rows, and of their squares."""
     quarter = np.float32(0.25)
@@ -48,14 +46,14 @@ def _pool(upper, lower, mean, square):
         square[x] = quarter * ((a * a + b * b) + (c * c + d * d))
 
 
-@numba.njit(**_FAST)
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
 def read(photo, unit, planes):
     """Writes planes of a photo's Y, Cr and Cb (or grey), the photo being laid out as for `halve_photo`."""
     for y in range(len(photo)):
         _read(photo[y], unit, planes[:, y])
 
 
-@numba.njit(**_FAST)
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
 def measure(planes, side, means, deviations):
     """Writes means and standard deviations (channels, patches) of square patches, their slope taken out."""
     channels, height, width = planes.shape
@@ -84,7 +82,7 @@ def measure(planes, side, means, deviations):
                 patch += 1
 
 
-@numba.njit(**_FAST)
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
 def halve_photo(photo, start, unit, mean, square):
     """Writes half-size planes of a photo's Y, Cr and Cb, and of their squares, from row `start` on.
 
@@ -104,7 +102,7 @@ def halve_photo(photo, start, unit, mean, square):
             _pool(upper[channel], lower[channel], mean[channel, y], square[channel, y])
 
 
-@numba.njit(**_FAST)
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
 def halve(planes, mean, square):
     """Writes half-size planes, and those of the squares."""
     channels, height, _ = mean.shape
@@ -113,7 +111,7 @@ def halve(planes, mean, square):
             _pool(planes[channel, 2 * y], planes[channel, 2 * y + 1], mean[channel, y], square[channel, y])
 
 
-@numba.njit(**_FAST)
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
 def fit(mean, square, variance, base, slope, offset):
     """Writes the line of the guided filter: slope near 1 where a 3x3 window varies more than noise, else near 0.
 
@@ -152,7 +150,7 @@ def fit(mean, square, variance, base, slope, offset):
                 rest[x] *= one - line[x]
 
 
-@numba.njit(**_FAST)
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
 def _double(small, y, between, row):
     """Writes row `y` of a plane enlarged bilinearly to twice its size; `between` is room for a row of `small`."""
     height, width = small.shape
@@ -166,7 +164,7 @@ def _double(small, y, between, row):
         row[2 * x + 1] = much * between[x + 1] + little * between[x + 2]
 
 
-@numba.njit(**_FAST)
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
 def draw(planes, slope, offset, drawn):
     """Applies lines of half the size to planes, and writes the result to `drawn`."""
     channels, height, width = planes.shape
@@ -181,7 +179,7 @@ def draw(planes, slope, offset, drawn):
                 result[x] = row[x] * factor[x] + addend[x]
 
 
-@numba.njit(**_FAST)
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
 def draw_photo(photo, start, stop, first, unit, slope, offset, filtered):
     """Applies lines of half the size to rows of a photo.
 

@@ -34,7 +34,10 @@ WIDENING = (2.5, 1.6, 1.1)
 TONE_CONTRAST = 1.6
 """Noise differs by at most this factor from a tone to the next; texture does."""
 
-CODING = np.array([[1.0, 1.6, 1.6], [0.3, 0.8, 0.8], [0.25, 0.6, 0.6], [0.25, 0.4, 0.4]], np.float32)
+MOST = 3.0
+"""Noise of more steps of 1/255 is believed only where it is white: where it halves from a size to the next."""
+
+CODING = np.array([[1.0, 2.0, 2.0], [0.3, 1.0, 1.0], [0.25, 0.7, 0.7], [0.25, 0.5, 0.5]], np.float32)
 """What rounding and JPEG do to Y, Cr and Cb at each size, in steps of 1/255; blocks that JPEG left flat hide it."""
 
 MAP = 128
@@ -129,6 +132,10 @@ def _refuse_texture(noise: np.ndarray) -> None:
     """Lowers in place what is more than noise can be beside the size above it and the tones beside it."""
     # what JPEG has erased is no bound for what it has left
     least = CODING[:, : noise.shape[2]] / 2
+    white = noise[1] < 0.7 * noise[0]
+    noise[0] = np.where(white, noise[0], np.minimum(noise[0], MOST))
+    for size in range(1, SIZES):
+        noise[size] = np.minimum(noise[size], np.maximum(0.7 * noise[size - 1], MOST))
     for size in range(SIZES):
         if size:
             noise[size] = np.minimum(noise[size], WIDENING[size - 1] * np.maximum(noise[size - 1], least[size - 1]))
