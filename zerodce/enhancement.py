@@ -9,8 +9,9 @@ import keras
 import numpy as np
 
 from zerodce.curves import apply_curves, brighten, merge_channels
-from zerodce.denoising import amplification, estimate_noise, smooth
+from zerodce.denoising import amplification, smooth
 from zerodce.exposure import find_factor
+from zerodce.noise import estimate_noise
 from zerodce.pixels import on_pixels
 
 CurveSize = int | Literal["auto", "full"]
