@@ -21,7 +21,9 @@ EXTRAS["test"] = [
     "moto[server]>=5,<6",
     "mypy>=2.4,<2.5",
     "pytest>=8,<10",
+    "PyWavelets>=1.6,<2",
     "ruff==0.17.6",
+    "scikit-image>=0.25,<0.27",
     "selenium>=4.20,<5",
 ]
 
@@ -51,10 +53,8 @@ setup(
         "opencv-python-headless>=4.10,<6",
         "pillow>=12.0,<13",
         "pyarrow>=14.0.1",
-        "PyWavelets>=1.6,<2",
         "protobuf>=5,<8",
         "rich>=13,<16",
-        "scikit-image>=0.25,<0.27",
         "tensorboard>=2.20,<2.22",
         "tensorflow>=2.20,<2.22",
     ],

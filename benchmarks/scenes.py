@@ -8,6 +8,7 @@ import argparse
 import math
 from pathlib import Path
 
+import cv2
 import numba
 import numpy as np
 from PIL import Image
@@ -143,6 +144,13 @@ def photograph(light: np.ndarray, exposure: float, seed: int) -> np.ndarray:
     linear = np.clip(electrons / 12_000, 0, 1)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return np.rint(encoded * 255).astype(np.uint8)
+
+
+def grain(width: int, shape: tuple[int, int], seed: int = 0) -> np.ndarray:
+    """Noise of standard deviation 1 whose grains are so many pixels wide: 1 is white, else a Gaussian's half-width."""
+    white = np.random.default_rng(seed).normal(size=shape)
+    noise = cv2.GaussianBlur(white, (0, 0), width / 2.355) if width > 1 else white
+    return np.asarray(noise / noise.std())
 
 
 def main() -> None:

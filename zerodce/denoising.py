@@ -1,39 +1,33 @@
-"""Noise-aware smoothing of what the curves lifted: estimated in the photo, amplified as its curves do, filtered out.
+"""Noise-aware smoothing of what the curves lifted: the photo's noise, amplified as its curves do, filtered out.
 
 The filter is the guided filter (He, Sun and Tang, TPAMI 2013) in its fast form (He and Sun, 2015), each of
 Y, Cr and Cb guided by itself: where the local variance is well above that of the noise a channel stays as it
-is, elsewhere it becomes the local mean. Means and variances live at half size; and what is left at half
-size goes through the same filter, which takes out grain coarser than a pixel. docs/denoising.md has the measurements.
+is, elsewhere it becomes what the same filter makes of the photo at half size, and so on down to an eighth: that takes
+out grain and blotches wider than a pixel. docs/denoising.md has the measurements.
 """
-
-from typing import Any
 
 import cv2
 import numpy as np
-from skimage.restoration import estimate_sigma
 
+from zerodce import grain
 from zerodce.curves import brighten
+from zerodce.noise import SIZES, Noise, estimate_noise
 from zerodce.pixels import on_pixels
 
-LEVELS = 2
-"""Sizes at which there is a filter: the photo's and half of it."""
-
-CROP, CROPS = 64, 3
-"""Noise is estimated on 3 x 3 crops of 64 x 64 pixels, spread over the photo."""
-
-CODING_NOISE = np.array([[1.0, 2.0, 2.0], [0.25, 0.5, 0.5]], np.float32)
-"""What rounding and JPEG do to Y, Cr and Cb at each size, in steps of 1/255; it is too regular for an estimator."""
-
-STRENGTH = 1.6
+STRENGTH = 2.2
 """Detail of this many standard deviations of the noise loses half its contrast."""
+
+COARSER = 0.3
+"""A window also varies by its slope, which is the next size's grain: this share of it counts as noise here."""
 
 GAIN_SIZE = 128
 """Long side of the map of amplification in pixels."""
 
-BAND, HALO, GRID = 256, 24, 8
-"""Rows filtered at a time, rows around them that the filter sees, and what both are multiples of."""
+GRID = 2**SIZES
+"""Pixels between the points at which the strength of the filter is known."""
 
-_DITHER = np.random.default_rng(0).normal(0, 1e-6, (CROP, CROP, 3)).astype(np.float32)
+BAND, HALO = 512, 64
+"""Rows filtered at a time and rows around them that the filter sees: multiples of `GRID`."""
 
 
 def denoise(image: np.ndarray, strength: float = 1.0) -> np.ndarray:
@@ -52,38 +46,6 @@ def denoise(image: np.ndarray, strength: float = 1.0) -> np.ndarray:
     """
     everywhere = np.ones((1, 1), np.float32)
     return on_pixels(lambda photo: smooth(photo.copy(), estimate_noise(photo), everywhere, strength), image)
-
-
-def estimate_noise(photo: np.ndarray) -> np.ndarray:
-    """Estimates the noise of a photo at each size of the filter.
-
-    The estimator is scikit-image's, the median of the finest wavelet coefficients (Donoho and Johnstone, 1994), on
-    crops. A crop that is half clipped tells nothing; among the others a low quantile counts, since texture passes
-    for noise.
-
-    Args:
-        photo: uint8 or uint16 (height, width, 3 or 1), RGB or grey, the full range of its type.
-
-    Returns:
-        Float32 (LEVELS, 3 or 1): standard deviations of Y, Cr and Cb, or of grey, in steps of 1/255.
-    """
-    estimates: list[list[list[float]]] = []
-    for crop in _crops(photo):
-        if min(crop.shape[:2]) < CROP // 4:
-            continue
-        pixels = _planes(crop)
-        if np.mean((pixels[..., 0] <= 0) | (pixels[..., 0] >= 1)) > 0.5:
-            continue
-        pixels += _DITHER[: crop.shape[0], : crop.shape[1], : crop.shape[2]]  # a flat crop has no coefficients at all
-        estimates.append([])
-        for _ in range(LEVELS):
-            estimates[-1].append(estimate_sigma(pixels, channel_axis=2))
-            pixels = _halve(pixels)
-    if not estimates:
-        return np.zeros((LEVELS, photo.shape[2]), np.float32)
-    noise = 255 * np.quantile(estimates, 0.25, axis=0).astype(np.float32)
-    # grain never more than doubles from a size to the next; texture does
-    return np.minimum(noise, noise[:1] * 2 ** np.arange(LEVELS, dtype=np.float32)[:, np.newaxis])
 
 
 def amplification(small: np.ndarray, tables: np.ndarray) -> np.ndarray:
@@ -111,12 +73,12 @@ def amplification(small: np.ndarray, tables: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(gain * gain - 1, 0))
 
 
-def smooth(photo: np.ndarray, noise: np.ndarray, amplified: np.ndarray, strength: float = 1.0) -> np.ndarray:
+def smooth(photo: np.ndarray, noise: Noise, amplified: np.ndarray, strength: float = 1.0) -> np.ndarray:
     """Filters noise out of a photo.
 
     Args:
         photo: uint8 or uint16 (height, width, 3 or 1), the full range of its type. Not changed.
-        noise: Standard deviations as `estimate_noise` returns them.
+        noise: That of the photo, or of the photo that it was made from by curves.
         amplified: Float (any height, any width), spread over the photo: what multiplies the noise there.
         strength: Multiplies the noise everywhere; 0 is no filter.
 
@@ -129,73 +91,53 @@ def smooth(photo: np.ndarray, noise: np.ndarray, amplified: np.ndarray, strength
     if strength < 0:
         raise ValueError(f"the strength of denoising is 0 or more, not {strength}")
     height, width, channels = photo.shape
-    variances = (STRENGTH * strength / 255 * noise) ** 2
-    squares = np.square(amplified, dtype=np.float32)
-    if variances.max() * squares.max() < (0.5 / 255) ** 2:
+    variances = _variances(noise, amplified, (-(-height // GRID), -(-width // GRID))) * np.float32(strength**2)
+    if variances.max() < 0.25:  # half a step of 255
         return photo
-    grid = cv2.resize(squares, (-(-width // GRID), -(-height // GRID)), interpolation=cv2.INTER_LINEAR)
-    filtered = np.empty_like(photo)
+    unit = np.float32(255 / np.iinfo(photo.dtype).max)
+    rows = np.ascontiguousarray(photo).reshape(height, width * channels)
+    filtered = np.empty_like(rows)
     for top in range(0, height, BAND):
-        start, stop = max(0, top - HALO), min(height, top + BAND + HALO)
-        rows = grid[start // GRID : -(-stop // GRID)]
-        right, below = rows.shape[1] * GRID - width, rows.shape[0] * GRID - (stop - start)
-        around = cv2.copyMakeBorder(photo[start:stop], 0, below, 0, right, cv2.BORDER_REPLICATE)
-        result = _guided(_planes(around.reshape(stop - start + below, width + right, channels)), rows, variances)
-        end = min(height, top + BAND)
-        filtered[top:end] = _pixels(result, photo.dtype)[top - start : end - start, :width]
-    return filtered
+        start, bottom = max(0, top - HALO), min(height, top + BAND)
+        local = variances[:, :, start // GRID : -(-min(height, bottom + HALO) // GRID)]
+        slope, offset = _lines(rows, start, unit, local)
+        grain.draw_photo(rows, top, bottom, start, unit, slope, offset, filtered)
+    return filtered.reshape(photo.shape)
 
 
-def _guided(planes: np.ndarray, squares: np.ndarray, variances: np.ndarray) -> np.ndarray:
-    """The filter at the size of `planes`, and at the sizes below it: one row of `variances` for each."""
-    height, width, _ = planes.shape
-    half = _halve(planes)
-    mean = _box(half)
-    variance = np.maximum(_box(_halve(planes * planes)) - mean * mean, 0)
-    local = cv2.resize(squares, half.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., np.newaxis]
-    keep = variance / (variance + local * variances[0] + np.float32(1e-9))
-    base = _box(_guided(half, squares, variances[1:])) if len(variances) > 1 else mean
-    line: list[np.ndarray] = [
-        cv2.resize(_box(part), (width, height), interpolation=cv2.INTER_LINEAR).reshape(planes.shape)
-        for part in (keep, (1 - keep) * base)
-    ]
-    slope, offset = line
-    slope *= planes
-    slope += offset
-    return slope
+def _variances(noise: Noise, amplified: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Float32 (SIZES, channels, *grid): the variance at which half the contrast is lost, in steps of 1/255."""
+    local = np.square(noise.local())
+    local[:-1] += COARSER**2 * local[1:]
+    gain = cv2.resize(np.square(amplified, dtype=np.float32), local.shape[:1:-1], interpolation=cv2.INTER_LINEAR)
+    local *= STRENGTH**2 * gain
+    flat = [cv2.resize(plane, grid[::-1], interpolation=cv2.INTER_LINEAR) for plane in local.reshape(-1, *gain.shape)]
+    return np.stack(flat).reshape(*local.shape[:2], *grid)
 
 
-def _box(planes: np.ndarray) -> np.ndarray:
-    return cv2.boxFilter(planes, -1, (3, 3)).reshape(planes.shape)
-
-
-def _halve(planes: np.ndarray) -> np.ndarray:
-    height, width, channels = planes.shape
-    return cv2.resize(planes, (width // 2, height // 2), interpolation=cv2.INTER_AREA).reshape(-1, width // 2, channels)
-
-
-def _planes(pixels: np.ndarray) -> np.ndarray:
-    """Float32 Y, Cr and Cb, or grey, around [0, 1]."""
-    height, _, channels = pixels.shape
-    unit: Any = 1 / np.iinfo(pixels.dtype).max
-    planes = cv2.multiply(pixels.reshape(height, -1), unit, dtype=cv2.CV_32F).reshape(pixels.shape)
-    return cv2.cvtColor(planes, cv2.COLOR_RGB2YCrCb) if channels == 3 else planes
-
-
-def _pixels(planes: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """The opposite of `_planes`."""
-    height, _, channels = planes.shape
-    levels: Any = float(np.iinfo(dtype).max)
-    depth = cv2.CV_8U if dtype == np.uint8 else cv2.CV_16U
-    if channels == 3:
-        planes = cv2.cvtColor(planes, cv2.COLOR_YCrCb2RGB)
-    return cv2.multiply(planes.reshape(height, -1), levels, dtype=depth).reshape(planes.shape)  # rounds and clips
-
-
-def _crops(photo: np.ndarray) -> list[np.ndarray]:
-    """Crops spread evenly over the photo; all of a photo that is smaller."""
-    tops, lefts = (
-        sorted({int(position) for position in np.linspace(0, max(0, side - CROP), 2 * CROPS + 1)[1::2]})
-        for side in photo.shape[:2]
-    )
-    return [np.ascontiguousarray(photo[top : top + CROP, left : left + CROP]) for top in tops for left in lefts]
+def _lines(rows: np.ndarray, start: int, unit: np.float32, variances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The guided filter's lines for rows of a photo from `start` on, at half size: slopes and offsets."""
+    _, channels, height, width = variances.shape
+    means: list[np.ndarray] = []
+    squares: list[np.ndarray] = []
+    for size in range(SIZES):
+        shape = (channels, height * (GRID >> size + 1), width * (GRID >> size + 1))
+        mean, square = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        if size:
+            grain.halve(means[-1], mean, square)
+        else:
+            grain.halve_photo(rows, start, unit, mean, square)
+        means.append(mean)
+        squares.append(square)
+    base = np.empty((0, 0, 0), np.float32)
+    for size in range(SIZES - 1, -1, -1):
+        mean, square = means[size], squares[size]
+        local = np.stack(
+            [cv2.resize(plane, mean.shape[:0:-1], interpolation=cv2.INTER_LINEAR) for plane in variances[size]]
+        )
+        slope, offset = np.empty_like(mean), np.empty_like(mean)
+        grain.fit(mean, square, local, base, slope, offset)
+        if size:
+            base = np.empty_like(means[size - 1])
+            grain.draw(means[size - 1], slope, offset, base)
+    return slope, offset

@@ -10,9 +10,10 @@ import numpy as np
 
 from zerodce import metrics
 from zerodce.curves import apply_curves, brighten
-from zerodce.denoising import CODING_NOISE, amplification, estimate_noise, smooth
+from zerodce.denoising import amplification, smooth
 from zerodce.exposure import find_factor
 from zerodce.network import knots_of
+from zerodce.noise import estimate_noise
 from zerodce.pixels import on_pixels
 from zerodce.tones import grid_of, tables
 
@@ -133,11 +134,10 @@ class Enhancer:
             enhanced = self._brighten_tiles(photo, curves)
         else:
             grid = curves.grid if photo.shape[2] == 3 else curves.grid.mean(axis=3, keepdims=True)
-            enhanced = brighten(photo, tables(grid, FLOOR * float(noise[0, 0]) / 255))
+            enhanced = brighten(photo, tables(grid, FLOOR * noise.floor() / 255))
         if not self.denoise or not curves.amplified.any():
             return enhanced
-        noise = np.hypot(noise, CODING_NOISE[:, : noise.shape[1]])
-        return smooth(enhanced, noise, curves.amplified, self.denoise)
+        return smooth(enhanced, noise.with_coding(), curves.amplified, self.denoise)
 
     def _brighten_tiles(self, photo: np.ndarray, curves: Curves) -> np.ndarray:
         """Applies curves that the network estimates from every pixel of a photo, tile by tile."""

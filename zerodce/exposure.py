@@ -22,6 +22,7 @@ AUTO_MAX_FACTOR = 1.25
 NIGHT = (0.25, 2.5)
 """`auto` makes a photo of mean m at most 0.25 + 2.5 m: a night scene stays one whatever the model makes of it."""
 
+
 def find_factor(small: np.ndarray, grid: np.ndarray, exposure: float | Literal["auto"]) -> float:
     """Finds the factor on strengths that brings a photo nearest to the exposure aimed at.
 
