@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import filelock
@@ -18,11 +18,16 @@ class OutputError(Exception):
     """Nothing can be written any more, such as on a full disk: the job ends, and goes on another time."""
 
 
-def find(path: str) -> tuple[str, list[storage.Entry], int]:
-    """Lists the photos of a folder, or one photo.
+class Listing(NamedTuple):
+    """The photos of a folder, sorted by path, and the number of its other files."""
 
-    Returns:
-        The folder, its photos sorted by path, and the number of other files.
+    folder: str
+    entries: list[storage.Entry]
+    ignored: int
+
+
+def find(path: str) -> Listing:
+    """Lists the photos of a folder, or one photo.
 
     Raises:
         click.UsageError: There is nothing to enhance.
@@ -43,7 +48,7 @@ def find(path: str) -> tuple[str, list[storage.Entry], int]:
     found = sorted((entry for entry in entries if is_photo(entry.path)), key=lambda entry: entry.path)
     if not found:
         raise click.UsageError(f"{path} holds no photos, only {len(entries)} other file(s)")
-    return folder, found, len(entries) - len(found)
+    return Listing(folder, found, len(entries) - len(found))
 
 
 def refuse_overlap(source: str, out: str) -> None:

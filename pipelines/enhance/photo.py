@@ -15,7 +15,7 @@ from pipelines import models, photos, storage
 from pipelines.enhance import report
 from pipelines.enhance.journal import Journal, PhotoRecord
 from pipelines.enhance.plan import Task
-from pipelines.enhance.settings import Settings
+from pipelines.enhance.settings import EnhanceSettings
 from pipelines.folders import OutputError
 from pipelines.photos.pixels import eight_bit_values, image_of, pixels_of
 from zerodce import metrics
@@ -46,14 +46,16 @@ class PhotoProcessor:
         source: Folder of the originals.
         out: Folder of the results.
         model: Content of the `.keras` file.
-        settings: What the results depend on.
-        journal: Where finished and failed photos are written down.
+        settings: Settings of the run.
+        digest: Digest of the settings and the model.
+        journal: Journal of finished and failed photos.
     """
 
     source: str
     out: str
     model: bytes = dataclasses.field(repr=False)
-    settings: Settings
+    settings: EnhanceSettings
+    digest: str
     journal: Journal
 
     def enhancer(self) -> Enhancer:
@@ -63,9 +65,8 @@ class PhotoProcessor:
 
     def is_done(self, task: Task) -> bool:
         """Whether the journal holds the photo, and its images are there."""
-        return self.journal.holds(task.path, task.size, task.mtime, self.settings.digest()) and all(
-            storage.exists(storage.join(self.out, path)) for path in self.settings.outputs(task.output)
-        )
+        outputs = (storage.join(self.out, path) for path in self.settings.outputs(task.output))
+        return self.journal.is_done(task.version(self.digest), outputs, storage.exists)
 
     def prepare(self, task: Task) -> Prepared | Done:
         """Reads and decodes a photo and makes its small copies."""
@@ -105,8 +106,10 @@ class PhotoProcessor:
         """Writes down that a photo failed."""
         return self._record(task, started, failure={"stage": error.stage, "error": error.message})
 
-    def _record(self, task: Task, started: float, **what: dict[str, Any]) -> Done:
-        record = PhotoRecord(task.path, task.size, task.mtime, self.settings.digest(), **what)  # type: ignore[arg-type]
+    def _record(
+        self, task: Task, started: float, row: dict[str, Any] | None = None, failure: dict[str, str] | None = None
+    ) -> Done:
+        record = PhotoRecord(*task.version(self.digest), row=row, failure=failure)
         self.journal.append(record)
         return Done(record, time.perf_counter() - started)
 

@@ -8,15 +8,24 @@ from typing import NamedTuple
 
 from pipelines import photos, storage
 from pipelines.enhance import report
-from pipelines.enhance.journal import PhotoRecord
-from pipelines.enhance.settings import Settings
-from pipelines.folders import STATE, find
+from pipelines.enhance.journal import PhotoRecord, Version
+from pipelines.enhance.settings import EnhanceSettings
+from pipelines.folders import STATE, Listing, find
 
 TASKS_IN_A_FILE = 50_000
 
 
 class Task(NamedTuple):
-    """A photo to enhance: relative paths, `size` in bytes, `mtime` in seconds; `reference` may be empty."""
+    """A photo to enhance.
+
+    Attributes:
+        path: Relative path of the original.
+        size: Size of the original in bytes.
+        mtime: Modification time of the original in seconds.
+        output: Relative path of the enhanced photo.
+        reference: Relative path of the reference; empty where there is none.
+        thumbnail: Whether the report gets small pictures of it.
+    """
 
     path: str
     size: int
@@ -25,6 +34,10 @@ class Task(NamedTuple):
     reference: str
     thumbnail: bool
 
+    def version(self, settings: str) -> Version:
+        """The photo with the digest of the settings for it."""
+        return Version(self.path, self.size, self.mtime, settings)
+
 
 @dataclasses.dataclass
 class EnhancePlan:
@@ -32,14 +45,18 @@ class EnhancePlan:
 
     Attributes:
         source: Folder of the photos.
-        found: Every photo by name, by path.
-        todo: Those to enhance, sorted by path.
-        skipped: How many are done already and unchanged.
-        clashes: Those whose output would overwrite another's.
-        ignored: How many other files there are.
+        settings: Settings of the run.
+        digest: Digest of the settings and the model.
+        found: Photos by path.
+        todo: Photos to enhance, sorted by path.
+        skipped: Number of photos that are done already and unchanged.
+        clashes: Records of the photos whose output would overwrite another's.
+        ignored: Number of other files.
     """
 
     source: str
+    settings: EnhanceSettings
+    digest: str
     found: dict[str, storage.Entry]
     todo: list[Task]
     skipped: int
@@ -48,49 +65,47 @@ class EnhancePlan:
 
 
 def make_plan(
-    source: str,
-    found: list[storage.Entry],
-    ignored: int,
+    listing: Listing,
     out: str,
-    settings: Settings,
-    done: dict[str, PhotoRecord],
+    settings: EnhanceSettings,
+    digest: str,
+    known: dict[str, PhotoRecord],
     references: dict[str, str],
 ) -> EnhancePlan:
     """Decides what there is to do.
 
     Args:
-        source: Folder of the photos.
-        found: Its photos.
-        ignored: Number of its other files.
+        listing: The photos.
         out: Folder of the results.
-        settings: What the results depend on; done with others is not done.
-        done: The journal's records, by path.
+        settings: Settings of the run.
+        digest: Digest of the settings and the model; done with others is not done.
+        known: The journal's records, by path.
         references: Path of the reference of each photo's path without extension.
     """
     present = {entry.path for entry in storage.walk(out)} if storage.exists(out) else set()
-    digest = settings.digest()
+    found = listing.entries
     owners: dict[str, str] = {}
     # a photo whose output has its own name comes first, whatever the order of the paths
     for entry in sorted(found, key=lambda entry: photos.output_path(entry.path, settings.output_format) != entry.path):
         owners.setdefault(photos.output_path(entry.path, settings.output_format), entry.path)
-    plan = EnhancePlan(source, {entry.path: entry for entry in found}, [], 0, [], ignored)
+    plan = EnhancePlan(
+        listing.folder, settings, digest, {entry.path: entry for entry in found}, [], 0, [], listing.ignored
+    )
     for entry in found:
         output = photos.output_path(entry.path, settings.output_format)
         if owners[output] != entry.path:
             failure = {"stage": "write", "error": f"its output {output} is also that of {owners[output]}: rename one"}
             plan.clashes.append(PhotoRecord(entry.path, entry.size, entry.mtime, digest, failure=failure))
-        elif is_done(done.get(entry.path), entry, digest) and set(settings.outputs(output)) <= present:
+            continue
+        reference = references.get(os.path.splitext(entry.path)[0], "")
+        sampled = report.is_sampled(entry.path, len(found))
+        task = Task(entry.path, entry.size, entry.mtime, output, reference, sampled)
+        record = known.get(entry.path)
+        if record and record.is_done(task.version(digest), settings.outputs(output), present.__contains__):
             plan.skipped += 1
         else:
-            reference = references.get(os.path.splitext(entry.path)[0], "")
-            sampled = report.is_sampled(entry.path, len(found))
-            plan.todo.append(Task(entry.path, entry.size, entry.mtime, output, reference, sampled))
+            plan.todo.append(task)
     return plan
-
-
-def is_done(record: PhotoRecord | None, entry: storage.Entry, digest: str) -> bool:
-    """Whether a journal record says that this photo, unchanged, was enhanced with these settings."""
-    return record is not None and record.is_of(entry.path, entry.size, entry.mtime, digest)
 
 
 def references_in(folder: str | None) -> dict[str, str]:

@@ -89,20 +89,15 @@ def begin(writer: ShardWriter, settings: Mapping[str, Any], plan: DatasetPlan) -
 
 
 def write_manifest(
-    writer: ShardWriter,
-    digests: Mapping[str, str],
-    settings: Mapping[str, Any],
-    plan: DatasetPlan,
-    max_rejected: int | None,
+    writer: ShardWriter, digests: Mapping[str, str], settings: Mapping[str, Any], plan: DatasetPlan
 ) -> Manifest:
     """Counts what was written against what was meant, and writes `rejected.csv` and `manifest.json`.
 
     Args:
-        writer: That made the shards.
+        writer: What made the shards.
         digests: What `begin` returned.
-        settings: Of the job.
-        plan: Of the job.
-        max_rejected: How many images may be missing; any number if None.
+        settings: What the shards depend on.
+        plan: The images of the data set.
 
     Raises:
         click.ClickException: Something is missing, or too many images were rejected.
@@ -123,18 +118,18 @@ def write_manifest(
         raise click.ClickException(f"{plan.found} images found, but {records} written and {len(rejected)} rejected")
     table = to_csv(_COLUMNS, (dict(zip(_COLUMNS, entry, strict=True)) for entry in rejected))
     storage.write(storage.join(out, REJECTED), table)
-    refuse_rejected(out, len(rejected), max_rejected)
+    refuse_rejected(out, len(rejected), writer.settings.max_rejected)
     notes: collections.Counter[str] = collections.Counter()
     for row in rows.values():
         notes.update(row.notes)
     manifest = Manifest(
         splits={split: [rows[name].shard() for name in shards] for split, shards in plan.sources.items()},
         image={
-            "width": writer.size[0],
-            "height": writer.size[1],
-            "resize": writer.resize,
+            "width": writer.settings.size[0],
+            "height": writer.settings.size[1],
+            "resize": writer.settings.resize,
             "filter": FILTER,
-            "encoding": writer.encoding,
+            "encoding": writer.settings.encoding,
         },
         counts={
             "found": plan.found,

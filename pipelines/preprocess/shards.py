@@ -17,6 +17,7 @@ from pipelines.folders import STATE, OutputError
 from pipelines.photos import PhotoError
 from pipelines.preprocess.plan import Source
 from pipelines.preprocess.resizing import load_resized
+from pipelines.preprocess.settings import PreprocessSettings
 from pipelines.threads import ordered_map
 from tfrecord_tools.framing import frame
 from tfrecord_tools.manifest import Shard
@@ -70,21 +71,15 @@ class ShardWriter:
         data: Folder of the images.
         references: Folder that the paths of the references are relative to.
         out: Folder of the data set.
-        size: Width and height.
-        resize: `stretch`, `fit` or `crop`.
-        encoding: `png` or `jpeg`.
-        settings: Digest of all settings that the shards depend on.
-        workers: Images in work at a time; if None, one for each core of the machine that makes the shard.
+        settings: Settings of the job.
+        digest: Digest of all that the shards depend on besides the images.
     """
 
     data: str
     references: str
     out: str
-    size: tuple[int, int]
-    resize: str
-    encoding: str
-    settings: str
-    workers: int | None = None
+    settings: PreprocessSettings
+    digest: str
 
     def plan_path(self, name: str) -> str:
         """Where the images of a shard are listed."""
@@ -132,7 +127,7 @@ class ShardWriter:
         notes: collections.Counter[str] = collections.Counter()
         rejected = []
         for outcome in ordered_map(
-            self._outcome, (Source(*row) for row in json.loads(plan)), self.workers or os.cpu_count() or 1
+            self._outcome, (Source(*row) for row in json.loads(plan)), self.settings.workers or os.cpu_count() or 1
         ):
             sources_hash.update(outcome.source_sha256.encode())
             tally["source_bytes"] += outcome.source_bytes
@@ -174,7 +169,7 @@ class ShardWriter:
         return storage.exists(path) and hashlib.sha256(storage.read(path)).hexdigest() == row.sha256
 
     def _digest(self, plan: bytes) -> str:
-        return hashlib.sha256(self.settings.encode() + plan).hexdigest()
+        return hashlib.sha256(self.digest.encode() + plan).hexdigest()
 
     def _outcome(self, source: Source) -> "_Outcome":
         """The record of one image, or why there is none. Runs in a thread of the pool."""
@@ -204,13 +199,13 @@ class ShardWriter:
             raise PhotoError("read", error.strerror or str(error)) from error
         outcome.source_bytes += len(content)
         outcome.source_sha256 += hashlib.sha256(content).hexdigest()
-        image, notes = load_resized(content, path, self.size, self.resize)
+        image, notes = load_resized(content, path, self.settings.size, self.settings.resize)
         try:
-            encoded = encode(image, self.encoding)
+            encoded = encode(image, self.settings.encoding)
         except (OSError, ValueError) as error:
             raise PhotoError("encode", str(error)) from error
         outcome.notes += notes
-        return StoredImage(encoded, self.encoding, image.height, image.width, path)
+        return StoredImage(encoded, self.settings.encoding, image.height, image.width, path)
 
 
 @dataclasses.dataclass

@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 
 from pipelines import cli, storage
 from pipelines.enhance import command
+from pipelines.enhance.settings import EnhanceSettings
 from zerodce.enhancement import Enhancer
 
 
@@ -46,7 +47,7 @@ def photos(tmp_path: Path) -> Path:
 def run(photos: Path | str, out: Path | str, *options: str) -> int:
     """`zerodce enhance` in this process; returns the exit code."""
     params = cli.enhance.make_context("enhance", [str(photos), str(out), *options]).params
-    return command.enhance(**params)
+    return command.enhance(params.pop("photos"), params.pop("out"), EnhanceSettings(**params))
 
 
 def rows(out: Path, name: str = "metrics.csv") -> list[dict[str, str]]:

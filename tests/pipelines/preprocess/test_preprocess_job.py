@@ -20,7 +20,8 @@ import pytest
 from PIL import Image
 
 from pipelines import runners, storage
-from pipelines.preprocess.command import parse_size, preprocess
+from pipelines.preprocess.command import preprocess
+from pipelines.preprocess.settings import PreprocessSettings, parse_size
 from tfrecord_tools import Manifest, read_manifest, read_records, verify
 
 DEFAULTS = {
@@ -41,7 +42,9 @@ DEFAULTS = {
 
 
 def run(data: Path, out: Path, **options) -> int:
-    return preprocess(str(data), str(out), **DEFAULTS | options)
+    options = DEFAULTS | options
+    options["size"] = parse_size(options["size"])
+    return preprocess(str(data), str(out), PreprocessSettings(**options))
 
 
 def draw(path: Path, seed: int, size: tuple[int, int] = (30, 20)) -> None:
