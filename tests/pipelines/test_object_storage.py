@@ -61,6 +61,17 @@ def test_files_are_found_as_on_a_disk() -> None:
     assert list(storage.walk(BUCKET)) == []
 
 
+def test_names_are_no_patterns() -> None:
+    for folder in ("trip [1]", "trip 1", "what?", "whats", "a*", "ab"):
+        storage.write(f"{BUCKET}/{folder}/a.jpg", folder.encode())
+    for folder in ("trip [1]", "what?", "a*"):
+        (entry,) = storage.walk(f"{BUCKET}/{folder}")
+        assert entry.path == "a.jpg"
+        assert storage.exists(f"{BUCKET}/{folder}")
+        assert storage.stat(f"{BUCKET}/{folder}", "a.jpg").size == len(folder)
+    assert not storage.exists(f"{BUCKET}/wha[t]s")
+
+
 def test_errors_are_oserrors_of_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FileNotFoundError):
         storage.read(f"{BUCKET}/none")
