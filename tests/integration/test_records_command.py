@@ -93,3 +93,9 @@ def test_every_tool_says_what_is_wrong(tool: Callable[..., object], tmp_path: Pa
         tool(str(tmp_path / "nowhere"), *others)
     with pytest.raises(click.ClickException, match="is not a finished data set"):
         tool(str(tmp_path), *others)
+
+
+def test_export_writes_to_this_machine_only(tmp_path: Path) -> None:
+    done = command("records", "export", tmp_path, "--out", "s3://bucket/images")
+    assert done.returncode == 2
+    assert "export works on local folders" in done.stderr
