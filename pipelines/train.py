@@ -103,7 +103,7 @@ def train(
     folders.refuse_overlap(dataset, out)
     if resume and overwrite:
         raise click.UsageError("--resume goes on with a run, --overwrite deletes it: choose one")
-    if not (resume or overwrite) and target.is_dir() and any(target.iterdir()):
+    if not (resume or overwrite) and target.is_dir() and any(path.name != folders.STATE for path in target.iterdir()):
         raise click.UsageError(
             f"{out} is not empty: choose another, or go on with --resume, or start anew with --overwrite"
         )
@@ -111,6 +111,8 @@ def train(
     chosen = training.Settings(dtype=dtype, **settings)  # type: ignore[arg-type]
     try:
         images, validation, data = load(source, chosen.batch_size)
+        if chosen.crop and chosen.crop > min(data["width"], data["height"]):  # before the run in OUT is touched
+            raise TrainingError(f"--crop {chosen.crop} is larger than the images, {data['width']}x{data['height']}")
         with folders.lock(out):
             if overwrite:
                 discard(target)
