@@ -2,6 +2,7 @@
 
 import functools
 import tempfile
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -48,7 +49,9 @@ def check_model(load: Callable[[], Enhancer], path: str | None) -> Enhancer:
         ) from error
 
 
-@functools.lru_cache(maxsize=1)
+_loading = threading.Lock()
+
+
 def load_enhancer(model: bytes, curve_size: CurveSize, exposure: Exposure, denoise: Denoise) -> Enhancer:
     """The one enhancer of this process, warm: network traced, curves compiled.
 
@@ -61,6 +64,12 @@ def load_enhancer(model: bytes, curve_size: CurveSize, exposure: Exposure, denoi
     Raises:
         ValueError: The content is not a ZeroDCE model.
     """
+    with _loading:  # or threads that ask at the same time would each load one
+        return _load_enhancer(model, curve_size, exposure, denoise)
+
+
+@functools.lru_cache(maxsize=1)
+def _load_enhancer(model: bytes, curve_size: CurveSize, exposure: Exposure, denoise: Denoise) -> Enhancer:
     import keras
 
     from zerodce.model import ZeroDCE
