@@ -65,7 +65,7 @@ def measure(count: int) -> None:
 
         timed("start: all imports", lambda: None)
         listing = timed("list", lambda: folders.find(photos))
-        plan = timed("plan", lambda: planning.make_plan(listing, out, settings, digest, {}, {}))
+        plan = timed("plan", lambda: planning.make_plan(listing, out, settings, digest, {}, []))
         paths = timed("write the plan", lambda: planning.write_plan(out, plan))
         tasks = timed("read the plan (workers)", lambda: sum(1 for path in paths for _ in planning.read_plan(path)))
 
@@ -83,7 +83,7 @@ def measure(count: int) -> None:
         replayed = timed("ask what is done (workers)", held)
 
         def resume() -> int:
-            return planning.make_plan(listing, out, settings, digest, journal.read(), {}).skipped
+            return planning.make_plan(listing, out, settings, digest, journal.read(), []).skipped
 
         resumed = timed("read the journal, plan a resume", resume)
         result = timed("rows, compaction and report", lambda: results.write_results(out, plan, journal, {}))

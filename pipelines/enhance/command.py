@@ -1,5 +1,6 @@
 """The command `zerodce enhance`: plans, runs the job with its progress shown, and says what came of it."""
 
+import dataclasses
 import hashlib
 import json
 import time
@@ -16,7 +17,7 @@ from pipelines import folders, models, progress, runners, storage
 from pipelines.enhance import results
 from pipelines.enhance.journal import Follower, Journal
 from pipelines.enhance.photo import PhotoProcessor
-from pipelines.enhance.plan import EnhancePlan, make_plan, references_in, write_plan
+from pipelines.enhance.plan import EnhancePlan, make_plan, write_plan
 from pipelines.enhance.settings import EnhanceSettings
 from pipelines.enhance.transforms import Enhance
 from pipelines.workers import WorkerRequirements, check_cluster
@@ -39,13 +40,17 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
     """
     options = runners.pipeline_options(settings.runner, settings.beam_args)
     listing = folders.find(photos)
-    folders.refuse_overlap(listing.folder, out)
+    folders.refuse_overlap(photos, out)
+    folders.refuse_other_job(out, "enhance")
+    references: list[storage.Entry] = []
+    if settings.reference is not None:
+        folder, references, _ = folders.find(settings.reference)
+        settings = dataclasses.replace(settings, reference=folder)
     model = models.read_model(settings.model)
     model_sha256 = hashlib.sha256(model).hexdigest()
     digest = settings.digest(model_sha256)
-    references = references_in(settings.reference)
     if not runners.is_local(settings.runner):
-        check_cluster(options, [listing.folder, out])
+        check_cluster(options, settings.beam_args, [listing.folder, out])
     journal = Journal(storage.join(storage.absolute(out), f"{folders.STATE}/journal"))
     known = journal.read()
     plan = make_plan(listing, out, settings, digest, {} if settings.overwrite else known, references)
@@ -63,7 +68,7 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
 
 def say_plan(plan: EnhancePlan, out: str) -> None:
     """Prints what a run would do, and about how much disk it would take."""
-    copies = 2 if plan.todo else 0
+    copies = len(plan.settings.outputs("photo"))
     megabytes = copies * sum(task.size for task in plan.todo) / 1e6
     counts = {
         "found": len(plan.found),
@@ -104,7 +109,10 @@ def run_job(plan: EnhancePlan, processor: PhotoProcessor, run: dict[str, Any], o
     with progress.Reporter(len(plan.todo), "photos", settings.as_json) as reporter:
         follower = Follower(processor.journal.folder)
         plans = write_plan(processor.out, plan)
-        requirements = WorkerRequirements.of(options, processor.source, *plans[:1])
+        seen = [processor.source, *plans[:1]]
+        if settings.reference is not None:
+            seen.append(settings.reference)
+        requirements = WorkerRequirements.of(options, *seen)
         pipeline = beam.Pipeline(options=options)
         _ = pipeline | "Plan" >> beam.Create(plans) | Enhance(processor, settings.workers, requirements)
         job = runners.Job(pipeline)

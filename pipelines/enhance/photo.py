@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import errno
 import functools
+import math
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -83,7 +84,9 @@ class PhotoProcessor:
         except photos.PhotoError as error:
             return self.failed(task, error, started)
         preview = photos.shrunk(photo.image, report.LONG_SIDE)
-        small = photos.shrunk(preview, self.enhancer().curve_size).convert("RGB")
+        curve_size = self.enhancer().curve_size
+        source = preview if curve_size <= report.LONG_SIDE else photo.image
+        small = photos.shrunk(source, curve_size).convert("RGB")
         return Prepared(task, photo, preview, np.asarray(small))
 
     def complete(self, prepared: Prepared, curves: Curves | photos.PhotoError) -> Done:
@@ -167,7 +170,7 @@ class PhotoProcessor:
         enhanced: np.ndarray,
         autocontrast: Image.Image | None,
     ) -> dict[str, float | None]:
-        """PSNR and SSIM against the reference, None where there is none of the same size."""
+        """PSNR and SSIM against the reference; None where there is none of the same size, or SSIM is not defined."""
         images = {
             "input": before,
             "enhanced": enhanced,
@@ -188,9 +191,8 @@ class PhotoProcessor:
         target = None if reference is None else np.asarray(reference.convert("RGB"))
         for name, score in (("psnr_{}_reference_db", metrics.psnr), ("ssim_{}_reference", metrics.ssim)):
             for image_name, image in images.items():
-                scores[name.format(image_name)] = (
-                    None if target is None or image is None else score(_rgb(image), target)
-                )
+                value = math.nan if target is None or image is None else score(_rgb(image), target)
+                scores[name.format(image_name)] = None if math.isnan(value) else value
         return scores
 
 

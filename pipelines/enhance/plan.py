@@ -2,15 +2,17 @@
 
 import dataclasses
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
+
+import click
 
 from pipelines import photos, storage
 from pipelines.enhance import report
 from pipelines.enhance.journal import PhotoRecord, Version
 from pipelines.enhance.settings import EnhanceSettings
-from pipelines.folders import STATE, Listing, find
+from pipelines.folders import STATE, Listing
+from pipelines.references import AmbiguousReferenceError, match_references
 
 TASKS_IN_A_FILE = 50_000
 
@@ -70,7 +72,7 @@ def make_plan(
     settings: EnhanceSettings,
     digest: str,
     known: dict[str, PhotoRecord],
-    references: dict[str, str],
+    references: Iterable[storage.Entry],
 ) -> EnhancePlan:
     """Decides what there is to do.
 
@@ -80,10 +82,17 @@ def make_plan(
         settings: Settings of the run.
         digest: Digest of the settings and the model; done with others is not done.
         known: The journal's records, by path.
-        references: Path of the reference of each photo's path without extension.
+        references: References, of which each photo gets that of its name.
+
+    Raises:
+        click.UsageError: Two references fit one photo.
     """
     present = {entry.path for entry in storage.walk(out)} if storage.exists(out) else set()
     found = listing.entries
+    try:
+        matched = match_references([entry.path for entry in found], [entry.path for entry in references])
+    except AmbiguousReferenceError as error:
+        raise click.UsageError(str(error)) from None
     owners: dict[str, str] = {}
     # a photo whose output has its own name comes first, whatever the order of the paths
     for entry in sorted(found, key=lambda entry: photos.output_path(entry.path, settings.output_format) != entry.path):
@@ -97,24 +106,14 @@ def make_plan(
             failure = {"stage": "write", "error": f"its output {output} is also that of {owners[output]}: rename one"}
             plan.clashes.append(PhotoRecord(entry.path, entry.size, entry.mtime, digest, failure=failure))
             continue
-        reference = references.get(os.path.splitext(entry.path)[0], "")
         sampled = report.is_sampled(entry.path, len(found))
-        task = Task(entry.path, entry.size, entry.mtime, output, reference, sampled)
+        task = Task(entry.path, entry.size, entry.mtime, output, matched.get(entry.path, ""), sampled)
         record = known.get(entry.path)
         if record and record.is_done(task.version(digest), settings.outputs(output), present.__contains__):
             plan.skipped += 1
         else:
             plan.todo.append(task)
     return plan
-
-
-def references_in(folder: str | None) -> dict[str, str]:
-    """The photos of a folder of references, by path without extension.
-
-    Raises:
-        click.UsageError: The folder holds none.
-    """
-    return {} if folder is None else {os.path.splitext(entry.path)[0]: entry.path for entry in find(folder)[1]}
 
 
 def write_plan(out: str, plan: EnhancePlan) -> list[str]:

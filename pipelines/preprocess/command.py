@@ -39,10 +39,11 @@ def preprocess(data: str, out: str, settings: PreprocessSettings) -> int:
     """
     options = runners.pipeline_options(settings.runner, settings.beam_args)
     if not runners.is_local(settings.runner):
-        check_cluster(options, [data, out])
+        check_cluster(options, settings.beam_args, [data, out])
     for folder in (data, settings.reference):
         if folder is not None:
             folders.refuse_overlap(folder, out)
+    folders.refuse_other_job(out, "preprocess")
     plan = make_plan(data, settings)
     decisive = settings.decisive(plan.rule)
     digest = hashlib.sha256(json.dumps([decisive, versions.of_shards()]).encode()).hexdigest()

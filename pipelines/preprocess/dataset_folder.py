@@ -1,17 +1,18 @@
 """The folder of a data set before and after the job: what it holds already, what is stale, and the closing count."""
 
 import collections
+import contextlib
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pipelines import storage, versions
-from pipelines.folders import STATE
-from pipelines.preprocess.plan import DatasetPlan
+from pipelines import folders, storage, versions
+from pipelines.preprocess.plan import STATE, DatasetPlan
 from pipelines.preprocess.resizing import FILTER
 from pipelines.preprocess.shards import ShardResult, ShardWriter
 from pipelines.tables import to_csv
@@ -37,7 +38,7 @@ def _is_ours(name: str) -> bool:
         bool(SHARD_NAME.fullmatch(name))
         or name == REJECTED
         or (name.endswith(storage.TEMPORARY_SUFFIX) and "/" not in name)
-        or (name.startswith(f"{STATE}/") and not name.endswith("/lock"))
+        or name.startswith(f"{STATE}/")
     )
 
 
@@ -168,8 +169,10 @@ def tidy(out: str) -> None:
     if storage.exists(storage.join(out, _SETTINGS)) and not storage.exists(storage.join(out, FILENAME)):
         return  # the next run goes on from it
     state = storage.join(out, STATE)
-    storage.delete([storage.join(state, entry.path) for entry in storage.walk(state)])
+    if storage.exists(state):
+        storage.delete([storage.join(state, entry.path) for entry in storage.walk(state)])
     if storage.is_local(out):
-        for folder in (f"{state}/plan", f"{state}/rows", state):
-            if Path(folder).is_dir():
-                Path(folder).rmdir()
+        shutil.rmtree(state, ignore_errors=True)
+        (Path(out) / folders.STATE / "lock").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # something else lies in it
+            (Path(out) / folders.STATE).rmdir()

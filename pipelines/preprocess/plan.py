@@ -21,6 +21,9 @@ from pipelines.references import (
     match_references,
 )
 
+STATE = f"{folders.STATE}/preprocess"
+"""The folder in OUT that remembers what is finished, until all is."""
+
 SHARD_BYTES = 64 << 20
 """About the size of a shard: small enough to share out and to keep in memory, large enough to read fast."""
 

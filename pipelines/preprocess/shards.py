@@ -13,9 +13,9 @@ from typing import Any
 from PIL import Image
 
 from pipelines import storage
-from pipelines.folders import STATE, OutputError
+from pipelines.folders import OutputError
 from pipelines.photos import PhotoError
-from pipelines.preprocess.plan import Source
+from pipelines.preprocess.plan import STATE, Source
 from pipelines.preprocess.resizing import load_resized
 from pipelines.preprocess.settings import PreprocessSettings
 from pipelines.threads import ordered_map

@@ -28,12 +28,10 @@ class Assignment:
     Attributes:
         splits: Keys of each split, in the order of their records.
         rule: The rule, in words.
-        unlisted: How many images were left out because a split file does not name them.
     """
 
     splits: dict[str, list[str]]
     rule: str
-    unlisted: int = 0
 
 
 def stable_hash(key: str) -> int:
@@ -125,7 +123,7 @@ def read_split_file(content: bytes) -> dict[str, str]:
 
 
 def split_by_list(keys: Collection[str], listed: Mapping[str, str]) -> Assignment:
-    """Assigns as a split file says; images it does not name are left out and counted."""
+    """Assigns as a split file says; images it does not name are left out."""
     present = set(keys)
     missing = [key for key in listed if key not in present]
     if missing:
@@ -135,13 +133,13 @@ def split_by_list(keys: Collection[str], listed: Mapping[str, str]) -> Assignmen
     splits: dict[str, list[str]] = {split: [] for split in listed.values()}
     for key, split in listed.items():
         splits[split].append(key)
-    return _ordered(splits, "as listed in the split file", unlisted=len(present) - len(listed))
+    return _ordered(splits, "as listed in the split file")
 
 
-def _ordered(splits: dict[str, list[str]], rule: str, unlisted: int = 0) -> Assignment:
+def _ordered(splits: dict[str, list[str]], rule: str) -> Assignment:
     """By hash within a split, so that reading in order is already shuffled."""
     by_hash = {split: sorted(keys, key=lambda key: (stable_hash(key), key)) for split, keys in splits.items()}
-    return Assignment(by_hash, rule, unlisted)
+    return Assignment(by_hash, rule)
 
 
 def into_shards(split: str, keys: Sequence[str], shard_records: int) -> dict[str, list[str]]:
