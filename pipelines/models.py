@@ -34,7 +34,7 @@ def check_model(load: Callable[[], Enhancer], path: str | None) -> Enhancer:
 
     Args:
         load: Loads it.
-        path: Its file; None for the shipped one.
+        path: Path of its file; None for the shipped one.
 
     Raises:
         click.ClickException: It is no ZeroDCE model.
@@ -57,9 +57,9 @@ def load_enhancer(model: bytes, curve_size: CurveSize, exposure: Exposure, denoi
 
     Args:
         model: The content of a `.keras` file.
-        curve_size: As in `Enhancer`.
-        exposure: As in `Enhancer`.
-        denoise: As in `Enhancer`.
+        curve_size: Argument of `Enhancer`.
+        exposure: Argument of `Enhancer`.
+        denoise: Argument of `Enhancer`.
 
     Raises:
         ValueError: The content is not a ZeroDCE model.

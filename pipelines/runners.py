@@ -28,7 +28,7 @@ class Job(threading.Thread):
     """A pipeline run in a thread of its own, so that the command's main thread can show progress and take Ctrl-C.
 
     Attributes:
-        error: What ended the job, if it failed.
+        error: Exception that ended the job; None if it did not fail.
     """
 
     def __init__(self, pipeline: beam.Pipeline) -> None:
@@ -66,7 +66,7 @@ def failure_reason(error: BaseException) -> str:
 
 
 def pipeline_options(runner: str, beam_args: Sequence[str] = ()) -> PipelineOptions:
-    """The options of one job, of which this process's file systems get theirs.
+    """Beam's options for a job; this process's file systems (s3:// and the like) are given them too.
 
     Args:
         runner: DirectRunner (on this machine, downloads nothing), or any name that Beam resolves.

@@ -174,8 +174,8 @@ def write(path: str, content: bytes, mtime: float | None = None) -> None:
     """Writes a file, complete or not at all, making the folders above it.
 
     Args:
-        path: Where to; a file already there is replaced.
-        content: What to write.
+        path: Path of the file; a file already there is replaced.
+        content: Content of the file.
         mtime: Modification time to give it, in seconds; local disks only.
 
     Raises:

@@ -29,8 +29,8 @@ class Terminal(keras.callbacks.Callback):
     """Shows how far training is: a bar on a terminal, and everywhere a line an epoch.
 
     Args:
-        epochs: Of the run.
-        steps: Of an epoch.
+        epochs: Number of epochs of the run.
+        steps: Number of steps of an epoch.
         batch_size: Images a step.
     """
 
@@ -108,7 +108,7 @@ def train(
             f"{out} is not empty: choose another, or go on with --resume, or start anew with --overwrite"
         )
     dtype = {"auto": training.fastest_dtype(), "bfloat16": "mixed_bfloat16", "off": "float32"}[mixed_precision]
-    chosen = training.Settings(dtype=dtype, **settings)  # type: ignore[arg-type]
+    chosen = training.Settings(dtype=dtype, **settings)
     try:
         images, validation, data = load(source, chosen.batch_size)
         if chosen.crop and chosen.crop > min(data["width"], data["height"]):  # before the run in OUT is touched

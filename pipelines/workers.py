@@ -32,7 +32,7 @@ class WorkerRequirements:
     Attributes:
         options: Beam's options, which workers that were started before the job (EXTERNAL) do not get by themselves.
         paths: Files and folders that it has to see.
-        versions: Those of the command.
+        versions: Versions of the packages where the command runs.
     """
 
     options: dict[str, Any]
@@ -77,7 +77,7 @@ class FileDoFn(beam.DoFn):
     """A DoFn that reads or writes files, on whichever machine.
 
     Args:
-        requirements: What its worker is told.
+        requirements: Requirements on its worker.
     """
 
     def __init__(self, requirements: WorkerRequirements) -> None:

@@ -95,9 +95,9 @@ def run_job(plan: EnhancePlan, processor: PhotoProcessor, run: dict[str, Any], o
     """Runs the job with its progress shown, and writes what tells about it.
 
     Args:
-        plan: What there is to do.
-        processor: What is done with each photo.
-        run: What run.json says of the start.
+        plan: Plan of the run.
+        processor: Processor of each photo.
+        run: Content of run.json that is known at the start.
         options: Beam's options.
 
     Returns:

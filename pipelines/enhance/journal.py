@@ -134,7 +134,7 @@ class Journal:
         """Takes photos that are to be done again out of the journal, so that no worker finds them done.
 
         Args:
-            known: What the journal holds, by path. Nobody may be appending.
+            known: Records of the journal, by path. Nobody may be appending.
             paths: The photos; most are not in it.
         """
         again = known.keys() & set(paths)

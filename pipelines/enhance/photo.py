@@ -93,8 +93,8 @@ class PhotoProcessor:
         """Applies the curves at full size, writes the images, measures, and writes the journal.
 
         Args:
-            prepared: What `prepare` returned.
-            curves: What the model made of its small copy, or why it could not.
+            prepared: Result of `prepare`.
+            curves: Curves of its small copy, or the error of the model.
         """
         started = time.perf_counter()
         try:

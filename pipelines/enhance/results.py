@@ -35,9 +35,9 @@ def write_results(out: str, plan: EnhancePlan, journal: Journal, run: Mapping[st
 
     Args:
         out: Folder of the results.
-        plan: What the run found.
+        plan: Plan of the run.
         journal: Journal of the run, which is compacted; nobody may be appending.
-        run: What run.json shall hold besides counts, megapixels and versions.
+        run: Content of run.json besides counts, megapixels and versions.
 
     Returns:
         The content of run.json; its `counts` are found, enhanced, skipped, failed and ignored.

@@ -21,7 +21,7 @@ class EnhanceSettings:
     Attributes:
         model: Path of a model file; None for the shipped one.
         reference: Folder of well-exposed photos; None for no comparison.
-        curve_size: Where the curves are estimated: "auto", "full", or the long side in pixels.
+        curve_size: Long side, in pixels, of the copy that the curves are estimated on, "auto" or "full".
         exposure: Mean brightness aimed at, 0 to 1, or "auto".
         denoise: Strength, 0 to 10, "auto" or "off".
         autocontrast: Whether the PIL-autocontrast baselines are written.

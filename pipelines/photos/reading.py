@@ -47,10 +47,10 @@ class Photo:
     Attributes:
         image: 8-bit RGB or L.
         pixels_16: The same in uint16 (height, width, 3 or 1); None where 8 bits are all there is or can be written.
-        alpha: As `pixels`, (height, width); None where there is none or it cannot be written.
+        alpha: Opacity, uint8 or uint16 (height, width); None where there is none or it cannot be written.
         format: The format to write.
-        notes: What is different in the output, a short sentence each.
-        metadata: What goes into the output.
+        notes: Short sentences on what is different in the output.
+        metadata: Metadata that goes into the output.
         lossless: Whether the file held the pixels without loss.
         jpeg_tables: The quantization table of each component of a JPEG; None for other files.
         jpeg_subsampling: Pillow's number of its chroma subsampling; the next finer one where it has none for it.
@@ -77,7 +77,7 @@ def load(content: bytes, path: str, *, output_format: str | None = None, max_pix
 
     Args:
         content: The file.
-        path: Its name, which says the format to write and whether it is camera RAW.
+        path: Name of the file, which says the format to write and whether it is camera RAW.
         output_format: The format to write, None for the one that `path` says.
         max_pixels: Refuse photos with more, before they are decoded.
 
@@ -114,7 +114,7 @@ def small_copy(content: bytes, path: str, long_side: int, *, max_pixels: int = M
 
     Args:
         content: The file.
-        path: Its name.
+        path: Name of the file.
         long_side: The longer side of the copy, in pixels, at most; a smaller photo keeps its size.
         max_pixels: Refuse photos with more, before they are decoded.
 
@@ -143,7 +143,7 @@ def decode(
 
     Args:
         content: The file.
-        path: Its name.
+        path: Name of the file.
         at_least: Width and height that the image, upright, may not fall below unless the photo itself does.
         max_pixels: Refuse photos with more, before they are decoded.
 

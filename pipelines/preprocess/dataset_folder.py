@@ -95,9 +95,9 @@ def write_manifest(
     """Counts what was written against what was meant, and writes `rejected.csv` and `manifest.json`.
 
     Args:
-        writer: What made the shards.
-        digests: What `begin` returned.
-        settings: What the shards depend on.
+        writer: Writer of the shards.
+        digests: Result of `begin`.
+        settings: Settings that the shards depend on.
         plan: The images of the data set.
 
     Raises:

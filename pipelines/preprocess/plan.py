@@ -50,7 +50,7 @@ class DatasetPlan:
         data: Their folder.
         references: The folder that the paths of their references are relative to.
         sources: Images of each shard, in the order of their records, by name of the shard, by split.
-        rule: How the splits were made, in words.
+        rule: Rule of the splits, in words.
         ignored: Number of files that are no images by name, or that belong to no split.
     """
 

@@ -35,15 +35,15 @@ class ShardResult:
     """What became of one shard.
 
     Attributes:
-        name: Of the shard.
+        name: Name of the shard.
         plan: Digest of its images and settings.
-        records: How many it holds.
-        references: How many of them have one.
-        size: Of the file in bytes.
-        sha256: Of the file.
-        source_bytes: Read to make it.
-        source_sha256: Of the SHA-256 of all files read, in order.
-        notes: How often what had to be done to an image.
+        records: Number of records.
+        references: Number of records that have a reference.
+        size: Size of the file in bytes.
+        sha256: SHA-256 of the file, in hexadecimal.
+        source_bytes: Size of all files read, in bytes.
+        source_sha256: SHA-256 over the SHA-256 of all files read, in order, in hexadecimal.
+        notes: Number of images by what had to be done to them.
         rejected: Path, stage and error of each image that is not in it.
     """
 
@@ -107,7 +107,7 @@ class ShardWriter:
         """Makes the shard of a name, unless it is finished; one that lacks images which could not be read is not.
 
         Args:
-            name: Of the shard.
+            name: Name of the shard.
             tick: Called with the numbers of images that were done, and of them rejected, since the last call.
 
         Returns:
