@@ -7,14 +7,19 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
+import hypothesis
 import pytest
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+DATA = Path(os.environ.get("ZERODCE_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+# no deadline for an example: on a busy machine one may take any time
+hypothesis.settings.register_profile("busy machine", deadline=None)
+hypothesis.settings.load_profile("busy machine")
 
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder of real images beside the checkout; the test is skipped where it is missing."""
+    """The folder of real images, ZERODCE_TEST_DATA or beside the checkout; the test is skipped where it is missing."""
     if not DATA.is_dir():
         pytest.skip(f"the real test images are not at {DATA}")
     return DATA

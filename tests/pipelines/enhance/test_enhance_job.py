@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -204,11 +205,22 @@ def test_json_lines(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert result["counts"]["enhanced"] == 4
 
 
-def test_too_many_failures_end_the_run(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_many_failures_end_the_run(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for number in range(200):
         (photos / f"bad{number:03}.png").write_bytes(b"not a png")
+    read = storage.read
+
+    def slowly(path: str) -> bytes:
+        if "bad" in path:
+            time.sleep(0.05)  # ten seconds for all of them, where the command looks five times a second
+        return read(path)
+
+    monkeypatch.setattr(storage, "read", slowly)
     assert run(photos, tmp_path / "out", "--max-failures", "3", "--workers", "1") == 1
     assert "--max-failures" in capsys.readouterr().err
+    assert 3 < json.loads((tmp_path / "out" / "run.json").read_text())["counts"]["failed"] < 100
 
 
 def test_a_full_disk_ends_the_run_cleanly_and_the_next_goes_on(

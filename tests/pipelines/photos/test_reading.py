@@ -500,7 +500,7 @@ SEEDS = [
     cut=st.one_of(st.none(), st.floats(0, 1)),
     flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), max_size=6),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_damage_ends_as_a_photo_or_a_photo_error(
     seed: tuple[str, bytes], cut: float | None, flips: list[tuple[float, int]]
 ) -> None:
