@@ -17,6 +17,27 @@ hypothesis.settings.register_profile("busy machine", deadline=None)
 hypothesis.settings.load_profile("busy machine")
 
 
+SLOW = (
+    "integration/",
+    "pipelines/photos/test_photo_files.py",
+    "pipelines/preprocess/test_preprocess_job.py",
+    "pipelines/test_download.py",
+    "pipelines/test_object_storage.py",
+    "zerodce/test_exposure.py",
+    "zerodce/test_model.py",
+    "zerodce/test_pretrained.py",
+    "zerodce/test_training.py",
+)
+"""Tests that train, start processes or decode many photos: `make test-fast` leaves them out."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real images, ZERODCE_TEST_DATA or beside the checkout; the test is skipped where it is missing."""

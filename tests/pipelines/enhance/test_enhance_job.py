@@ -101,6 +101,7 @@ def test_every_photo_is_enhanced_measured_and_counted(photos: Path, tmp_path: Pa
             assert float(row["psnr_autocontrast_db"]) == pytest.approx(psnr, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_second_run_does_only_what_changed(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run(photos, out) == 0
@@ -205,6 +206,7 @@ def test_json_lines(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert result["counts"]["enhanced"] == 4
 
 
+@pytest.mark.slow
 def test_too_many_failures_end_the_run(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -223,6 +225,7 @@ def test_too_many_failures_end_the_run(
     assert 3 < json.loads((tmp_path / "out" / "run.json").read_text())["counts"]["failed"] < 100
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_cleanly_and_the_next_goes_on(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -369,6 +372,7 @@ def test_a_second_process_on_the_same_folder_is_refused(photos: Path, tmp_path: 
     assert error.value.exit_code == 1
 
 
+@pytest.mark.slow
 def test_what_the_odd_files_become_is_accounted_for(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run(data / "odd", out) == 1
