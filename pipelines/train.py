@@ -110,7 +110,7 @@ def train(
     dtype = {"auto": training.fastest_dtype(), "bfloat16": "mixed_bfloat16", "off": "float32"}[mixed_precision]
     chosen = training.Settings(dtype=dtype, **settings)
     try:
-        images, validation, data = load(source, chosen.batch_size)
+        images, validation, data = open_splits(source, chosen.batch_size)
         if chosen.crop and chosen.crop > min(data["width"], data["height"]):  # before the run in OUT is touched
             raise TrainingError(f"--crop {chosen.crop} is larger than the images, {data['width']}x{data['height']}")
         with folders.lock(out):
@@ -130,7 +130,7 @@ def train(
         raise click.ClickException(f"{out} cannot be written ({error.strerror or error}): choose another") from None
 
 
-def load(source: Path, batch_size: int) -> tuple[tf.data.Dataset, tf.data.Dataset | None, dict[str, Any]]:
+def open_splits(source: Path, batch_size: int) -> tuple[tf.data.Dataset, tf.data.Dataset | None, dict[str, Any]]:
     """The training images, the validation batches, and what identifies the data.
 
     Raises:
