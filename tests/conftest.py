@@ -46,6 +46,33 @@ def data() -> Path:
     return DATA
 
 
+@pytest.fixture(scope="session")
+def lol(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A part of LoL: 101 images of our485 and 15 of eval15, of which 4 and 2 have a reference.
+
+    The real one where it is at hand; else one of the same names, of a scene that the project renders, turned and cut.
+    """
+    if (DATA / "lol").is_dir():
+        return DATA / "lol"
+    import numpy as np
+    from PIL import Image
+
+    from benchmarks.scenes import balls, photograph, render
+
+    folder = tmp_path_factory.mktemp("rendered") / "lol"
+    light = render(balls(7), 360, 240)
+    parts = {"our485": [2, 5, 6, 9, *range(10, 107)], "eval15": [493, 547, *range(600, 613)]}
+    for part, numbers in parts.items():
+        for index, number in enumerate(numbers):
+            cut = np.roll(light, 3 * number, axis=1)[number % 40 :][:200, :300]
+            paired = index < (4 if part == "our485" else 2)
+            exposures = {"low": 0.03, "high": 0.5} if paired else {"low": 0.03}
+            for side, exposure in exposures.items():
+                (folder / part / side).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(photograph(cut, exposure, number)).save(folder / part / side / f"{number}.png")
+    return folder
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if os.environ.get("ZERODCE_TESTS_NO_SKIP") and terminalreporter.stats.get("skipped"):
         terminalreporter.write_line("skipped tests count as failures here", red=True)
