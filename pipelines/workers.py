@@ -146,17 +146,22 @@ def _refuse_unknown(job_endpoint: str | None, arguments: Sequence[str]) -> None:
         runners.refuse_unknown(arguments)
     if job_endpoint:
         served = _served_options(job_endpoint) if names else set()
-        runners.refuse_unknown([f"--{name}" for name in names if name not in served])
+        runners.refuse_unknown([f"--{name}" for name in names if _plain(name) not in served])
     else:
         runners.refuse_unknown([f"--{name}" for name in names if "-" in name or runners.nearest_option(name)])
 
 
 def _served_options(job_endpoint: str) -> set[str]:
-    """Names of the options that a job server knows."""
+    """Plain names of the options that a job server knows."""
     with grpc.insecure_channel(job_endpoint) as channel:
         service = beam_job_api_pb2_grpc.JobServiceStub(channel)
         request = beam_job_api_pb2.DescribePipelineOptionsRequest()
         try:
-            return {option.name for option in service.DescribePipelineOptions(request, timeout=SECONDS).options}
+            return {_plain(option.name) for option in service.DescribePipelineOptions(request, timeout=SECONDS).options}
         except grpc.RpcError as error:
             raise click.UsageError(f"the job server at {job_endpoint} does not answer ({error.code().name})") from error
+
+
+def _plain(name: str) -> str:
+    """The name of an option in lower case, without underscores: Java writes `maxSize`, Python `max_size`."""
+    return name.replace("_", "").lower()

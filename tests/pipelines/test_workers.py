@@ -78,8 +78,9 @@ def test_a_worker_enters_only_with_what_it_needs(tmp_path: Path) -> None:
 def test_a_job_server_says_which_options_it_knows(flink: str) -> None:
     class Service(beam_job_api_pb2_grpc.JobServiceServicer):
         def DescribePipelineOptions(self, request: object, context: object) -> object:  # noqa: N802
-            option = beam_job_api_pb2.PipelineOptionDescriptor(name="max_bundle_size")
-            return beam_job_api_pb2.DescribePipelineOptionsResponse(options=[option])
+            names = ("max_bundle_size", "executionRetryDelay")
+            options = [beam_job_api_pb2.PipelineOptionDescriptor(name=name) for name in names]
+            return beam_job_api_pb2.DescribePipelineOptionsResponse(options=options)
 
     server = grpc.server(futures.ThreadPoolExecutor(1))
     beam_job_api_pb2_grpc.add_JobServiceServicer_to_server(Service(), server)
@@ -87,7 +88,7 @@ def test_a_job_server_says_which_options_it_knows(flink: str) -> None:
     server.start()
     try:
         check(EXTERNAL, endpoint, "--max_bundle_size=16", "--parallelism=4")
-        check(EXTERNAL, endpoint, "--max_bundle_size", "16")
+        check(EXTERNAL, endpoint, "--max_bundle_size", "16", "--execution_retry_delay=1000")
         with pytest.raises(click.UsageError, match=r"knows --max_bundel_size$"):
             check(EXTERNAL, endpoint, "--max_bundel_size=16")
     finally:
