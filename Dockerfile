@@ -7,11 +7,11 @@ ENV KERAS_BACKEND=tensorflow \
     CUDA_VISIBLE_DEVICES=-1
 
 WORKDIR /opt/zerodce
-COPY setup.py pyproject.toml README.md ./
+COPY setup.py pyproject.toml README.md LICENSE ./
 COPY zerodce zerodce
 COPY tfrecord_tools tfrecord_tools
 COPY pipelines pipelines
-# setup.py bounds the versions
+# pyproject.toml bounds the versions
 # hadolint ignore=DL3013
 RUN pip install --no-cache-dir '.[heif,raw,aws,gcp]' \
     && python -c "from zerodce.pretrained import load_pretrained; load_pretrained()"

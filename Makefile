@@ -3,23 +3,31 @@ INPUT ?= out/scenes
 OUTPUT ?= out/enhanced
 BIN := .venv/bin
 
-.PHONY: install enhance test lint format
-install: .venv/installed
+.PHONY: install enhance test test-fast lint format
+install: .venv/tests
 
-.venv/installed: setup.py
+.venv/bin/python:
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable '.[test]'
+
+# what enhancing needs
+.venv/photos: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --editable '.[heif,raw]'
 	touch $@
 
+# what testing needs besides
+.venv/tests: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@ .venv/photos
+
 # the default input: dark scenes that the project renders itself
-out/scenes: | .venv/installed
+out/scenes: | .venv/photos
 	$(BIN)/python -m benchmarks.scenes $@
 
-enhance: .venv/installed $(if $(filter out/scenes,$(INPUT)),out/scenes)
+enhance: .venv/photos $(if $(filter out/scenes,$(INPUT)),out/scenes)
 	$(BIN)/zerodce enhance $(INPUT) $(OUTPUT)
 
-lint: .venv/installed
+lint: .venv/tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -28,6 +36,10 @@ lint: .venv/installed
 test: lint
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-format: .venv/installed
+# in less than a minute: no cluster, no browser, nothing slow
+test-fast: .venv/tests
+	$(BIN)/pytest -m 'not cluster and not browser and not slow' $(PYTEST_ARGS)
+
+format: .venv/tests
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .

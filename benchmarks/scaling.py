@@ -7,7 +7,6 @@ the code of `zerodce enhance`. Each size runs in a process of its own, so that i
 """
 
 import argparse
-import dataclasses
 import os
 import resource
 import subprocess
@@ -22,8 +21,9 @@ from pipelines import folders, storage
 from pipelines.enhance import plan as planning
 from pipelines.enhance import results
 from pipelines.enhance.journal import Journal, PhotoRecord
+from pipelines.enhance.options import enhance
 from pipelines.enhance.plan import Task
-from pipelines.enhance.settings import Settings
+from pipelines.enhance.settings import EnhanceSettings
 
 FILES_IN_A_FOLDER = 1000
 _Result = TypeVar("_Result")
@@ -58,15 +58,16 @@ def measure(count: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         photos, out = os.path.join(folder, "photos"), os.path.join(folder, "out")
         make_files(Path(photos), count)
-        settings = dataclasses.replace(Settings("0" * 64), autocontrast=False)
+        options = enhance.make_context("enhance", [photos, out, "--no-autocontrast"]).params
+        settings = EnhanceSettings(**{name: options[name] for name in EnhanceSettings.__dataclass_fields__})
+        digest = settings.digest("0" * 64)
         journal = Journal(storage.join(out, f"{folders.STATE}/journal"))
 
         timed("start: all imports", lambda: None)
-        source, found, ignored = timed("list", lambda: folders.find(photos))
-        plan = timed("plan", lambda: planning.make_plan(source, found, ignored, out, settings, {}, {}))
+        listing = timed("list", lambda: folders.find(photos))
+        plan = timed("plan", lambda: planning.make_plan(listing, out, settings, digest, {}, []))
         paths = timed("write the plan", lambda: planning.write_plan(out, plan))
         tasks = timed("read the plan (workers)", lambda: sum(1 for path in paths for _ in planning.read_plan(path)))
-        digest = settings.digest()
 
         def append() -> None:
             for task in plan.todo:
@@ -77,16 +78,16 @@ def measure(count: int) -> None:
         again = Journal(journal.folder)
 
         def held() -> int:
-            return sum(again.holds(task.path, task.size, task.mtime, digest) for task in plan.todo)
+            return sum(again.is_done(task.version(digest), (), os.path.exists) for task in plan.todo)
 
         replayed = timed("ask what is done (workers)", held)
 
         def resume() -> int:
-            return planning.make_plan(source, found, ignored, out, settings, journal.read(), {}).skipped
+            return planning.make_plan(listing, out, settings, digest, journal.read(), []).skipped
 
         resumed = timed("read the journal, plan a resume", resume)
-        result = timed("rows, compaction and report", lambda: results.write_results(out, plan, settings, journal, {}))
-        assert tasks == replayed == resumed == result["enhanced"] == count
+        result = timed("rows, compaction and report", lambda: results.write_results(out, plan, journal, {}))
+        assert tasks == replayed == resumed == result["counts"]["enhanced"] == count
         (compacted,) = Path(journal.folder).iterdir()
         for path in (compacted, Path(out) / "metrics.csv"):
             print(f"{count:>9,}  bytes a photo in {path.suffix:17} {path.stat().st_size / count:8.0f}", flush=True)

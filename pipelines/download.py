@@ -82,7 +82,7 @@ def fetch(url: str, target: Path) -> None:
 
     Args:
         url: A Google Drive link, or any other.
-        target: Where to; what has arrived so far lies beside it, under a name that ends in `.part`.
+        target: Path of the file; what has arrived so far lies beside it, under a name that ends in `.part`.
 
     Raises:
         requests.RequestException, DownloadError: It could not be fetched; what has arrived is kept.

@@ -1,10 +1,7 @@
 """The command `zerodce evaluate`: dark images and their references in, a table of what methods make of them out."""
 
-import csv
 import dataclasses
-import io
 import itertools
-import math
 import posixpath
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines import folders, models, photos, references, storage
+from pipelines.tables import TableError, from_csv, to_csv
 from zerodce import evaluation, fusion, metrics, plots
 from zerodce.enhancement import Enhancer
 from zerodce.exposure import WELL_EXPOSED
@@ -144,8 +142,9 @@ def evaluate(
         raise click.ClickException(f"none of the {len(found)} {kind} could {could}")
     means = mean_rows(rows)
     show(rows, means)
+    six_digits = [name for name in rows[0] if name.startswith("clipped")]
     try:
-        storage.write(storage.join(out, "evaluation.csv"), as_csv([*rows, *means]))
+        storage.write(storage.join(out, "evaluation.csv"), to_csv(list(rows[0]), [*rows, *means], six_digits))
         storage.write(storage.join(out, "comparison.png"), draw(sheet))
     except OSError as error:
         raise click.ClickException(f"{out} cannot be written ({error.strerror or error}): choose another") from None
@@ -217,17 +216,13 @@ def listed(path: str, folder: str | None, what: str, columns: tuple[str, str]) -
         click.UsageError: It is not such a file, or lists nothing, or its first image is nowhere.
     """
     try:
-        lines = list(csv.DictReader(io.StringIO(storage.read(path).decode("utf-8-sig"), newline="")))
+        values = [(row[columns[0]], row[columns[1]]) for _, row in from_csv(storage.read(path), columns)]
+        if not values or not all(map(all, values)):
+            raise TableError(f"it needs the columns {','.join(columns)} and a value of both in a row")
     except OSError as error:
         raise click.UsageError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise click.UsageError(f"{path} is not a CSV file ({error})") from None
-    values = [(line.get(columns[0]) or "", line.get(columns[1]) or "") for line in lines]
-    if not values or not all(map(all, values)):
-        named = ",".join(columns)
-        raise click.UsageError(
-            f"{path} does not list {what}: it needs the columns {named} and a value of both in a row"
-        )
+    except TableError as error:
+        raise click.UsageError(f"{path} does not list {what}: {error}") from None
     own = posixpath.dirname(path)
     roots = [folder] if folder else [own, storage.join(own, "images")]
     root = next((root for root in roots if storage.exists(storage.join(root, values[0][1]))), None)
@@ -321,22 +316,6 @@ def show(rows: Sequence[dict[str, Any]], means: Sequence[dict[str, Any]]) -> Non
             table.add_row(name, method, *("-" if score == "nan" else score for score in scores))
         table.add_section()
     console.print(table)
-
-
-def as_csv(rows: Sequence[dict[str, Any]]) -> bytes:
-    """Rows as a CSV file, scores to four digits, shares to six; empty where there is nothing to measure."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _cell(name, value) for name, value in row.items()})
-    return text.getvalue().encode("utf-8", "surrogateescape")
-
-
-def _cell(name: str, value: Any) -> Any:
-    if not isinstance(value, float):
-        return value
-    return "" if math.isnan(value) else round(value, 6 if name.startswith("clipped") else 4)
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:

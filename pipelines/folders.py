@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from typing import Any
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import click
 import filelock
@@ -11,18 +12,25 @@ from pipelines import storage
 from pipelines.photos import is_photo
 
 STATE = ".zerodce"
-"""The folder in OUT for what a job needs until it is finished, or for the next run."""
+"""The folder in OUT for what a job needs until it is finished, or for the next run; each job has its own part of it."""
+
+_MARKS = {"enhance": (f"{STATE}/journal",), "preprocess": (f"{STATE}/preprocess", "manifest.json")}
 
 
 class OutputError(Exception):
     """Nothing can be written any more, such as on a full disk: the job ends, and goes on another time."""
 
 
-def find(path: str) -> tuple[str, list[storage.Entry], int]:
-    """Lists the photos of a folder, or one photo.
+class Listing(NamedTuple):
+    """The photos of a folder, sorted by path, and the number of its other files."""
 
-    Returns:
-        The folder, its photos sorted by path, and the number of other files.
+    folder: str
+    entries: list[storage.Entry]
+    ignored: int
+
+
+def find(path: str) -> Listing:
+    """Lists the photos of a folder, or one photo.
 
     Raises:
         click.UsageError: There is nothing to enhance.
@@ -43,11 +51,16 @@ def find(path: str) -> tuple[str, list[storage.Entry], int]:
     found = sorted((entry for entry in entries if is_photo(entry.path)), key=lambda entry: entry.path)
     if not found:
         raise click.UsageError(f"{path} holds no photos, only {len(entries)} other file(s)")
-    return folder, found, len(entries) - len(found)
+    return Listing(folder, found, len(entries) - len(found))
 
 
 def refuse_overlap(source: str, out: str) -> None:
-    """Raises click.UsageError if one folder lies in the other, so that outputs never become inputs."""
+    """Raises click.UsageError if one folder lies in the other, so that outputs never become inputs.
+
+    Args:
+        source: A folder, or one file: a folder beside that is apart from it.
+        out: Folder of the results.
+    """
     if storage.is_local(source) != storage.is_local(out):
         return
     if storage.is_local(source):
@@ -58,23 +71,33 @@ def refuse_overlap(source: str, out: str) -> None:
         raise click.UsageError(f"{source} and {out} overlap: choose an output folder outside the photos")
 
 
-def lock(out: str) -> contextlib.AbstractContextManager[Any]:
-    """Makes the folder of the results and takes its lock, which a killed process gives back.
+def refuse_other_job(out: str, job: str) -> None:
+    """Raises click.UsageError if a folder holds what another job than this one left there."""
+    for other, marks in _MARKS.items():
+        if other != job and any(storage.exists(storage.join(out, mark)) for mark in marks):
+            raise click.UsageError(f"{out} holds what `zerodce {other}` left: choose another folder")
+
+
+@contextlib.contextmanager
+def lock(out: str) -> Iterator[None]:
+    """Makes the folder of the results and holds its lock, which a killed process gives back.
 
     Raises:
         click.ClickException: The folder cannot be written, or another process works on it.
     """
     state = storage.join(out, STATE)
     probe = storage.join(state, "writable")
+    held = filelock.FileLock(storage.join(state, "lock"))
     try:
         storage.write(probe, b"yes")  # Beam cannot write an empty file to S3
         storage.delete([probe])
-        # an object store has no locks
-        held = filelock.FileLock(storage.join(state, "lock")) if storage.is_local(out) else contextlib.nullcontext()
-        if isinstance(held, filelock.BaseFileLock):
+        if storage.is_local(out):  # an object store has no locks
             held.acquire(timeout=0)
     except filelock.Timeout:
         raise click.ClickException(f"another process is working on {out}: wait for it, or choose another") from None
     except OSError as error:
         raise click.ClickException(f"{out} cannot be written ({error.strerror or error}): choose another") from error
-    return held
+    try:
+        yield
+    finally:
+        held.release()

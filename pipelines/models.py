@@ -2,6 +2,7 @@
 
 import functools
 import tempfile
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,7 @@ def check_model(load: Callable[[], Enhancer], path: str | None) -> Enhancer:
 
     Args:
         load: Loads it.
-        path: Its file; None for the shipped one.
+        path: Path of its file; None for the shipped one.
 
     Raises:
         click.ClickException: It is no ZeroDCE model.
@@ -48,19 +49,27 @@ def check_model(load: Callable[[], Enhancer], path: str | None) -> Enhancer:
         ) from error
 
 
-@functools.lru_cache(maxsize=1)
+_loading = threading.Lock()
+
+
 def load_enhancer(model: bytes, curve_size: CurveSize, exposure: Exposure, denoise: Denoise) -> Enhancer:
     """The one enhancer of this process, warm: network traced, curves compiled.
 
     Args:
         model: The content of a `.keras` file.
-        curve_size: As in `Enhancer`.
-        exposure: As in `Enhancer`.
-        denoise: As in `Enhancer`.
+        curve_size: Argument of `Enhancer`.
+        exposure: Argument of `Enhancer`.
+        denoise: Argument of `Enhancer`.
 
     Raises:
         ValueError: The content is not a ZeroDCE model.
     """
+    with _loading:  # or threads that ask at the same time would each load one
+        return _load_enhancer(model, curve_size, exposure, denoise)
+
+
+@functools.lru_cache(maxsize=1)
+def _load_enhancer(model: bytes, curve_size: CurveSize, exposure: Exposure, denoise: Denoise) -> Enhancer:
     import keras
 
     from zerodce.model import ZeroDCE

@@ -17,7 +17,7 @@ class Reporter:
 
     Args:
         total: Number of elements to work on.
-        what: What they are, in the plural.
+        what: Name of the elements, in the plural.
         as_json: Print JSON lines on standard output, and nothing else there.
     """
 

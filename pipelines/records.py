@@ -127,8 +127,10 @@ def export(dataset: str, out: str | None, sheet: bool) -> None:
 
     from tfrecord_tools.export import contact_sheet, export_images
 
-    manifest = manifest_of(dataset)
     folder = out or storage.join(dataset, "export")
+    if not storage.is_local(folder):
+        raise click.UsageError("export works on local folders: copy the images to the store afterwards")
+    manifest = manifest_of(dataset)
     expected = sum(manifest.counts[name] for name in ("records", "references"))
     console = Console(stderr=True)
     try:

@@ -1,5 +1,6 @@
 """Where a job runs: Beam's options from the command line's `--runner` and what follows `--`."""
 
+import difflib
 import re
 import threading
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ import apache_beam as beam
 import click
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.runners.runner import PipelineState
 
 # The name itself: DirectRunner tries Prism first, which downloads a binary.
 LOCAL = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -26,7 +28,7 @@ class Job(threading.Thread):
     """A pipeline run in a thread of its own, so that the command's main thread can show progress and take Ctrl-C.
 
     Attributes:
-        error: What ended the job, if it failed.
+        error: Exception that ended the job; None if it did not fail.
     """
 
     def __init__(self, pipeline: beam.Pipeline) -> None:
@@ -39,6 +41,8 @@ class Job(threading.Thread):
     def run(self) -> None:
         try:
             self.result = self.pipeline.run()
+            if STOP.is_set() and not PipelineState.is_terminal(self.result.state):  # while it was being submitted
+                self.result.cancel()
             self.result.wait_until_finish()
         except BaseException as error:
             self.error = error
@@ -62,7 +66,7 @@ def failure_reason(error: BaseException) -> str:
 
 
 def pipeline_options(runner: str, beam_args: Sequence[str] = ()) -> PipelineOptions:
-    """The options of one job, of which this process's file systems get theirs.
+    """Beam's options for a job; this process's file systems (s3:// and the like) are given them too.
 
     Args:
         runner: DirectRunner (on this machine, downloads nothing), or any name that Beam resolves.
@@ -72,6 +76,8 @@ def pipeline_options(runner: str, beam_args: Sequence[str] = ()) -> PipelineOpti
         click.UsageError: An option that would lose data or that Beam does not know.
     """
     options = PipelineOptions(list(beam_args))
+    if is_local(runner):
+        refuse_unknown(unknown_options(beam_args))
     if options.view_as(DirectOptions).direct_running_mode == "multi_threading":
         raise click.UsageError(
             "--direct_running_mode=multi_threading loses records in Beam; leave it out and use --workers"
@@ -79,6 +85,27 @@ def pipeline_options(runner: str, beam_args: Sequence[str] = ()) -> PipelineOpti
     options.view_as(StandardOptions).runner = LOCAL if is_local(runner) else runner
     FileSystems.set_options(options)
     return options
+
+
+def unknown_options(beam_args: Sequence[str]) -> list[str]:
+    """What of the arguments Beam's own options leave over, such as options of a cluster's job server."""
+    left: list[str] = []
+    options = PipelineOptions(list(beam_args))
+    options.get_all_options(add_extra_args_fn=lambda parser: left.extend(parser.parse_known_args(list(beam_args))[1]))
+    return left
+
+
+def refuse_unknown(arguments: Sequence[str]) -> None:
+    """Raises click.UsageError if there is any argument: an option mistyped would be left out silently."""
+    if arguments:
+        near = nearest_option(arguments[0].split("=", 1)[0].removeprefix("--"))
+        hint = f"; did you mean --{near}?" if near else ""
+        raise click.UsageError(f"neither zerodce nor Beam knows {' '.join(arguments)}{hint}")
+
+
+def nearest_option(name: str) -> str | None:
+    """The option of Beam's that a name is nearly, if any."""
+    return next(iter(difflib.get_close_matches(name, PipelineOptions([]).get_all_options(), n=1, cutoff=0.85)), None)
 
 
 def is_local(runner: str) -> bool:

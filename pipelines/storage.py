@@ -9,12 +9,13 @@ import dataclasses
 import errno
 import functools
 import os
+import re
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 TEMPORARY_SUFFIX = ".zerodce-tmp"
@@ -87,7 +88,20 @@ def exists(path: str) -> bool:
     if is_local(path):
         return os.path.exists(path)
     with _reaching(path):
-        return is_file(path) or bool(FileSystems.match([f"{path.rstrip('/')}/**"], [1])[0].metadata_list)
+        return is_file(path) or any(_below(path, first_only=True))
+
+
+def _pattern(path: str) -> str:
+    """A pattern that matches a path of an object store, and hardly another: Beam has no way to quote `[ ? *`."""
+    return re.sub(r"[\[?*]", "?", path)
+
+
+def _below(folder: str, first_only: bool = False) -> Iterator[FileMetadata]:
+    """The files below a folder of an object store; not necessarily all of them if only the first is asked for."""
+    prefix = folder.rstrip("/") + "/"
+    pattern = _pattern(prefix)
+    (match,) = FileSystems.match([f"{pattern}**"], [1] if first_only and pattern == prefix else None)
+    return (found for found in match.metadata_list if found.path.startswith(prefix))
 
 
 def is_file(path: str) -> bool:
@@ -113,7 +127,8 @@ def stat(folder: str, relative: str) -> Entry:
         found = os.stat(path)
         return Entry(relative, found.st_size, found.st_mtime)
     with _reaching(path):
-        ((metadata,),) = (match.metadata_list for match in FileSystems.match([path]))
+        (match,) = FileSystems.match([_pattern(path)])
+        (metadata,) = (found for found in match.metadata_list if found.path == path)
     return Entry(relative, metadata.size_in_bytes, metadata.last_updated_in_seconds)
 
 
@@ -121,11 +136,11 @@ def walk(folder: str) -> Iterator[Entry]:
     """Lists all files below a folder, in no particular order; links that lead out of the folder are left out."""
     if not is_local(folder):
         reach(folder)
-        with _reaching(folder):
-            (match,) = FileSystems.match([f"{folder.rstrip('/')}/**"])
         prefix = len(folder.rstrip("/")) + 1
-        for found in match.metadata_list:
-            yield Entry(found.path[prefix:], found.size_in_bytes, found.last_updated_in_seconds)
+        with _reaching(folder):
+            below = list(_below(folder))
+        for metadata in below:
+            yield Entry(metadata.path[prefix:], metadata.size_in_bytes, metadata.last_updated_in_seconds)
         return
     root = os.path.realpath(folder)
     pending = [""]
@@ -159,8 +174,8 @@ def write(path: str, content: bytes, mtime: float | None = None) -> None:
     """Writes a file, complete or not at all, making the folders above it.
 
     Args:
-        path: Where to; a file already there is replaced.
-        content: What to write.
+        path: Path of the file; a file already there is replaced.
+        content: Content of the file.
         mtime: Modification time to give it, in seconds; local disks only.
 
     Raises:

@@ -1,22 +1,53 @@
-"""The CSV files that the commands write."""
+"""CSV files: those that the commands write, and those that they are given."""
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 
-def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """A CSV file in UTF-8 with one header line; floats are rounded to four digits, None is empty.
+class TableError(ValueError):
+    """A file that is not the table that is needed; the message says why."""
+
+
+def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], six_digits: Collection[str] = ()) -> bytes:
+    """A CSV file in UTF-8 with one header line; None and NaN are empty.
 
     Args:
         columns: Names of the columns, in their order.
         rows: A mapping for each line; what is in no column is left out.
+        six_digits: Columns whose floats are rounded to six digits; all others are to four.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(
-        {name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()} for row in rows
+        {name: _cell(value, 6 if name in six_digits else 4) for name, value in row.items()} for row in rows
     )
     return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+def _cell(value: Any, digits: int) -> Any:
+    if not isinstance(value, float):
+        return value
+    return "" if math.isnan(value) else round(value, digits)
+
+
+def from_csv(content: bytes, columns: Collection[str]) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a CSV file in UTF-8, each with the number of the line that it ends on.
+
+    Args:
+        content: The file, with or without a byte-order mark.
+        columns: Columns that it has to have, among others.
+
+    Raises:
+        TableError: It is no such file, or lacks a column.
+    """
+    try:
+        reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+        if not set(columns) <= set(reader.fieldnames or ()):
+            raise TableError(f"it needs the columns {','.join(columns)}")
+        return [(reader.line_num, {name: row[name] or "" for name in columns}) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise TableError(f"it is not a CSV file in UTF-8 ({error})") from None

@@ -29,8 +29,8 @@ class Terminal(keras.callbacks.Callback):
     """Shows how far training is: a bar on a terminal, and everywhere a line an epoch.
 
     Args:
-        epochs: Of the run.
-        steps: Of an epoch.
+        epochs: Number of epochs of the run.
+        steps: Number of steps of an epoch.
         batch_size: Images a step.
     """
 
@@ -103,14 +103,16 @@ def train(
     folders.refuse_overlap(dataset, out)
     if resume and overwrite:
         raise click.UsageError("--resume goes on with a run, --overwrite deletes it: choose one")
-    if not (resume or overwrite) and target.is_dir() and any(target.iterdir()):
+    if not (resume or overwrite) and target.is_dir() and any(path.name != folders.STATE for path in target.iterdir()):
         raise click.UsageError(
             f"{out} is not empty: choose another, or go on with --resume, or start anew with --overwrite"
         )
     dtype = {"auto": training.fastest_dtype(), "bfloat16": "mixed_bfloat16", "off": "float32"}[mixed_precision]
-    chosen = training.Settings(dtype=dtype, **settings)  # type: ignore[arg-type]
+    chosen = training.Settings(dtype=dtype, **settings)
     try:
-        images, validation, data = load(source, chosen.batch_size)
+        images, validation, data = open_splits(source, chosen.batch_size)
+        if chosen.crop and chosen.crop > min(data["width"], data["height"]):  # before the run in OUT is touched
+            raise TrainingError(f"--crop {chosen.crop} is larger than the images, {data['width']}x{data['height']}")
         with folders.lock(out):
             if overwrite:
                 discard(target)
@@ -128,7 +130,7 @@ def train(
         raise click.ClickException(f"{out} cannot be written ({error.strerror or error}): choose another") from None
 
 
-def load(source: Path, batch_size: int) -> tuple[tf.data.Dataset, tf.data.Dataset | None, dict[str, Any]]:
+def open_splits(source: Path, batch_size: int) -> tuple[tf.data.Dataset, tf.data.Dataset | None, dict[str, Any]]:
     """The training images, the validation batches, and what identifies the data.
 
     Raises:

@@ -10,10 +10,12 @@ from typing import Any
 
 import apache_beam as beam
 import click
+import grpc
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOptions, PortableOptions
+from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 
-from pipelines import storage, versions
+from pipelines import runners, storage, versions
 
 SECONDS = 5.0
 """How long to wait for an answer of a cluster."""
@@ -30,7 +32,7 @@ class WorkerRequirements:
     Attributes:
         options: Beam's options, which workers that were started before the job (EXTERNAL) do not get by themselves.
         paths: Files and folders that it has to see.
-        versions: Those of the command.
+        versions: Versions of the packages where the command runs.
     """
 
     options: dict[str, Any]
@@ -75,7 +77,7 @@ class FileDoFn(beam.DoFn):
     """A DoFn that reads or writes files, on whichever machine.
 
     Args:
-        requirements: What its worker is told.
+        requirements: Requirements on its worker.
     """
 
     def __init__(self, requirements: WorkerRequirements) -> None:
@@ -89,15 +91,17 @@ class FileDoFn(beam.DoFn):
             self.entered = True
 
 
-def check_cluster(options: PipelineOptions, paths: Sequence[str]) -> None:
+def check_cluster(options: PipelineOptions, beam_args: Sequence[str], paths: Sequence[str]) -> None:
     """Checks what can be checked of a cluster before a job goes there.
 
     Args:
-        options: Of the job.
-        paths: What its workers have to see.
+        options: Beam's options of the job.
+        beam_args: The arguments that they were made of.
+        paths: Files and folders that its workers have to see.
 
     Raises:
-        click.UsageError: Nothing answers at the address, another Flink does, or the workers cannot see a path.
+        click.UsageError: Nothing answers at the address, another Flink does, the workers cannot see a path, or nobody
+            knows an option.
     """
     portable, flink = options.view_as(PortableOptions), options.view_as(FlinkRunnerOptions)
     if portable.environment_type in (None, "DOCKER"):
@@ -114,6 +118,7 @@ def check_cluster(options: PipelineOptions, paths: Sequence[str]) -> None:
             raise click.UsageError(
                 f"no job server answers at {portable.job_endpoint} ({error}): start it, or correct --job_endpoint"
             ) from error
+    _refuse_unknown(portable.job_endpoint, runners.unknown_options(beam_args))
     if flink.flink_master.startswith("["):
         return
     try:
@@ -128,3 +133,35 @@ def check_cluster(options: PipelineOptions, paths: Sequence[str]) -> None:
             f"{flink.flink_master} is Flink {version}, not {flink.flink_version}: "
             "use the job server of its version, and name that with --flink_version"
         )
+
+
+def _refuse_unknown(job_endpoint: str | None, arguments: Sequence[str]) -> None:
+    """Refuses options that neither Beam nor the job server knows.
+
+    A job server that the runner will start by itself cannot be asked; then only what looks like a mistake is refused:
+    a word that is no option, a name with a hyphen, as zerodce's own have, or one that is nearly one of Beam's.
+    """
+    names = [argument[2:].split("=", 1)[0] for argument in arguments if argument.startswith("--")]
+    if not names:
+        runners.refuse_unknown(arguments)
+    if job_endpoint:
+        served = _served_options(job_endpoint) if names else set()
+        runners.refuse_unknown([f"--{name}" for name in names if _plain(name) not in served])
+    else:
+        runners.refuse_unknown([f"--{name}" for name in names if "-" in name or runners.nearest_option(name)])
+
+
+def _served_options(job_endpoint: str) -> set[str]:
+    """Plain names of the options that a job server knows."""
+    with grpc.insecure_channel(job_endpoint) as channel:
+        service = beam_job_api_pb2_grpc.JobServiceStub(channel)
+        request = beam_job_api_pb2.DescribePipelineOptionsRequest()
+        try:
+            return {_plain(option.name) for option in service.DescribePipelineOptions(request, timeout=SECONDS).options}
+        except grpc.RpcError as error:
+            raise click.UsageError(f"the job server at {job_endpoint} does not answer ({error.code().name})") from error
+
+
+def _plain(name: str) -> str:
+    """The name of an option in lower case, without underscores: Java writes `maxSize`, Python `max_size`."""
+    return name.replace("_", "").lower()

@@ -7,17 +7,70 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
+import hypothesis
 import pytest
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+DATA = Path(os.environ.get("ZERODCE_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+# no deadline for an example: on a busy machine one may take any time
+hypothesis.settings.register_profile("busy machine", deadline=None)
+hypothesis.settings.load_profile("busy machine")
+
+
+SLOW = (
+    "integration/",
+    "pipelines/photos/test_photo_files.py",
+    "pipelines/preprocess/test_preprocess_job.py",
+    "pipelines/test_download.py",
+    "pipelines/test_object_storage.py",
+    "zerodce/test_exposure.py",
+    "zerodce/test_model.py",
+    "zerodce/test_pretrained.py",
+    "zerodce/test_training.py",
+)
+"""Tests that train, start processes or decode many photos: `make test-fast` leaves them out."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder of real images beside the checkout; the test is skipped where it is missing."""
+    """The folder of real images, ZERODCE_TEST_DATA or beside the checkout; the test is skipped where it is missing."""
     if not DATA.is_dir():
         pytest.skip(f"the real test images are not at {DATA}")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def lol(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A part of LoL: 101 images of our485 and 15 of eval15, of which 4 and 2 have a reference.
+
+    The real one where it is at hand; else one of the same names, of a scene that the project renders, turned and cut.
+    """
+    if (DATA / "lol").is_dir():
+        return DATA / "lol"
+    import numpy as np
+    from PIL import Image
+
+    from benchmarks.scenes import balls, photograph, render
+
+    folder = tmp_path_factory.mktemp("rendered") / "lol"
+    light = render(balls(7), 360, 240)
+    parts = {"our485": [2, 5, 6, 9, *range(10, 107)], "eval15": [493, 547, *range(600, 613)]}
+    for part, numbers in parts.items():
+        for index, number in enumerate(numbers):
+            cut = np.roll(light, 3 * number, axis=1)[number % 40 :][:200, :300]
+            paired = index < (4 if part == "our485" else 2)
+            exposures = {"low": 0.03, "high": 0.5} if paired else {"low": 0.03}
+            for side, exposure in exposures.items():
+                (folder / part / side).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(photograph(cut, exposure, number)).save(folder / part / side / f"{number}.png")
+    return folder
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -33,7 +33,7 @@ def verify(
     """Reads all of a data set.
 
     Args:
-        folder: That `zerodce preprocess` wrote.
+        folder: Folder that `zerodce preprocess` wrote.
         workers: Images decoded at a time; one for each core if None.
         progress: Called after each shard.
 

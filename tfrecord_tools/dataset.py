@@ -30,11 +30,11 @@ def load(
     """Reads a split.
 
     Args:
-        folder: That `zerodce preprocess` wrote.
+        folder: Folder that `zerodce preprocess` wrote.
         split: `train`, `val`, `test`, or what the manifest lists.
         batch_size: Images in a batch; single images if None.
         shuffle: Another order in every epoch, else always the same order.
-        seed: With `shuffle`: the same orders in every run; faster without.
+        seed: Seed of `shuffle`, for the same orders in every run; faster without.
         reference: Yield `(image, reference, weight)` instead of `image`; weight is 1, or 0 where a record has no
             reference, which is all zeros then.
         dtype: `float32`: values in [0, 1]; `uint8`: in [0, 255].
@@ -47,7 +47,7 @@ def load(
         knows its length, and it is an error if another number of records is read.
 
     Raises:
-        DatasetError: The folder is no data set, a shard is missing, added or of another size, or the split is.
+        DatasetError: The folder is no data set, it has no such split, or a shard is missing, added or of another size.
     """
     manifest = open_dataset(folder, split)
     records = manifest.records(split)

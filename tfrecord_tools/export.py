@@ -24,8 +24,8 @@ def export_images(folder: str | Path, out: str | Path) -> Iterator[Path]:
     The relative path of the source is kept; where it has the extension of another format, the right one is appended.
 
     Args:
-        folder: That `zerodce preprocess` wrote.
-        out: Where to; files that are there are replaced.
+        folder: Folder that `zerodce preprocess` wrote.
+        out: Folder of the images; files that are there are replaced.
 
     Yields:
         The path of each file once it is written.
@@ -59,9 +59,9 @@ def contact_sheet(folder: str | Path, split: str, images: int = 60, columns: int
     """The first images of a split in a grid, each with its name and beside its reference if it has one.
 
     Args:
-        folder: That `zerodce preprocess` wrote.
-        split: Its name.
-        images: How many records, at most.
+        folder: Folder that `zerodce preprocess` wrote.
+        split: Name of the split.
+        images: Number of records, at most.
         columns: Pictures in a row.
 
     Raises:

@@ -21,11 +21,11 @@ class Shard:
     """One shard file.
 
     Attributes:
-        name: Of the file, `train-00000-of-00004.tfrecord`.
-        records: How many it holds.
-        references: How many of them have a reference.
-        bytes: Size of the file.
-        sha256: Of the file, in hexadecimal.
+        name: Name of the file, such as `train-00000-of-00004.tfrecord`.
+        records: Number of records.
+        references: Number of records that have a reference.
+        bytes: Size of the file in bytes.
+        sha256: SHA-256 of the file, in hexadecimal.
     """
 
     name: str
@@ -45,10 +45,10 @@ class Manifest:
         counts: `found` = `records` + `rejected`; `records` = `references` + `without_reference`; `ignored` is apart.
         sources: `files`, `bytes` and `sha256` of what the records were made from, and of the `listing`.
         features: Kind of value behind each key of a record.
-        split_rule: How the images were assigned to the splits, in words.
-        notes: What was done to images that were not 8-bit RGB, and to how many.
-        settings: Those of the job.
-        versions: Of the packages that decide about the bytes.
+        split_rule: Rule of the splits, in words.
+        notes: Number of images by what was done to them because they were not 8-bit RGB.
+        settings: Settings of the job.
+        versions: Versions of the packages that decide about the bytes.
     """
 
     splits: dict[str, list[Shard]]

@@ -12,7 +12,7 @@ def open_dataset(folder: str | Path, split: str | None = None) -> Manifest:
     """The manifest of a folder whose shards are all there.
 
     Args:
-        folder: That `zerodce preprocess` wrote.
+        folder: Folder that `zerodce preprocess` wrote.
         split: One that must have records.
 
     Raises:
@@ -36,8 +36,8 @@ def read_records(folder: str | Path, split: str) -> Iterator[Record]:
     """The records of a split, in their order; every checksum is checked.
 
     Args:
-        folder: That `zerodce preprocess` wrote.
-        split: Its name.
+        folder: Folder that `zerodce preprocess` wrote.
+        split: Name of the split.
 
     Raises:
         DatasetError: As `open_dataset`, or a record is damaged or none of ours.

@@ -44,7 +44,7 @@ class StoredImage:
         format: `png` or `jpeg`.
         height: Rows of the stored image.
         width: Columns of the stored image.
-        filename: Where it came from: the relative path of the source, with `/`.
+        filename: Relative path of the source, with `/`.
     """
 
     encoded: bytes

@@ -25,8 +25,8 @@ class Measured:
 
     Attributes:
         brightness: Mean over pixels and channels, in [0, 1].
-        kilobytes: Of the encoded image.
-        sizes: How often which `WIDTHxHEIGHT`.
+        kilobytes: Sizes of the encoded images.
+        sizes: Number of images by `WIDTHxHEIGHT`.
     """
 
     brightness: list[float] = dataclasses.field(default_factory=list)
@@ -70,7 +70,7 @@ def measure(folder: str | Path, workers: int | None = None) -> dict[str, dict[st
     """Measures every image of a data set.
 
     Args:
-        folder: That `zerodce preprocess` wrote.
+        folder: Folder that `zerodce preprocess` wrote.
         workers: Images decoded at a time; one for each core if None.
 
     Returns:
@@ -121,8 +121,8 @@ def plot(measured: dict[str, dict[str, Measured]], encoding: str) -> bytes:
     """The histograms as a PNG: a row for each split, brightness on the left and file size on the right.
 
     Args:
-        measured: What `measure` returned.
-        encoding: Of the stored images, for the label.
+        measured: Result of `measure`.
+        encoding: Encoding of the stored images, for the label.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -9,6 +9,8 @@ Keras is imported at first use, not with the package.
 import importlib
 from typing import Any
 
+__version__ = "0.1.0"
+
 _HOMES = {
     "ZeroDCE": "zerodce.model",
     "Recipe": "zerodce.recipes",

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -18,30 +17,19 @@ from pipelines import folders, models, progress, runners, storage
 from pipelines.enhance import results
 from pipelines.enhance.journal import Follower, Journal
 from pipelines.enhance.photo import PhotoProcessor
-from pipelines.enhance.plan import EnhancePlan, make_plan, references_in, write_plan
-from pipelines.enhance.settings import Settings
+from pipelines.enhance.plan import EnhancePlan, make_plan, write_plan
+from pipelines.enhance.settings import EnhanceSettings
 from pipelines.enhance.transforms import Enhance
 from pipelines.workers import WorkerRequirements, check_cluster
 
 
-def enhance(
-    photos: str,
-    out: str,
-    *,
-    model: str | None,
-    workers: int | None,
-    runner: str,
-    overwrite: bool,
-    max_failures: int | None,
-    dry_run: bool,
-    as_json: bool,
-    beam_args: Sequence[str],
-    **settings: Any,
-) -> int:
-    """The command `zerodce enhance`; its options, as `zerodce enhance --help` explains them, are the arguments.
+def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
+    """The command `zerodce enhance`.
 
     Args:
-        settings: The fields of `Settings` but for the model's digest.
+        photos: A folder of photos, or one photo.
+        out: Folder of the results.
+        settings: The options.
 
     Returns:
         The exit code: 0 everything done, 1 something failed, 130 interrupted.
@@ -50,32 +38,37 @@ def enhance(
         click.UsageError: Wrong arguments.
         click.ClickException: A bad model, or an output that cannot be written.
     """
-    options = runners.pipeline_options(runner, beam_args)
-    source, found, ignored = folders.find(photos)
-    folders.refuse_overlap(source, out)
-    model_file = models.read_model(model)
-    chosen = Settings(hashlib.sha256(model_file).hexdigest(), **settings)
-    references = references_in(chosen.reference)
-    if not runners.is_local(runner):
-        check_cluster(options, [source, out])
+    options = runners.pipeline_options(settings.runner, settings.beam_args)
+    listing = folders.find(photos)
+    folders.refuse_overlap(photos, out)
+    folders.refuse_other_job(out, "enhance")
+    references: list[storage.Entry] = []
+    if settings.reference is not None:
+        folder, references, _ = folders.find(settings.reference)
+        settings = dataclasses.replace(settings, reference=folder)
+    model = models.read_model(settings.model)
+    model_sha256 = hashlib.sha256(model).hexdigest()
+    digest = settings.digest(model_sha256)
+    if not runners.is_local(settings.runner):
+        check_cluster(options, settings.beam_args, [listing.folder, out])
     journal = Journal(storage.join(storage.absolute(out), f"{folders.STATE}/journal"))
     known = journal.read()
-    plan = make_plan(source, found, ignored, out, chosen, {} if overwrite else known, references)
-    if dry_run:
-        say_plan(plan, out, as_json)
+    plan = make_plan(listing, out, settings, digest, {} if settings.overwrite else known, references)
+    if settings.dry_run:
+        say_plan(plan, out)
         return 0
-    processor = PhotoProcessor(source, storage.absolute(out), model_file, chosen, journal)
-    models.check_model(processor.enhancer, model)
+    processor = PhotoProcessor(listing.folder, storage.absolute(out), model, settings, digest, journal)
+    models.check_model(processor.enhancer, settings.model)
     with folders.lock(out):
         results.remove_leftovers(out)
         journal.forget(known, (task.path for task in plan.todo))
-        run = {"photos": photos, "runner": runner, "settings": dataclasses.asdict(chosen)}
-        return run_job(plan, processor, run, workers, options, max_failures, as_json)
+        run = {"photos": photos, "runner": settings.runner, "settings": settings.decisive(model_sha256)}
+        return run_job(plan, processor, run, options)
 
 
-def say_plan(plan: EnhancePlan, out: str, as_json: bool) -> None:
+def say_plan(plan: EnhancePlan, out: str) -> None:
     """Prints what a run would do, and about how much disk it would take."""
-    copies = 2 if plan.todo else 0
+    copies = len(plan.settings.outputs("photo"))
     megabytes = copies * sum(task.size for task in plan.todo) / 1e6
     counts = {
         "found": len(plan.found),
@@ -85,7 +78,7 @@ def say_plan(plan: EnhancePlan, out: str, as_json: bool) -> None:
         "ignored": plan.ignored,
         "megabytes": round(megabytes, 1),
     }
-    if as_json:
+    if plan.settings.as_json:
         click.echo(json.dumps({"event": "plan", **counts}))
         return
     for task in plan.todo:
@@ -98,27 +91,30 @@ def say_plan(plan: EnhancePlan, out: str, as_json: bool) -> None:
     )
 
 
-def run_job(
-    plan: EnhancePlan,
-    processor: PhotoProcessor,
-    run: dict[str, Any],
-    workers: int | None,
-    options: PipelineOptions,
-    max_failures: int | None,
-    as_json: bool,
-) -> int:
-    """Runs the job with its progress shown, writes what tells about it, and returns the exit code."""
+def run_job(plan: EnhancePlan, processor: PhotoProcessor, run: dict[str, Any], options: PipelineOptions) -> int:
+    """Runs the job with its progress shown, and writes what tells about it.
+
+    Args:
+        plan: Plan of the run.
+        processor: Processor of each photo.
+        run: Content of run.json that is known at the start.
+        options: Beam's options.
+
+    Returns:
+        The exit code.
+    """
+    settings = plan.settings
     started = time.monotonic()
     interrupted, reason = False, ""
-    with progress.Reporter(len(plan.todo), "photos", as_json) as reporter:
+    with progress.Reporter(len(plan.todo), "photos", settings.as_json) as reporter:
         follower = Follower(processor.journal.folder)
         plans = write_plan(processor.out, plan)
+        seen = [processor.source, *plans[:1]]
+        if settings.reference is not None:
+            seen.append(settings.reference)
+        requirements = WorkerRequirements.of(options, *seen)
         pipeline = beam.Pipeline(options=options)
-        _ = (
-            pipeline
-            | "Plan" >> beam.Create(plans)
-            | Enhance(processor, workers, WorkerRequirements.of(options, processor.source, *plans[:1]))
-        )
+        _ = pipeline | "Plan" >> beam.Create(plans) | Enhance(processor, settings.workers, requirements)
         job = runners.Job(pipeline)
         try:
             if plan.todo:
@@ -129,21 +125,22 @@ def run_job(
                     row = record.row or {"width": 0, "height": 0}
                     reporter.advance(row["width"] * row["height"] / 1e6, record.row is None)
                 reporter.show()
-                if max_failures is not None and reporter.failed > max_failures:
-                    reason = f"more than {max_failures} photos failed (--max-failures)"
+                if settings.max_failures is not None and reporter.failed > settings.max_failures:
+                    reason = f"more than {settings.max_failures} photos failed (--max-failures)"
                     job.stop()
         except KeyboardInterrupt:
             interrupted = True
             job.stop()
     if job.error and not reason and not interrupted:
         reason = runners.failure_reason(job.error)
-    seconds = time.monotonic() - started
-    run |= {"interrupted": interrupted, "seconds": round(seconds, 3), "error": reason or None}
-    counts = results.write_results(processor.out, plan, processor.settings, processor.journal, run)
+    seconds = round(time.monotonic() - started, 3)
+    run = run | {"interrupted": interrupted, "seconds": seconds, "error": reason or None}
+    run = results.write_results(processor.out, plan, processor.journal, run)
+    counts = run["counts"]
     missing = counts["found"] - sum(counts[name] for name in ("enhanced", "skipped", "failed"))
     if missing and not interrupted and not reason:
         reason = f"{missing} photos were lost on the way"
-    say_result(processor.out, run, as_json)
+    say_result(processor.out, run, settings.as_json)
     if interrupted:
         click.echo(f"Interrupted with {missing} photos to go: the same command goes on from here.", err=True)
         return 130

@@ -13,8 +13,8 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 from pipelines import storage
 from pipelines.threads import ordered_map
@@ -24,18 +24,31 @@ READERS = 32
 """Files read at a time."""
 
 
+class Version(NamedTuple):
+    """A photo as it is, and how it is to be enhanced: where any of this differs, it is done again.
+
+    Attributes:
+        path: Relative path of the original.
+        size: Size of the original in bytes.
+        mtime: Modification time of the original in seconds.
+        settings: Digest of the model and of all settings that the result depends on.
+    """
+
+    path: str
+    size: int
+    mtime: float
+    settings: str
+
+
 @dataclasses.dataclass(frozen=True)
 class PhotoRecord:
     """One photo, finished or failed.
 
     Attributes:
-        path: Relative path of the original.
-        size: Of the original in bytes; another size asks for doing it again, as do another mtime and settings.
-        mtime: Of the original in seconds.
-        settings: Digest of the model and of all settings that the result depends on.
-        row: Its row of metrics.csv; None if it failed.
-        failure: Its `stage` and `error`; None if it did not fail.
-        time: When it was written, in seconds.
+        path, size, mtime, settings: Fields of its `Version`.
+        row: Row of metrics.csv; None if it failed.
+        failure: `stage` and `error`; None if it did not fail.
+        time: Time of writing in seconds.
     """
 
     path: str
@@ -50,10 +63,20 @@ class PhotoRecord:
         """The record as a line of JSON; pure ASCII, so that any file name survives."""
         return json.dumps(vars(self)).encode() + b"\n"
 
-    def is_of(self, path: str, size: int, mtime: float, settings: str) -> bool:
-        """Whether it says that this very photo was enhanced with these settings."""
-        recorded = self.path, self.size, self.mtime, self.settings
-        return self.row is not None and recorded == (path, size, mtime, settings)
+    @property
+    def version(self) -> Version:
+        """The photo that it is about, and how it was enhanced."""
+        return Version(self.path, self.size, self.mtime, self.settings)
+
+    def is_done(self, version: Version, outputs: Iterable[str], exists: Callable[[str], bool]) -> bool:
+        """Whether a photo is done: it was enhanced in this very version, and its images are there.
+
+        Args:
+            version: The photo as it is now.
+            outputs: The images that it consists of.
+            exists: Whether there is such an image.
+        """
+        return self.row is not None and self.version == version and all(map(exists, outputs))
 
 
 class Journal:
@@ -82,23 +105,22 @@ class Journal:
         if os.write(self._file, line) != len(line):
             raise OSError(f"the journal {self.folder} could not be written")
 
-    def holds(self, path: str, size: int, mtime: float, settings: str) -> bool:
-        """Whether this very photo was enhanced with these settings, as far as the journal goes.
+    def is_done(self, version: Version, outputs: Iterable[str], exists: Callable[[str], bool]) -> bool:
+        """As `PhotoRecord.is_done`, for workers: what was recorded is kept in little memory, or looked up one by one.
 
-        On a disk that is what was there at the first call, on an object store what is there now, but for what
-        `compact` put together.
+        On a disk the journal is read at the first call: later records of other processes are not seen. On an object
+        store the photo's own object is read at each call; what `compact` has put into one object is not seen.
         """
         if storage.is_local(self.folder):
             with self._opening:
                 if self._held is None:
-                    done = (record for record in self._records() if record.row is not None)
-                    self._held = {_key(each.path, each.size, each.mtime, each.settings) for each in done}
-            return _key(path, size, mtime, settings) in self._held
+                    self._held = {_key(record.version) for record in self._records() if record.row is not None}
+            return _key(version) in self._held and all(map(exists, outputs))
         try:
-            record = _parse(storage.read(self._object(path)))
+            record = _parse(storage.read(self._object(version.path)))
         except FileNotFoundError:
             return False
-        return record is not None and record.is_of(path, size, mtime, settings)
+        return record is not None and record.is_done(version, outputs, exists)
 
     def read(self) -> dict[str, PhotoRecord]:
         """The latest record of every photo, by path."""
@@ -112,7 +134,7 @@ class Journal:
         """Takes photos that are to be done again out of the journal, so that no worker finds them done.
 
         Args:
-            known: What the journal holds, by path. Nobody may be appending.
+            known: Records of the journal, by path. Nobody may be appending.
             paths: The photos; most are not in it.
         """
         again = known.keys() & set(paths)
@@ -168,9 +190,9 @@ class Follower:
                         yield record
 
 
-def _key(*photo: object) -> bytes:
-    """Sixteen bytes that stand for a photo and its settings: a million of them take little memory."""
-    return hashlib.blake2b(repr(photo).encode(), digest_size=16).digest()
+def _key(version: Version) -> bytes:
+    """Sixteen bytes that stand for a version: a million of them take little memory."""
+    return hashlib.blake2b(repr(tuple(version)).encode(), digest_size=16).digest()
 
 
 def _shared_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from pipelines.enhance.settings import EnhanceSettings
 from pipelines.options import curve_options, job_options, silence_libraries
 
 
@@ -45,9 +46,9 @@ from pipelines.options import curve_options, job_options, silence_libraries
 @click.option("--max-failures", type=click.IntRange(0), help="Stop once more photos than this have failed.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Progress and result as JSON lines on standard output.")
-def enhance(**options: Any) -> None:
+def enhance(photos: str, out: str, **options: Any) -> None:
     """Enhance PHOTOS, a folder or one photo, into OUT."""
     silence_libraries()
     from pipelines.enhance import command
 
-    sys.exit(command.enhance(**options))
+    sys.exit(command.enhance(photos, out, EnhanceSettings(**options)))

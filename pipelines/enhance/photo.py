@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import errno
 import functools
+import math
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from pipelines import models, photos, storage
 from pipelines.enhance import report
 from pipelines.enhance.journal import Journal, PhotoRecord
 from pipelines.enhance.plan import Task
-from pipelines.enhance.settings import Settings
+from pipelines.enhance.settings import EnhanceSettings
 from pipelines.folders import OutputError
 from pipelines.photos.pixels import eight_bit_values, image_of, pixels_of
 from zerodce import metrics
@@ -46,14 +47,16 @@ class PhotoProcessor:
         source: Folder of the originals.
         out: Folder of the results.
         model: Content of the `.keras` file.
-        settings: What the results depend on.
-        journal: Where finished and failed photos are written down.
+        settings: Settings of the run.
+        digest: Digest of the settings and the model.
+        journal: Journal of finished and failed photos.
     """
 
     source: str
     out: str
     model: bytes = dataclasses.field(repr=False)
-    settings: Settings
+    settings: EnhanceSettings
+    digest: str
     journal: Journal
 
     def enhancer(self) -> Enhancer:
@@ -63,9 +66,8 @@ class PhotoProcessor:
 
     def is_done(self, task: Task) -> bool:
         """Whether the journal holds the photo, and its images are there."""
-        return self.journal.holds(task.path, task.size, task.mtime, self.settings.digest()) and all(
-            storage.exists(storage.join(self.out, path)) for path in self.settings.outputs(task.output)
-        )
+        outputs = (storage.join(self.out, path) for path in self.settings.outputs(task.output))
+        return self.journal.is_done(task.version(self.digest), outputs, storage.exists)
 
     def prepare(self, task: Task) -> Prepared | Done:
         """Reads and decodes a photo and makes its small copies."""
@@ -82,15 +84,17 @@ class PhotoProcessor:
         except photos.PhotoError as error:
             return self.failed(task, error, started)
         preview = photos.shrunk(photo.image, report.LONG_SIDE)
-        small = photos.shrunk(preview, self.enhancer().curve_size).convert("RGB")
+        curve_size = self.enhancer().curve_size
+        source = preview if curve_size <= report.LONG_SIDE else photo.image
+        small = photos.shrunk(source, curve_size).convert("RGB")
         return Prepared(task, photo, preview, np.asarray(small))
 
     def complete(self, prepared: Prepared, curves: Curves | photos.PhotoError) -> Done:
         """Applies the curves at full size, writes the images, measures, and writes the journal.
 
         Args:
-            prepared: What `prepare` returned.
-            curves: What the model made of its small copy, or why it could not.
+            prepared: Result of `prepare`.
+            curves: Curves of its small copy, or the error of the model.
         """
         started = time.perf_counter()
         try:
@@ -105,8 +109,10 @@ class PhotoProcessor:
         """Writes down that a photo failed."""
         return self._record(task, started, failure={"stage": error.stage, "error": error.message})
 
-    def _record(self, task: Task, started: float, **what: dict[str, Any]) -> Done:
-        record = PhotoRecord(task.path, task.size, task.mtime, self.settings.digest(), **what)  # type: ignore[arg-type]
+    def _record(
+        self, task: Task, started: float, row: dict[str, Any] | None = None, failure: dict[str, str] | None = None
+    ) -> Done:
+        record = PhotoRecord(*task.version(self.digest), row=row, failure=failure)
         self.journal.append(record)
         return Done(record, time.perf_counter() - started)
 
@@ -164,7 +170,7 @@ class PhotoProcessor:
         enhanced: np.ndarray,
         autocontrast: Image.Image | None,
     ) -> dict[str, float | None]:
-        """PSNR and SSIM against the reference, None where there is none of the same size."""
+        """PSNR and SSIM against the reference; None where there is none of the same size, or SSIM is not defined."""
         images = {
             "input": before,
             "enhanced": enhanced,
@@ -185,9 +191,8 @@ class PhotoProcessor:
         target = None if reference is None else np.asarray(reference.convert("RGB"))
         for name, score in (("psnr_{}_reference_db", metrics.psnr), ("ssim_{}_reference", metrics.ssim)):
             for image_name, image in images.items():
-                scores[name.format(image_name)] = (
-                    None if target is None or image is None else score(_rgb(image), target)
-                )
+                value = math.nan if target is None or image is None else score(_rgb(image), target)
+                scores[name.format(image_name)] = None if math.isnan(value) else value
         return scores
 
 

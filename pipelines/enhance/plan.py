@@ -2,21 +2,32 @@
 
 import dataclasses
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
+
+import click
 
 from pipelines import photos, storage
 from pipelines.enhance import report
-from pipelines.enhance.journal import PhotoRecord
-from pipelines.enhance.settings import Settings
-from pipelines.folders import STATE, find
+from pipelines.enhance.journal import PhotoRecord, Version
+from pipelines.enhance.settings import EnhanceSettings
+from pipelines.folders import STATE, Listing
+from pipelines.references import AmbiguousReferenceError, match_references
 
 TASKS_IN_A_FILE = 50_000
 
 
 class Task(NamedTuple):
-    """A photo to enhance: relative paths, `size` in bytes, `mtime` in seconds; `reference` may be empty."""
+    """A photo to enhance.
+
+    Attributes:
+        path: Relative path of the original.
+        size: Size of the original in bytes.
+        mtime: Modification time of the original in seconds.
+        output: Relative path of the enhanced photo.
+        reference: Relative path of the reference; empty where there is none.
+        thumbnail: Whether the report gets small pictures of it.
+    """
 
     path: str
     size: int
@@ -25,6 +36,10 @@ class Task(NamedTuple):
     reference: str
     thumbnail: bool
 
+    def version(self, settings: str) -> Version:
+        """The photo with the digest of the settings for it."""
+        return Version(self.path, self.size, self.mtime, settings)
+
 
 @dataclasses.dataclass
 class EnhancePlan:
@@ -32,14 +47,18 @@ class EnhancePlan:
 
     Attributes:
         source: Folder of the photos.
-        found: Every photo by name, by path.
-        todo: Those to enhance, sorted by path.
-        skipped: How many are done already and unchanged.
-        clashes: Those whose output would overwrite another's.
-        ignored: How many other files there are.
+        settings: Settings of the run.
+        digest: Digest of the settings and the model.
+        found: Photos by path.
+        todo: Photos to enhance, sorted by path.
+        skipped: Number of photos that are done already and unchanged.
+        clashes: Records of the photos whose output would overwrite another's.
+        ignored: Number of other files.
     """
 
     source: str
+    settings: EnhanceSettings
+    digest: str
     found: dict[str, storage.Entry]
     todo: list[Task]
     skipped: int
@@ -48,58 +67,53 @@ class EnhancePlan:
 
 
 def make_plan(
-    source: str,
-    found: list[storage.Entry],
-    ignored: int,
+    listing: Listing,
     out: str,
-    settings: Settings,
-    done: dict[str, PhotoRecord],
-    references: dict[str, str],
+    settings: EnhanceSettings,
+    digest: str,
+    known: dict[str, PhotoRecord],
+    references: Iterable[storage.Entry],
 ) -> EnhancePlan:
     """Decides what there is to do.
 
     Args:
-        source: Folder of the photos.
-        found: Its photos.
-        ignored: Number of its other files.
+        listing: The photos.
         out: Folder of the results.
-        settings: What the results depend on; done with others is not done.
-        done: The journal's records, by path.
-        references: Path of the reference of each photo's path without extension.
+        settings: Settings of the run.
+        digest: Digest of the settings and the model; done with others is not done.
+        known: The journal's records, by path.
+        references: References, of which each photo gets that of its name.
+
+    Raises:
+        click.UsageError: Two references fit one photo.
     """
     present = {entry.path for entry in storage.walk(out)} if storage.exists(out) else set()
-    digest = settings.digest()
+    found = listing.entries
+    try:
+        matched = match_references([entry.path for entry in found], [entry.path for entry in references])
+    except AmbiguousReferenceError as error:
+        raise click.UsageError(str(error)) from None
     owners: dict[str, str] = {}
     # a photo whose output has its own name comes first, whatever the order of the paths
     for entry in sorted(found, key=lambda entry: photos.output_path(entry.path, settings.output_format) != entry.path):
         owners.setdefault(photos.output_path(entry.path, settings.output_format), entry.path)
-    plan = EnhancePlan(source, {entry.path: entry for entry in found}, [], 0, [], ignored)
+    plan = EnhancePlan(
+        listing.folder, settings, digest, {entry.path: entry for entry in found}, [], 0, [], listing.ignored
+    )
     for entry in found:
         output = photos.output_path(entry.path, settings.output_format)
         if owners[output] != entry.path:
             failure = {"stage": "write", "error": f"its output {output} is also that of {owners[output]}: rename one"}
             plan.clashes.append(PhotoRecord(entry.path, entry.size, entry.mtime, digest, failure=failure))
-        elif is_done(done.get(entry.path), entry, digest) and set(settings.outputs(output)) <= present:
+            continue
+        sampled = report.is_sampled(entry.path, len(found))
+        task = Task(entry.path, entry.size, entry.mtime, output, matched.get(entry.path, ""), sampled)
+        record = known.get(entry.path)
+        if record and record.is_done(task.version(digest), settings.outputs(output), present.__contains__):
             plan.skipped += 1
         else:
-            reference = references.get(os.path.splitext(entry.path)[0], "")
-            sampled = report.is_sampled(entry.path, len(found))
-            plan.todo.append(Task(entry.path, entry.size, entry.mtime, output, reference, sampled))
+            plan.todo.append(task)
     return plan
-
-
-def is_done(record: PhotoRecord | None, entry: storage.Entry, digest: str) -> bool:
-    """Whether a journal record says that this photo, unchanged, was enhanced with these settings."""
-    return record is not None and record.is_of(entry.path, entry.size, entry.mtime, digest)
-
-
-def references_in(folder: str | None) -> dict[str, str]:
-    """The photos of a folder of references, by path without extension.
-
-    Raises:
-        click.UsageError: The folder holds none.
-    """
-    return {} if folder is None else {os.path.splitext(entry.path)[0]: entry.path for entry in find(folder)[1]}
 
 
 def write_plan(out: str, plan: EnhancePlan) -> list[str]:

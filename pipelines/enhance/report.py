@@ -35,8 +35,8 @@ def is_sampled(path: str, total: int) -> bool:
     """Whether a photo belongs to the even sample that gets thumbnails, which depends on nothing but its path.
 
     Args:
-        path: Of the photo, relative to the folder.
-        total: How many photos the run found; up to `THUMBNAILS` of them are all sampled.
+        path: Relative path of the photo.
+        total: Number of photos that the run found; up to `THUMBNAILS` of them are all sampled.
     """
     return total <= THUMBNAILS or _position(path) < _SAMPLE / total
 
@@ -56,7 +56,7 @@ def write_thumbnails(
         row: The photo's row of `metrics.csv`, as `write_report` will get it.
         before: The photo as it was, upright, mode RGB or L.
         after: The enhanced photo.
-        autocontrast: What automatic contrast makes of it, or None where that was not asked for.
+        autocontrast: The autocontrast baseline; None where that was not asked for.
         icc_profile: The colours of all three; empty for sRGB.
     """
     stem = storage.join(out, f"report/thumbs/{_name(row)}")
@@ -100,9 +100,9 @@ def write_report(
     Args:
         out: The folder of the run.
         photos: The folder of the originals, for the links to them.
-        rows: Those of `metrics.csv` before they are rounded, sorted by path; None where there is no value, and `output`
+        rows: Rows of `metrics.csv` before they are rounded, sorted by path; None where there is no value, and `output`
             relative to `enhanced/` and `autocontrast/`.
-        failures: Those of `failures.csv`: path, stage and error.
+        failures: Rows of `failures.csv`: path, stage and error.
         run: The content of `run.json`.
     """
     thumbs = _Thumbs(out)

@@ -1,13 +1,13 @@
 """The files that tell what was done: metrics.csv, failures.csv, run.json and the report."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pipelines import storage, versions
 from pipelines.enhance import report
-from pipelines.enhance.journal import Journal
-from pipelines.enhance.plan import EnhancePlan, is_done
-from pipelines.enhance.settings import Settings
+from pipelines.enhance.journal import Journal, Version
+from pipelines.enhance.plan import EnhancePlan
 from pipelines.tables import to_csv
 
 COLUMNS = (
@@ -30,32 +30,30 @@ REFERENCE_COLUMNS = tuple(
 FAILURE_COLUMNS = ("path", "stage", "error")
 
 
-def write_results(
-    out: str, plan: EnhancePlan, settings: Settings, journal: Journal, run: dict[str, Any]
-) -> dict[str, int]:
-    """Writes metrics.csv, failures.csv, run.json and the report from the journal, and checks the counts.
+def write_results(out: str, plan: EnhancePlan, journal: Journal, run: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes metrics.csv, failures.csv, run.json and the report from the journal.
 
     Args:
         out: Folder of the results.
-        plan: What the run found.
-        settings: As it ran.
-        journal: Its journal; nobody may be appending. It is compacted.
-        run: What else run.json shall hold.
+        plan: Plan of the run.
+        journal: Journal of the run, which is compacted; nobody may be appending.
+        run: Content of run.json besides counts, megapixels and versions.
 
     Returns:
-        The counts: found, enhanced, skipped, failed, ignored.
+        The content of run.json; its `counts` are found, enhanced, skipped, failed and ignored.
     """
+    settings = plan.settings
     records = journal.read() | {record.path: record for record in plan.clashes}
     records = {path: records[path] for path in sorted(plan.found) if path in records}
     journal.compact(records.values())
     present = {entry.path for entry in storage.walk(out)}
-    digest = settings.digest()
     rows, failures = [], []
     for record in records.values():
-        if is_done(record, plan.found[record.path], digest) and record.row:
-            if set(settings.outputs(record.row["output"])) <= present:
-                rows.append(record.row)
-        elif record.failure and record.settings == digest:
+        entry = plan.found[record.path]
+        version = Version(entry.path, entry.size, entry.mtime, plan.digest)
+        if record.row and record.is_done(version, settings.outputs(record.row["output"]), present.__contains__):
+            rows.append(record.row)
+        elif record.failure and record.settings == plan.digest:
             failures.append({"path": record.path, **record.failure})
     worked_on = {task.path for task in plan.todo}
     enhanced = [row for row in rows if row["path"] in worked_on]
@@ -67,13 +65,13 @@ def write_results(
         "ignored": plan.ignored,
     }
     megapixels = sum(row["width"] * row["height"] for row in enhanced) / 1e6
-    columns = COLUMNS + REFERENCE_COLUMNS * (settings.reference is not None)
+    columns = COLUMNS if settings.reference is None else COLUMNS + REFERENCE_COLUMNS
     storage.write(storage.join(out, "metrics.csv"), to_csv(columns, rows))
     storage.write(storage.join(out, "failures.csv"), to_csv(FAILURE_COLUMNS, failures))
-    run |= {"counts": counts, "megapixels": round(megapixels, 3), "versions": versions.of_run()}
-    storage.write(storage.join(out, "run.json"), json.dumps(run, indent=2).encode())
-    report.write_report(out, plan.source, rows, failures, run)
-    return counts
+    content = {**run, "counts": counts, "megapixels": round(megapixels, 3), "versions": versions.of_run()}
+    storage.write(storage.join(out, "run.json"), json.dumps(content, indent=2).encode())
+    report.write_report(out, plan.source, rows, failures, content)
+    return content
 
 
 def remove_leftovers(out: str) -> None:

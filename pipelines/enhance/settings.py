@@ -1,38 +1,72 @@
-"""What the results of a run depend on, besides the photos."""
+"""The options of `zerodce enhance`, as one object from the command line to the workers."""
 
 import dataclasses
 import hashlib
 import json
+from typing import TYPE_CHECKING, Any
 
-from zerodce.enhancement import CurveSize, Denoise, Exposure
+if TYPE_CHECKING:  # it brings Keras along, which help does without
+    from zerodce.enhancement import CurveSize, Denoise, Exposure
+
+_DECISIVE = (
+    *("reference", "curve_size", "exposure", "denoise", "autocontrast"),
+    *("output_format", "quality", "strip_metadata", "max_pixels"),
+)
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Everything that an enhanced photo and its row depend on, besides the photo.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EnhanceSettings:
+    """How photos are enhanced, and how the run is done; each as `zerodce enhance --help` explains the option.
 
     Attributes:
-        model: SHA-256 of the model file.
-        reference: Folder of references, or None.
-        curve_size, exposure, denoise, autocontrast, output_format, quality, strip_metadata, max_pixels: As the options
-            of `zerodce enhance`.
+        model: Path of a model file; None for the shipped one.
+        reference: Folder of well-exposed photos; None for no comparison.
+        curve_size: Long side, in pixels, of the copy that the curves are estimated on, "auto" or "full".
+        exposure: Mean brightness aimed at, 0 to 1, or "auto".
+        denoise: Strength, 0 to 10, "auto" or "off".
+        autocontrast: Whether the PIL-autocontrast baselines are written.
+        output_format: Format of all outputs; None for each photo's own.
+        quality: JPEG, WebP and AVIF quality, 1 to 100; None for about the original's.
+        strip_metadata: Whether EXIF, ICC profile, XMP, DPI and the file time are dropped.
+        max_pixels: Largest photo that is decoded, in pixels.
+        max_failures: Number of failed photos above which the run ends; None for any number.
+        workers: Threads per process; None for one a core.
+        runner: Name of the Beam runner.
+        beam_args: Further Beam options.
+        overwrite: Whether everything is done anew.
+        dry_run: Whether the plan is only printed.
+        as_json: Whether progress and result are JSON lines.
     """
 
-    model: str
-    reference: str | None = None
-    curve_size: CurveSize = "auto"
-    exposure: Exposure = "auto"
-    denoise: Denoise = "auto"
-    autocontrast: bool = True
-    output_format: str | None = None
-    quality: int | None = None
-    strip_metadata: bool = False
-    max_pixels: int = 500_000_000
+    model: str | None
+    reference: str | None
+    curve_size: "CurveSize"
+    exposure: "Exposure"
+    denoise: "Denoise"
+    autocontrast: bool
+    output_format: str | None
+    quality: int | None
+    strip_metadata: bool
+    max_pixels: int
+    max_failures: int | None
+    workers: int | None
+    runner: str
+    beam_args: tuple[str, ...]
+    overwrite: bool
+    dry_run: bool
+    as_json: bool
 
-    def digest(self) -> str:
-        """A short digest that changes when any setting does."""
-        return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+    def decisive(self, model_sha256: str) -> dict[str, Any]:
+        """All that an enhanced photo and its row depend on besides the photo, as `run.json` holds it."""
+        return {"model": model_sha256} | {name: getattr(self, name) for name in _DECISIVE}
+
+    def digest(self, model_sha256: str) -> str:
+        """A short digest that changes when anything decisive does."""
+        return hashlib.sha256(json.dumps(self.decisive(model_sha256), sort_keys=True).encode()).hexdigest()[:16]
 
     def outputs(self, output: str) -> list[str]:
         """The images that a photo's output consists of, relative to the folder of the results."""
-        return [f"{folder}/{output}" for folder in ("enhanced", "autocontrast")[: 1 + self.autocontrast]]
+        images = [f"enhanced/{output}"]
+        if self.autocontrast:
+            images.append(f"autocontrast/{output}")
+        return images

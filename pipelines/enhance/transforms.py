@@ -39,7 +39,7 @@ class CurveModelHandler(ModelHandler[Prepared, PredictionResult, Enhancer]):
     that fails is a PhotoError.
 
     Args:
-        processor: That has the model.
+        processor: Holder of the model.
         workers: Threads per process, which bounds TensorFlow's as well; one for each core if None.
     """
 
@@ -98,8 +98,8 @@ class ThreadMap(FileDoFn):
     that is `Done` is counted in Beam's metrics and goes no further: its row is in the journal.
 
     Args:
-        requirements: What its worker is told.
-        function: What is done with an element.
+        requirements: Requirements on its worker.
+        function: Function of an element.
         workers: Number of threads; one for each core of the worker if None.
     """
 
@@ -160,9 +160,9 @@ class Enhance(beam.PTransform):
     """From paths of plan files (`plan.write_plan`) to enhanced photos and journal records.
 
     Args:
-        processor: What is done with each photo.
+        processor: Processor of each photo.
         workers: Threads per process; one for each core if None.
-        requirements: What every worker is told.
+        requirements: Requirements on every worker.
     """
 
     def __init__(self, processor: PhotoProcessor, workers: int | None, requirements: WorkerRequirements) -> None:

@@ -64,7 +64,7 @@ def written_format(path: str, output_format: str | None = None) -> str:
 
     Args:
         path: The photo's path.
-        output_format: What the user asked for, in any case; None for the photo's own format where it can be
+        output_format: Format asked for, in any case; None for the photo's own format where it can be
             written well, else JPEG (MPO, HEIF, RAW) or PNG (the rest).
 
     Raises:

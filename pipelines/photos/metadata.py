@@ -85,7 +85,7 @@ class Exif:
 
         Args:
             image: The photo as it is written, 8-bit RGB or L.
-            limit: How many bytes the result may have; a thumbnail that does not fit is left out.
+            limit: Largest size of the result, in bytes; a thumbnail that does not fit is left out.
 
         Returns:
             The block with its `Exif` prefix.
@@ -208,7 +208,7 @@ class Metadata:
         """Collects the metadata of a decoded image, before it is turned or converted.
 
         Args:
-            image: As the decoder left it.
+            image: The image as the decoder left it.
             written: The format to write.
             notes: Gets a sentence for all that cannot be kept.
         """

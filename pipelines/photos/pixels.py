@@ -41,7 +41,7 @@ def depth_of(image: Image.Image, content: bytes) -> Depth:
     """The depth that a file declares; never guessed from its values.
 
     Args:
-        image: As opened, its pixels not decoded yet.
+        image: Opened image, its pixels not decoded yet.
         content: The file.
 
     Raises:
@@ -129,8 +129,8 @@ def channels(
     """Brings a decoded image into the form that is enhanced.
 
     Args:
-        image: As decoded, of any mode.
-        depth: What `depth_of` said of it.
+        image: Decoded image of any mode.
+        depth: Result of `depth_of`.
         orientation: The EXIF orientation, 1 to 8, to apply.
         content: The file, which is read again for 16-bit colour.
         keep_16: Whether more than 8 bits can be written.

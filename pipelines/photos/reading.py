@@ -5,7 +5,6 @@ import ctypes
 import dataclasses
 import io
 import logging
-import threading
 import warnings
 from collections.abc import Iterator
 
@@ -31,8 +30,8 @@ _HOLDS_16_BITS = frozenset({"PNG", "TIFF"})
 _ONE_PICTURE = frozenset({"PSD", "ICO", "ICNS"})  # whose further frames are layers or sizes of the same
 _NOT_RAW = (b"\xff\xd8\xff", b"\x89PNG")
 _HEIF_STARTS = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")}
-_limit_lock = threading.RLock()
 
+Image.MAX_IMAGE_PIXELS = None  # one limit for the process; `_open` has each photo's own
 # Pillow warns and logs about damaged files; what matters of that becomes a note or an error of the photo's own
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -48,10 +47,10 @@ class Photo:
     Attributes:
         image: 8-bit RGB or L.
         pixels_16: The same in uint16 (height, width, 3 or 1); None where 8 bits are all there is or can be written.
-        alpha: As `pixels`, (height, width); None where there is none or it cannot be written.
+        alpha: Opacity, uint8 or uint16 (height, width); None where there is none or it cannot be written.
         format: The format to write.
-        notes: What is different in the output, a short sentence each.
-        metadata: What goes into the output.
+        notes: Short sentences on what is different in the output.
+        metadata: Metadata that goes into the output.
         lossless: Whether the file held the pixels without loss.
         jpeg_tables: The quantization table of each component of a JPEG; None for other files.
         jpeg_subsampling: Pillow's number of its chroma subsampling; the next finer one where it has none for it.
@@ -78,7 +77,7 @@ def load(content: bytes, path: str, *, output_format: str | None = None, max_pix
 
     Args:
         content: The file.
-        path: Its name, which says the format to write and whether it is camera RAW.
+        path: Name of the file, which says the format to write and whether it is camera RAW.
         output_format: The format to write, None for the one that `path` says.
         max_pixels: Refuse photos with more, before they are decoded.
 
@@ -92,8 +91,7 @@ def load(content: bytes, path: str, *, output_format: str | None = None, max_pix
         image = _open(content, path, max_pixels)
         depth = depth_of(image, content)
         _note_other_pictures(image, notes)
-        with _limit_lifted(image):
-            image.load()
+        image.load()
         metadata = Metadata.of(image, written, notes)
         tables = _jpeg_tables(image)
         orientation = _orientation(image)
@@ -116,7 +114,7 @@ def small_copy(content: bytes, path: str, long_side: int, *, max_pixels: int = M
 
     Args:
         content: The file.
-        path: Its name.
+        path: Name of the file.
         long_side: The longer side of the copy, in pixels, at most; a smaller photo keeps its size.
         max_pixels: Refuse photos with more, before they are decoded.
 
@@ -130,10 +128,9 @@ def small_copy(content: bytes, path: str, long_side: int, *, max_pixels: int = M
     with _reading(content, path):
         image = _open(content, path, max_pixels, half_size=True)
         depth = depth_of(image, content)
-        with _limit_lifted(image):
-            if image.mode in ("RGB", "L", "CMYK"):  # decodes a JPEG small, and lets a HEIC's thumbnail serve
-                image.thumbnail(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-            image.load()
+        if image.mode in ("RGB", "L", "CMYK"):  # decodes a JPEG small, and lets a HEIC's thumbnail serve
+            image.thumbnail(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        image.load()
         image, _, _ = channels(image, depth, _orientation(image), content, keep_16=False, notes=[])
         image.thumbnail(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
         return np.asarray(image.convert("RGB"))
@@ -146,7 +143,7 @@ def decode(
 
     Args:
         content: The file.
-        path: Its name.
+        path: Name of the file.
         at_least: Width and height that the image, upright, may not fall below unless the photo itself does.
         max_pixels: Refuse photos with more, before they are decoded.
 
@@ -162,8 +159,7 @@ def decode(
         depth = depth_of(image, content)
         _note_other_pictures(image, notes)
         image.draft(None, at_least if _orientation(image) < 5 else at_least[::-1])
-        with _limit_lifted(image):
-            image.load()
+        image.load()
         # asked anew, for Pillow turns a TIFF as it loads it
         image, _, alpha = channels(image, depth, _orientation(image), content, keep_16=False, notes=notes)
     image.info = {}  # or what is encoded from it would carry the profile
@@ -188,8 +184,6 @@ def _reading(content: bytes, path: str) -> Iterator[None]:
         raise PhotoError("decode", "not an image, or damaged at its start") from None
     except NotImplementedError as error:
         raise PhotoError("unsupported", str(error)) from error
-    except Image.DecompressionBombError as error:
-        raise PhotoError("too_large", str(error)) from error
     except MemoryError as error:
         raise PhotoError("too_large", "not enough memory to decode it") from error
     except Exception as error:
@@ -200,8 +194,7 @@ def _open(content: bytes, path: str, max_pixels: int, half_size: bool = False) -
     """Reads the header (of a RAW file all); `half_size` lets a RAW file be developed smaller."""
     if named_format(path) == "RAW" and not content.startswith(_NOT_RAW):
         return open_raw(content, max_pixels, half_size)
-    with _limit_lifted():
-        image = Image.open(io.BytesIO(content))
+    image = Image.open(io.BytesIO(content))
     if image.format in UNREADABLE:
         raise PhotoError("unsupported", f"{image.format} is not a format that is read here")
     if image.width * image.height > max_pixels:
@@ -209,21 +202,6 @@ def _open(content: bytes, path: str, max_pixels: int, half_size: bool = False) -
     if image.format == "TIFF" and DNG_VERSION_TAG in vars(image)["tag_v2"]:
         return open_raw(content, max_pixels, half_size)
     return image
-
-
-@contextlib.contextmanager
-def _limit_lifted(image: Image.Image | None = None) -> Iterator[None]:
-    """Sets aside Pillow's limit of pixels, one for the process, for a moment; not where an image is below it."""
-    limit = Image.MAX_IMAGE_PIXELS
-    if image is not None and (limit is None or image.width * image.height <= limit):
-        yield
-        return
-    with _limit_lock:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _orientation(image: Image.Image) -> int:

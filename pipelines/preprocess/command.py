@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import apache_beam as beam
 import click
@@ -13,6 +12,7 @@ from rich.console import Console
 from pipelines import folders, progress, runners, storage, versions
 from pipelines.preprocess import dataset_folder
 from pipelines.preprocess.plan import DatasetPlan, make_plan
+from pipelines.preprocess.settings import PreprocessSettings
 from pipelines.preprocess.shards import ShardWriter
 from pipelines.preprocess.transforms import MakeShards, finished_here
 from pipelines.records import split_table
@@ -22,25 +22,13 @@ from tfrecord_tools.manifest import FILENAME, REJECTED, Manifest
 _POLL_SECONDS = 5.0  # between looks at storage, where the work is done elsewhere
 
 
-def preprocess(
-    data: str,
-    out: str,
-    *,
-    size: str,
-    train_count: int,
-    split: str | None,
-    split_file: str | None,
-    reference: str | None,
-    resize: str,
-    encoding: str,
-    shard_records: int | None,
-    max_rejected: int | None,
-    workers: int | None,
-    runner: str,
-    overwrite: bool,
-    beam_args: Sequence[str],
-) -> int:
-    """The command `zerodce preprocess`; its options, as `zerodce preprocess --help` explains them, are the arguments.
+def preprocess(data: str, out: str, settings: PreprocessSettings) -> int:
+    """The command `zerodce preprocess`.
+
+    Args:
+        data: The LoL data set, or any folder of images.
+        out: Folder of the data set.
+        settings: The options.
 
     Returns:
         The exit code: 0 everything done, 1 images were rejected, 130 interrupted.
@@ -49,46 +37,29 @@ def preprocess(
         click.UsageError: Wrong arguments.
         click.ClickException: The data set could not be made.
     """
-    options = runners.pipeline_options(runner, beam_args)
-    if not runners.is_local(runner):
-        check_cluster(options, [data, out])
-    width_height = parse_size(size)
-    for folder in (data, reference):
+    options = runners.pipeline_options(settings.runner, settings.beam_args)
+    if not runners.is_local(settings.runner):
+        check_cluster(options, settings.beam_args, [data, out])
+    for folder in (data, settings.reference):
         if folder is not None:
             folders.refuse_overlap(folder, out)
-    plan = make_plan(
-        data,
-        size=width_height,
-        encoding=encoding,
-        train_count=train_count,
-        split=split,
-        split_file=split_file,
-        reference=reference,
-        shard_records=shard_records,
-    )
-    settings = {
-        "size": f"{width_height[0]}x{width_height[1]}",
-        "resize": resize,
-        "encoding": encoding,
-        "split_rule": plan.rule,
-        "shard_records": shard_records,
-    }
-    digest = hashlib.sha256(json.dumps([settings, versions.of_shards()]).encode()).hexdigest()
-    writer = ShardWriter(
-        plan.data, plan.references, storage.absolute(out), width_height, resize, encoding, digest, workers
-    )
+    folders.refuse_other_job(out, "preprocess")
+    plan = make_plan(data, settings)
+    decisive = settings.decisive(plan.rule)
+    digest = hashlib.sha256(json.dumps([decisive, versions.of_shards()]).encode()).hexdigest()
+    writer = ShardWriter(plan.data, plan.references, storage.absolute(out), settings, digest)
     with folders.lock(out):
         try:
-            if overwrite:
+            if settings.overwrite:
                 dataset_folder.clear(out)
-            manifest = dataset_folder.find_manifest(out, settings, plan)
+            manifest = dataset_folder.find_manifest(out, decisive, plan)
             if manifest is not None:
-                dataset_folder.refuse_rejected(out, manifest.counts["rejected"], max_rejected)
+                dataset_folder.refuse_rejected(out, manifest.counts["rejected"], settings.max_rejected)
                 click.echo(f"{out} is complete already: nothing to do.", err=True)
             else:
-                digests = dataset_folder.begin(writer, settings, plan)
-                run_job(writer, plan, options, runners.is_local(runner))
-                manifest = dataset_folder.write_manifest(writer, digests, settings, plan, max_rejected)
+                digests = dataset_folder.begin(writer, decisive, plan)
+                run_job(writer, plan, options, runners.is_local(settings.runner))
+                manifest = dataset_folder.write_manifest(writer, digests, decisive, plan)
         except KeyboardInterrupt:
             click.echo("Interrupted: the same command goes on from here.", err=True)
             return 130
@@ -97,22 +68,10 @@ def preprocess(
         finally:
             dataset_folder.tidy(out)
     say_result(out, manifest)
-    if manifest.counts["rejected"] and max_rejected is None:
+    if manifest.counts["rejected"] and settings.max_rejected is None:
         click.echo(f"{REJECTED} says why images were rejected; --max-rejected accepts that.", err=True)
         return 1
     return 0
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Width and height from `256` or `320x240`.
-
-    Raises:
-        click.UsageError: It is neither.
-    """
-    match = re.fullmatch(r"([1-9]\d{0,3})(?:x([1-9]\d{0,3}))?", text.strip().lower())
-    if not match:
-        raise click.UsageError(f"--size {text} is neither a number of pixels nor WIDTHxHEIGHT, such as 256 or 320x240")
-    return int(match[1]), int(match[2] or match[1])
 
 
 def run_job(writer: ShardWriter, plan: DatasetPlan, options: PipelineOptions, local: bool) -> None:

@@ -1,17 +1,18 @@
 """The folder of a data set before and after the job: what it holds already, what is stale, and the closing count."""
 
 import collections
+import contextlib
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pipelines import storage, versions
-from pipelines.folders import STATE
-from pipelines.preprocess.plan import DatasetPlan
+from pipelines import folders, storage, versions
+from pipelines.preprocess.plan import STATE, DatasetPlan
 from pipelines.preprocess.resizing import FILTER
 from pipelines.preprocess.shards import ShardResult, ShardWriter
 from pipelines.tables import to_csv
@@ -37,7 +38,7 @@ def _is_ours(name: str) -> bool:
         bool(SHARD_NAME.fullmatch(name))
         or name == REJECTED
         or (name.endswith(storage.TEMPORARY_SUFFIX) and "/" not in name)
-        or (name.startswith(f"{STATE}/") and not name.endswith("/lock"))
+        or name.startswith(f"{STATE}/")
     )
 
 
@@ -89,20 +90,15 @@ def begin(writer: ShardWriter, settings: Mapping[str, Any], plan: DatasetPlan) -
 
 
 def write_manifest(
-    writer: ShardWriter,
-    digests: Mapping[str, str],
-    settings: Mapping[str, Any],
-    plan: DatasetPlan,
-    max_rejected: int | None,
+    writer: ShardWriter, digests: Mapping[str, str], settings: Mapping[str, Any], plan: DatasetPlan
 ) -> Manifest:
     """Counts what was written against what was meant, and writes `rejected.csv` and `manifest.json`.
 
     Args:
-        writer: That made the shards.
-        digests: What `begin` returned.
-        settings: Of the job.
-        plan: Of the job.
-        max_rejected: How many images may be missing; any number if None.
+        writer: Writer of the shards.
+        digests: Result of `begin`.
+        settings: Settings that the shards depend on.
+        plan: The images of the data set.
 
     Raises:
         click.ClickException: Something is missing, or too many images were rejected.
@@ -123,18 +119,18 @@ def write_manifest(
         raise click.ClickException(f"{plan.found} images found, but {records} written and {len(rejected)} rejected")
     table = to_csv(_COLUMNS, (dict(zip(_COLUMNS, entry, strict=True)) for entry in rejected))
     storage.write(storage.join(out, REJECTED), table)
-    refuse_rejected(out, len(rejected), max_rejected)
+    refuse_rejected(out, len(rejected), writer.settings.max_rejected)
     notes: collections.Counter[str] = collections.Counter()
     for row in rows.values():
         notes.update(row.notes)
     manifest = Manifest(
         splits={split: [rows[name].shard() for name in shards] for split, shards in plan.sources.items()},
         image={
-            "width": writer.size[0],
-            "height": writer.size[1],
-            "resize": writer.resize,
+            "width": writer.settings.size[0],
+            "height": writer.settings.size[1],
+            "resize": writer.settings.resize,
             "filter": FILTER,
-            "encoding": writer.encoding,
+            "encoding": writer.settings.encoding,
         },
         counts={
             "found": plan.found,
@@ -173,8 +169,10 @@ def tidy(out: str) -> None:
     if storage.exists(storage.join(out, _SETTINGS)) and not storage.exists(storage.join(out, FILENAME)):
         return  # the next run goes on from it
     state = storage.join(out, STATE)
-    storage.delete([storage.join(state, entry.path) for entry in storage.walk(state)])
+    if storage.exists(state):
+        storage.delete([storage.join(state, entry.path) for entry in storage.walk(state)])
     if storage.is_local(out):
-        for folder in (f"{state}/plan", f"{state}/rows", state):
-            if Path(folder).is_dir():
-                Path(folder).rmdir()
+        shutil.rmtree(state, ignore_errors=True)
+        (Path(out) / folders.STATE / "lock").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # something else lies in it
+            (Path(out) / folders.STATE).rmdir()

@@ -6,13 +6,20 @@ from typing import Any
 import click
 
 from pipelines.options import job_options, silence_libraries
+from pipelines.preprocess.settings import PreprocessSettings, parse_size
 
 
 @click.command()
 @click.argument("data")
 @click.argument("out")
 @job_options
-@click.option("--size", default="256", show_default=True, help="Pixels, or WIDTHxHEIGHT.")
+@click.option(
+    "--size",
+    default="256",
+    show_default=True,
+    callback=lambda context, parameter, value: parse_size(value),
+    help="Pixels, or WIDTHxHEIGHT.",
+)
 @click.option(
     "--train-count",
     type=click.IntRange(1),
@@ -37,9 +44,9 @@ from pipelines.options import job_options, silence_libraries
     type=click.IntRange(0),
     help="Accept so many unreadable images, and fail if there are more.  [default: accept any, but exit with 1]",
 )
-def preprocess(**options: Any) -> None:
+def preprocess(data: str, out: str, **options: Any) -> None:
     """Convert DATA, the LoL data set or a folder of images, into TFRecord shards in OUT."""
     silence_libraries()
     from pipelines.preprocess import command
 
-    sys.exit(command.preprocess(**options))
+    sys.exit(command.preprocess(data, out, PreprocessSettings(**options)))

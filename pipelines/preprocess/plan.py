@@ -10,6 +10,7 @@ import click
 
 from pipelines import folders, storage
 from pipelines.preprocess import splits
+from pipelines.preprocess.settings import PreprocessSettings
 from pipelines.references import (
     LOL_OURS,
     AmbiguousReferenceError,
@@ -19,6 +20,9 @@ from pipelines.references import (
     match_lol_references,
     match_references,
 )
+
+STATE = f"{folders.STATE}/preprocess"
+"""The folder in OUT that remembers what is finished, until all is."""
 
 SHARD_BYTES = 64 << 20
 """About the size of a shard: small enough to share out and to keep in memory, large enough to read fast."""
@@ -46,7 +50,7 @@ class DatasetPlan:
         data: Their folder.
         references: The folder that the paths of their references are relative to.
         sources: Images of each shard, in the order of their records, by name of the shard, by split.
-        rule: How the splits were made, in words.
+        rule: Rule of the splits, in words.
         ignored: Number of files that are no images by name, or that belong to no split.
     """
 
@@ -74,28 +78,12 @@ class DatasetPlan:
         return digest.hexdigest()
 
 
-def make_plan(
-    data: str,
-    *,
-    size: tuple[int, int],
-    encoding: str,
-    train_count: int = 400,
-    split: str | None = None,
-    split_file: str | None = None,
-    reference: str | None = None,
-    shard_records: int | None = None,
-) -> DatasetPlan:
+def make_plan(data: str, settings: PreprocessSettings) -> DatasetPlan:
     """Assigns every image of a folder to a split and a shard.
 
     Args:
         data: Folder of the images: the LoL layout, or any.
-        size: Width and height of the stored images, on which the default number of records in a shard depends.
-        encoding: `png` or `jpeg`, on which it depends as well.
-        train_count: LoL: how many images in sorted order are for training.
-        split: Fractions by a stable hash of the name, `train=0.8,val=0.1,test=0.1`.
-        split_file: CSV with the columns path,split.
-        reference: Folder of well-exposed images of the same names; LoL's `high` is found by itself.
-        shard_records: Records in a shard, at most; about as many as `SHARD_BYTES` holds if None.
+        settings: The options; size and encoding decide how many records a shard has, unless `shard_records` does.
 
     Raises:
         click.UsageError: There are no images, or they cannot be assigned as asked.
@@ -104,10 +92,11 @@ def make_plan(
     files = {entry.path: entry for entry in entries}
     try:
         splits.check_unique(files)
-        assignment = _assign(data, list(files), train_count, split, split_file)
+        assignment = _assign(data, list(files), settings)
         keys = [key for keys_of_split in assignment.splits.values() for key in keys_of_split]
-        if reference:
-            reference, paired, _ = folders.find(reference)
+        folder = data
+        if settings.reference:
+            folder, paired, _ = folders.find(settings.reference)
             references = {entry.path: entry for entry in paired}
             matched = match_references(keys, list(references))
         elif is_lol(files):
@@ -125,8 +114,9 @@ def make_plan(
         pair = references[matched[key]]
         return Source(key, entry.size, entry.mtime, pair.path, pair.size, pair.mtime)
 
+    shard_records = settings.shard_records
     if shard_records is None:
-        record_bytes = math.prod(size) * _BYTES_PER_PIXEL[encoding] * (2 if matched else 1)
+        record_bytes = math.prod(settings.size) * _BYTES_PER_PIXEL[settings.encoding] * (2 if matched else 1)
         shard_records = max(1, int(SHARD_BYTES / record_bytes))
     sources = {
         name: {
@@ -135,14 +125,13 @@ def make_plan(
         }
         for name, keys_of_split in assignment.splits.items()
     }
-    used = len(keys) + (0 if reference else len(references))
-    return DatasetPlan(data, reference or data, sources, assignment.rule, ignored + len(files) - used)
+    used = len(keys) + (0 if settings.reference else len(references))
+    return DatasetPlan(data, folder, sources, assignment.rule, ignored + len(files) - used)
 
 
-def _assign(
-    data: str, keys: list[str], train_count: int, split: str | None, split_file: str | None
-) -> splits.Assignment:
+def _assign(data: str, keys: list[str], settings: PreprocessSettings) -> splits.Assignment:
     """The split of every image by the one rule that applies."""
+    split, split_file = settings.split, settings.split_file
     if split and split_file:
         raise splits.SplitError("--split and --split-file exclude one another")
     if is_lol(keys):
@@ -160,5 +149,5 @@ def _assign(
     if split:
         return splits.split_by_hash(keys, splits.parse_fractions(split))
     if is_lol(keys):
-        return splits.split_lol(keys, train_count)
+        return splits.split_lol(keys, settings.train_count)
     return splits.split_by_hash(keys, splits.DEFAULT_FRACTIONS)

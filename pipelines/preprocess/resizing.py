@@ -13,7 +13,7 @@ def load_resized(content: bytes, path: str, size: tuple[int, int], resize: str) 
 
     Args:
         content: The file.
-        path: Its name.
+        path: Name of the file.
         size: Width and height.
         resize: `stretch`, `fit` or `crop`, as in `target`.
 

@@ -13,10 +13,11 @@ from typing import Any
 from PIL import Image
 
 from pipelines import storage
-from pipelines.folders import STATE, OutputError
+from pipelines.folders import OutputError
 from pipelines.photos import PhotoError
-from pipelines.preprocess.plan import Source
+from pipelines.preprocess.plan import STATE, Source
 from pipelines.preprocess.resizing import load_resized
+from pipelines.preprocess.settings import PreprocessSettings
 from pipelines.threads import ordered_map
 from tfrecord_tools.framing import frame
 from tfrecord_tools.manifest import Shard
@@ -34,15 +35,15 @@ class ShardResult:
     """What became of one shard.
 
     Attributes:
-        name: Of the shard.
+        name: Name of the shard.
         plan: Digest of its images and settings.
-        records: How many it holds.
-        references: How many of them have one.
-        size: Of the file in bytes.
-        sha256: Of the file.
-        source_bytes: Read to make it.
-        source_sha256: Of the SHA-256 of all files read, in order.
-        notes: How often what had to be done to an image.
+        records: Number of records.
+        references: Number of records that have a reference.
+        size: Size of the file in bytes.
+        sha256: SHA-256 of the file, in hexadecimal.
+        source_bytes: Size of all files read, in bytes.
+        source_sha256: SHA-256 over the SHA-256 of all files read, in order, in hexadecimal.
+        notes: Number of images by what had to be done to them.
         rejected: Path, stage and error of each image that is not in it.
     """
 
@@ -70,21 +71,15 @@ class ShardWriter:
         data: Folder of the images.
         references: Folder that the paths of the references are relative to.
         out: Folder of the data set.
-        size: Width and height.
-        resize: `stretch`, `fit` or `crop`.
-        encoding: `png` or `jpeg`.
-        settings: Digest of all settings that the shards depend on.
-        workers: Images in work at a time; if None, one for each core of the machine that makes the shard.
+        settings: Settings of the job.
+        digest: Digest of all that the shards depend on besides the images.
     """
 
     data: str
     references: str
     out: str
-    size: tuple[int, int]
-    resize: str
-    encoding: str
-    settings: str
-    workers: int | None = None
+    settings: PreprocessSettings
+    digest: str
 
     def plan_path(self, name: str) -> str:
         """Where the images of a shard are listed."""
@@ -112,7 +107,7 @@ class ShardWriter:
         """Makes the shard of a name, unless it is finished; one that lacks images which could not be read is not.
 
         Args:
-            name: Of the shard.
+            name: Name of the shard.
             tick: Called with the numbers of images that were done, and of them rejected, since the last call.
 
         Returns:
@@ -132,7 +127,7 @@ class ShardWriter:
         notes: collections.Counter[str] = collections.Counter()
         rejected = []
         for outcome in ordered_map(
-            self._outcome, (Source(*row) for row in json.loads(plan)), self.workers or os.cpu_count() or 1
+            self._outcome, (Source(*row) for row in json.loads(plan)), self.settings.workers or os.cpu_count() or 1
         ):
             sources_hash.update(outcome.source_sha256.encode())
             tally["source_bytes"] += outcome.source_bytes
@@ -174,7 +169,7 @@ class ShardWriter:
         return storage.exists(path) and hashlib.sha256(storage.read(path)).hexdigest() == row.sha256
 
     def _digest(self, plan: bytes) -> str:
-        return hashlib.sha256(self.settings.encode() + plan).hexdigest()
+        return hashlib.sha256(self.digest.encode() + plan).hexdigest()
 
     def _outcome(self, source: Source) -> "_Outcome":
         """The record of one image, or why there is none. Runs in a thread of the pool."""
@@ -204,13 +199,13 @@ class ShardWriter:
             raise PhotoError("read", error.strerror or str(error)) from error
         outcome.source_bytes += len(content)
         outcome.source_sha256 += hashlib.sha256(content).hexdigest()
-        image, notes = load_resized(content, path, self.size, self.resize)
+        image, notes = load_resized(content, path, self.settings.size, self.settings.resize)
         try:
-            encoded = encode(image, self.encoding)
+            encoded = encode(image, self.settings.encoding)
         except (OSError, ValueError) as error:
             raise PhotoError("encode", str(error)) from error
         outcome.notes += notes
-        return StoredImage(encoded, self.encoding, image.height, image.width, path)
+        return StoredImage(encoded, self.settings.encoding, image.height, image.width, path)
 
 
 @dataclasses.dataclass

@@ -1,9 +1,7 @@
 """Which image goes to which split and shard: a function of nothing but the names."""
 
-import csv
 import dataclasses
 import hashlib
-import io
 import itertools
 import math
 import os
@@ -12,6 +10,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pipelines.references import LOL_EVAL, LOL_OURS
+from pipelines.tables import TableError, from_csv
 
 DEFAULT_FRACTIONS = {"train": 0.8, "val": 0.1, "test": 0.1}
 _WHOLE_TRAIN, _WHOLE_VAL = 400, 85  # of the 485 images of the whole LoL training folder
@@ -28,12 +27,10 @@ class Assignment:
     Attributes:
         splits: Keys of each split, in the order of their records.
         rule: The rule, in words.
-        unlisted: How many images were left out because a split file does not name them.
     """
 
     splits: dict[str, list[str]]
     rule: str
-    unlisted: int = 0
 
 
 def stable_hash(key: str) -> int:
@@ -109,23 +106,21 @@ def read_split_file(content: bytes) -> dict[str, str]:
         SplitError: A column is missing, a split has no proper name, or a path is listed with two splits.
     """
     try:
-        rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
-        if not {"path", "split"} <= set(rows.fieldnames or ()):
-            raise SplitError("it needs the columns path,split")
-        listed: dict[str, str] = {}
-        for row in rows:
-            key, split = (row["path"] or "").strip(), (row["split"] or "").strip()
-            if not re.fullmatch(r"[A-Za-z]\w*", split, re.ASCII):
-                raise SplitError(f"line {rows.line_num}: {split!r} is not the name of a split")
-            if listed.setdefault(key, split) != split:
-                raise SplitError(f"line {rows.line_num}: {key} is in {listed[key]} already")
-        return listed
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SplitError(f"it is not a CSV file in UTF-8 ({error})") from None
+        rows = from_csv(content, ("path", "split"))
+    except TableError as error:
+        raise SplitError(str(error)) from None
+    listed: dict[str, str] = {}
+    for line, row in rows:
+        key, split = row["path"].strip(), row["split"].strip()
+        if not re.fullmatch(r"[A-Za-z]\w*", split, re.ASCII):
+            raise SplitError(f"line {line}: {split!r} is not the name of a split")
+        if listed.setdefault(key, split) != split:
+            raise SplitError(f"line {line}: {key} is in {listed[key]} already")
+    return listed
 
 
 def split_by_list(keys: Collection[str], listed: Mapping[str, str]) -> Assignment:
-    """Assigns as a split file says; images it does not name are left out and counted."""
+    """Assigns as a split file says; images it does not name are left out."""
     present = set(keys)
     missing = [key for key in listed if key not in present]
     if missing:
@@ -135,13 +130,13 @@ def split_by_list(keys: Collection[str], listed: Mapping[str, str]) -> Assignmen
     splits: dict[str, list[str]] = {split: [] for split in listed.values()}
     for key, split in listed.items():
         splits[split].append(key)
-    return _ordered(splits, "as listed in the split file", unlisted=len(present) - len(listed))
+    return _ordered(splits, "as listed in the split file")
 
 
-def _ordered(splits: dict[str, list[str]], rule: str, unlisted: int = 0) -> Assignment:
+def _ordered(splits: dict[str, list[str]], rule: str) -> Assignment:
     """By hash within a split, so that reading in order is already shuffled."""
     by_hash = {split: sorted(keys, key=lambda key: (stable_hash(key), key)) for split, keys in splits.items()}
-    return Assignment(by_hash, rule, unlisted)
+    return Assignment(by_hash, rule)
 
 
 def into_shards(split: str, keys: Sequence[str], shard_records: int) -> dict[str, list[str]]:

@@ -21,8 +21,8 @@ class MakeShards(beam.PTransform):
     """From names of shards to their rows, once shard and row are in storage.
 
     Args:
-        writer: That makes them.
-        requirements: What every worker is told.
+        writer: Writer of the shards.
+        requirements: Requirements on every worker.
     """
 
     def __init__(self, writer: ShardWriter, requirements: WorkerRequirements) -> None:
@@ -38,8 +38,8 @@ class MakeShard(FileDoFn):
     """Name of a shard -> its row, once shard and row are in storage.
 
     Args:
-        writer: That makes it.
-        requirements: What its worker is told.
+        writer: Writer of the shard.
+        requirements: Requirements on its worker.
     """
 
     def __init__(self, writer: ShardWriter, requirements: WorkerRequirements) -> None:

@@ -245,7 +245,7 @@ def test_a_job_that_dies_goes_on_when_it_is_started_again(cluster: None, photos:
     out = photos.parent / "killed job"
     arguments = ("preprocess", photos, out, *SHARDS, "--workers", "1")
     job = zerodce(*arguments)
-    finished_rows = out / ".zerodce" / "rows"
+    finished_rows = out / ".zerodce" / "preprocess" / "rows"
     until(lambda: finished_rows.is_dir() and list(finished_rows.glob("*.json")), job)
     os.kill(job.pid, signal.SIGKILL)
     for name in running():

@@ -1,4 +1,4 @@
-"""`zerodce preprocess` as a process, on real images: what it prints, its exit codes, and Beam's way of starting it."""
+"""`zerodce preprocess` as a process, on a part of LoL: what it prints, its exit codes, and the start as a module."""
 
 import subprocess
 import sys
@@ -14,9 +14,9 @@ def command(*arguments: object, module: str = "pipelines.cli") -> subprocess.Com
 
 
 @pytest.fixture(scope="module")
-def lol_records(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def lol_records(lol: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("lol") / "records"
-    done = command("preprocess", data / "lol", out, "--train-count", 80)
+    done = command("preprocess", lol, out, "--train-count", 80)
     assert done.returncode == 0, done.stderr
     assert [line for line in done.stderr.splitlines() if " of 116 images, " not in line] == []
     assert "images      116 = 116 written + 0 rejected" in done.stdout
@@ -35,9 +35,9 @@ def test_the_partial_lol_folder(lol_records: Path) -> None:
     assert pairs == {"eval15/low/493.png", "eval15/low/547.png"}
 
 
-def test_as_beam_people_start_it_the_shards_are_the_same(data: Path, lol_records: Path, tmp_path: Path) -> None:
+def test_as_beam_people_start_it_the_shards_are_the_same(lol: Path, lol_records: Path, tmp_path: Path) -> None:
     done = command(
-        *("--input", data / "lol", "--output", tmp_path / "out", "--train-count=80", "--runner=DirectRunner"),
+        *("--input", lol, "--output", tmp_path / "out", "--train-count=80", "--runner=DirectRunner"),
         *("--workers", "1", "--job_name=preprocess"),
         module="pipelines.preprocess",
     )
@@ -56,10 +56,10 @@ def test_as_beam_people_start_it_the_shards_are_the_same(data: Path, lol_records
     ],
 )
 def test_what_is_wrong_is_one_line(
-    data: Path, lol_records: Path, arguments: tuple, code: int, message: str, tmp_path: Path
+    lol: Path, lol_records: Path, arguments: tuple, code: int, message: str, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    places = {"lol": data / "lol", "file": tmp_path / "file", "records": lol_records}
+    places = {"lol": lol, "file": tmp_path / "file", "records": lol_records}
     done = command("preprocess", *(argument.format(**places) for argument in arguments))
     assert done.returncode == code
     assert message in done.stderr

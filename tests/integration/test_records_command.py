@@ -1,4 +1,4 @@
-"""`zerodce records ...` as a process, on a data set made of real images."""
+"""`zerodce records ...` as a process, on a data set made of LoL."""
 
 import json
 import subprocess
@@ -19,11 +19,11 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def records(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def records(lol: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The 15 test images of LoL, of which 2 have a reference."""
     out = tmp_path_factory.mktemp("eval15") / "records"
     done = command(
-        *("preprocess", data / "lol/eval15/low", out, "--reference", data / "lol/eval15/high"),
+        *("preprocess", lol / "eval15/low", out, "--reference", lol / "eval15/high"),
         *("--split", "all=1", "--shard-records", 8),
     )
     assert done.returncode == 0, done.stderr
@@ -69,12 +69,12 @@ def test_stats(records: Path, tmp_path: Path) -> None:
     assert Image.open(tmp_path / "statistics.png").size == (1200, 360)
 
 
-def test_export(records: Path, data: Path, tmp_path: Path) -> None:
+def test_export(records: Path, lol: Path, tmp_path: Path) -> None:
     done = command("records", "export", records, "--out", tmp_path, "--sheet")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"17 images in {tmp_path}\n"
     exported = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png")}
-    images = {f"all/image/{path.name}" for path in (data / "lol/eval15/low").iterdir()}
+    images = {f"all/image/{path.name}" for path in (lol / "eval15/low").iterdir()}
     assert exported == images | {"all/reference/493.png", "all/reference/547.png", "sheet-all.png"}
 
 
@@ -93,3 +93,9 @@ def test_every_tool_says_what_is_wrong(tool: Callable[..., object], tmp_path: Pa
         tool(str(tmp_path / "nowhere"), *others)
     with pytest.raises(click.ClickException, match="is not a finished data set"):
         tool(str(tmp_path), *others)
+
+
+def test_export_writes_to_this_machine_only(tmp_path: Path) -> None:
+    done = command("records", "export", tmp_path, "--out", "s3://bucket/images")
+    assert done.returncode == 2
+    assert "export works on local folders" in done.stderr

@@ -28,6 +28,8 @@ FAILURES = [
     {"path": "broken/huge.png", "stage": "too_large", "error": "900 MP are more than --max-pixels"},
 ]
 
+pytestmark = pytest.mark.browser
+
 
 def brightness(index: int) -> float:
     return round((37 * index % COUNT) / 1000 + 0.1, 3)  # every photo another one, in no order

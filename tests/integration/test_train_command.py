@@ -23,6 +23,7 @@ def shared_terminal() -> Iterator[None]:
     """The commands run in this process, whose standard error is not theirs to take."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipelines.cli.silence_libraries", lambda: None)
+        patch.setattr("pipelines.preprocess.options.silence_libraries", lambda: None)
         yield
 
 
@@ -151,6 +152,19 @@ def test_mistakes_are_one_line(
     (line,) = [line for line in result.output.splitlines() if line.startswith("Error: ")]
     assert message in line
     assert "Traceback" not in result.output
+
+
+def test_a_mistake_changes_nothing_and_the_corrected_command_runs(dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "checkpoints").mkdir(parents=True)
+    earlier = ("train", dataset, out, "--overwrite", "--crop", 64)
+    assert run(*earlier).exit_code == 1
+    assert (out / "checkpoints").is_dir()
+    options = ("--epochs", 1, "--batch-size", 16, "--mixed-precision", "off")
+    new = tmp_path / "new"
+    assert run("train", dataset, new, *options, "--crop", 64).exit_code == 1
+    result = run("train", dataset, new, *options, "--crop", 16)
+    assert result.exit_code == 0, result.output
 
 
 @pytest.mark.parametrize("fault", ["missing", "extra"])

@@ -16,7 +16,8 @@ from PIL import Image
 
 from pipelines import cli, storage
 from pipelines.enhance import command
-from pipelines.enhance.journal import Journal, PhotoRecord
+from pipelines.enhance.journal import Journal, PhotoRecord, Version
+from pipelines.enhance.settings import EnhanceSettings
 
 BUCKET = "s3://archive"
 
@@ -60,6 +61,17 @@ def test_files_are_found_as_on_a_disk() -> None:
     assert list(storage.walk(BUCKET)) == []
 
 
+def test_names_are_no_patterns() -> None:
+    for folder in ("trip [1]", "trip 1", "what?", "whats", "a*", "ab"):
+        storage.write(f"{BUCKET}/{folder}/a.jpg", folder.encode())
+    for folder in ("trip [1]", "what?", "a*"):
+        (entry,) = storage.walk(f"{BUCKET}/{folder}")
+        assert entry.path == "a.jpg"
+        assert storage.exists(f"{BUCKET}/{folder}")
+        assert storage.stat(f"{BUCKET}/{folder}", "a.jpg").size == len(folder)
+    assert not storage.exists(f"{BUCKET}/wha[t]s")
+
+
 def test_errors_are_oserrors_of_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FileNotFoundError):
         storage.read(f"{BUCKET}/none")
@@ -86,17 +98,18 @@ def test_a_journal_is_an_object_a_photo() -> None:
         journal.append(each)
     assert len(list(storage.walk(journal.folder))) == 2
     assert journal.read() == {"a.jpg": record, "b.jpg": failed}
-    assert journal.holds("a.jpg", 1, 2.0, "settings")
-    assert not journal.holds("a.jpg", 1, 2.0, "other settings")
-    assert not journal.holds("b.jpg", 1, 2.0, "settings")
-    assert not journal.holds("c.jpg", 1, 2.0, "settings")
+    assert journal.is_done(Version("a.jpg", 1, 2.0, "settings"), (), storage.exists)
+    assert not journal.is_done(Version("a.jpg", 1, 2.0, "other settings"), (), storage.exists)
+    assert not journal.is_done(Version("b.jpg", 1, 2.0, "settings"), (), storage.exists)
+    assert not journal.is_done(Version("c.jpg", 1, 2.0, "settings"), (), storage.exists)
     journal.compact([record])
     assert len(list(storage.walk(journal.folder))) == 1
     assert journal.read() == {"a.jpg": record}
 
 
 def enhance(*arguments: str) -> int:
-    return command.enhance(**cli.enhance.make_context("enhance", list(arguments)).params)
+    params = cli.enhance.make_context("enhance", list(arguments)).params
+    return command.enhance(params.pop("photos"), params.pop("out"), EnhanceSettings(**params))
 
 
 def test_a_bucket_that_fills_up_ends_the_job_and_the_next_run_goes_on(

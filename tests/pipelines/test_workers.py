@@ -3,11 +3,14 @@
 import http.server
 import threading
 from collections.abc import Iterator
+from concurrent import futures
 from pathlib import Path
 
 import click
+import grpc
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 
 from pipelines import workers
 
@@ -34,7 +37,7 @@ def flink() -> Iterator[str]:
 
 
 def check(*options: str, path: str = "/photos") -> None:
-    workers.check_cluster(PipelineOptions(list(options)), [path])
+    workers.check_cluster(PipelineOptions(list(options)), options, [path])
 
 
 def test_the_version_of_flink_has_to_be_named(flink: str) -> None:
@@ -70,3 +73,30 @@ def test_a_worker_enters_only_with_what_it_needs(tmp_path: Path) -> None:
         workers.WorkerRequirements.of(options, str(tmp_path), f"{tmp_path}/none").enter()
     with pytest.raises(workers.WorkerError, match=r"has zerodce .*, the command 0\.0: install the same"):
         workers.WorkerRequirements({}, (), {"zerodce": "0.0"}).enter()
+
+
+def test_a_job_server_says_which_options_it_knows(flink: str) -> None:
+    class Service(beam_job_api_pb2_grpc.JobServiceServicer):
+        def DescribePipelineOptions(self, request: object, context: object) -> object:  # noqa: N802
+            names = ("max_bundle_size", "executionRetryDelay")
+            options = [beam_job_api_pb2.PipelineOptionDescriptor(name=name) for name in names]
+            return beam_job_api_pb2.DescribePipelineOptionsResponse(options=options)
+
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    beam_job_api_pb2_grpc.add_JobServiceServicer_to_server(Service(), server)
+    endpoint = f"--job_endpoint=localhost:{server.add_insecure_port('localhost:0')}"
+    server.start()
+    try:
+        check(EXTERNAL, endpoint, "--max_bundle_size=16", "--parallelism=4")
+        check(EXTERNAL, endpoint, "--max_bundle_size", "16", "--execution_retry_delay=1000")
+        with pytest.raises(click.UsageError, match=r"knows --max_bundel_size$"):
+            check(EXTERNAL, endpoint, "--max_bundel_size=16")
+    finally:
+        server.stop(0)
+
+
+def test_without_a_job_server_only_what_looks_like_a_mistake_is_refused() -> None:
+    check(EXTERNAL, "--max_bundle_size=16")
+    for mistake in ("--paralellism=64", "--max-failure", "word"):
+        with pytest.raises(click.UsageError, match=f"neither zerodce nor Beam knows {mistake.split('=')[0]}"):
+            check(EXTERNAL, mistake)

@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from PIL import Image, ImageOps
 
 from pipelines import cli, storage
 from pipelines.enhance import command
+from pipelines.enhance.settings import EnhanceSettings
+from pipelines.workers import WorkerRequirements
 from zerodce.enhancement import Enhancer
 
 
@@ -46,7 +49,7 @@ def photos(tmp_path: Path) -> Path:
 def run(photos: Path | str, out: Path | str, *options: str) -> int:
     """`zerodce enhance` in this process; returns the exit code."""
     params = cli.enhance.make_context("enhance", [str(photos), str(out), *options]).params
-    return command.enhance(**params)
+    return command.enhance(params.pop("photos"), params.pop("out"), EnhanceSettings(**params))
 
 
 def rows(out: Path, name: str = "metrics.csv") -> list[dict[str, str]]:
@@ -98,6 +101,7 @@ def test_every_photo_is_enhanced_measured_and_counted(photos: Path, tmp_path: Pa
             assert float(row["psnr_autocontrast_db"]) == pytest.approx(psnr, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_second_run_does_only_what_changed(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run(photos, out) == 0
@@ -154,6 +158,32 @@ def test_a_single_photo(photos: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "enhanced" / "0.png").is_file()
 
 
+def test_a_folder_beside_a_single_photo(photos: Path) -> None:
+    assert run(photos / "0.png", photos / "out") == 0
+    assert counts(photos / "out")["enhanced"] == 1
+    with pytest.raises(click.UsageError, match="overlap"):
+        run(photos / "0.png", photos)
+
+
+def test_a_data_set_is_left_alone(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "manifest.json").write_text("{}")
+    with pytest.raises(click.UsageError, match="holds what `zerodce preprocess` left: choose another folder"):
+        run(photos, out, "--overwrite")
+    assert [path.name for path in out.rglob("*")] == ["manifest.json"]
+
+
+@pytest.mark.parametrize(("option", "copies"), [("--autocontrast", 2), ("--no-autocontrast", 1)])
+def test_a_dry_run_tells_the_disk_it_would_take(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, copies: int
+) -> None:
+    options = [] if option == "--autocontrast" else [option]
+    assert run(photos, tmp_path / "out", "--dry-run", "--json", *options) == 0
+    size = sum(path.stat().st_size for path in photos.rglob("*.*g"))
+    assert json.loads(capsys.readouterr().out)["megabytes"] == round(copies * size / 1e6, 1)
+
+
 def test_a_dry_run_writes_nothing(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(photos, tmp_path / "out", "--dry-run") == 0
     assert not (tmp_path / "out").exists()
@@ -176,13 +206,26 @@ def test_json_lines(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert result["counts"]["enhanced"] == 4
 
 
-def test_too_many_failures_end_the_run(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.slow
+def test_too_many_failures_end_the_run(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for number in range(200):
         (photos / f"bad{number:03}.png").write_bytes(b"not a png")
+    read = storage.read
+
+    def slowly(path: str) -> bytes:
+        if "bad" in path:
+            time.sleep(0.05)  # ten seconds for all of them, where the command looks five times a second
+        return read(path)
+
+    monkeypatch.setattr(storage, "read", slowly)
     assert run(photos, tmp_path / "out", "--max-failures", "3", "--workers", "1") == 1
     assert "--max-failures" in capsys.readouterr().err
+    assert 3 < json.loads((tmp_path / "out" / "run.json").read_text())["counts"]["failed"] < 100
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_cleanly_and_the_next_goes_on(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -242,6 +285,54 @@ def test_references_are_compared_and_another_size_is_said(photos: Path, tmp_path
     assert "size differs from reference" in second["notes"]
 
 
+def test_the_reference_of_the_very_name_is_used(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "reference").mkdir()
+    dark(0).save(tmp_path / "reference" / "0.png")
+    Image.new("RGB", (96, 64), "white").save(tmp_path / "reference" / "0.tif")
+    monkeypatch.chdir(tmp_path)
+    assert run(photos, "out", "--reference", "reference") == 0
+    first, *_ = rows(tmp_path / "out")
+    assert first["psnr_input_reference_db"] == "inf"
+    settings = json.loads((tmp_path / "out" / "run.json").read_text())["settings"]
+    assert settings["reference"] == str(tmp_path / "reference")
+
+
+def test_two_references_of_a_photo_are_refused(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "reference").mkdir()
+    for name in ("0.tif", "0.bmp"):
+        dark(0).save(tmp_path / "reference" / name)
+    with pytest.raises(click.UsageError, match=r"0\.bmp and 0\.tif are both a reference of 0\.png"):
+        run(photos, tmp_path / "out", "--reference", str(tmp_path / "reference"))
+
+
+def test_workers_have_to_see_the_references(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "reference").mkdir()
+    dark(0).save(tmp_path / "reference" / "0.png")
+    entered: list[tuple[str, ...]] = []
+    monkeypatch.setattr(WorkerRequirements, "enter", lambda self: entered.append(self.paths))
+    assert run(photos, tmp_path / "out", "--reference", str(tmp_path / "reference")) == 0
+    assert entered
+    assert all(str(tmp_path / "reference") in paths for paths in entered)
+
+
+def test_ssim_is_empty_where_it_is_not_defined(tmp_path: Path) -> None:
+    """Its window is 11x11 pixels."""
+    for name, side in (("small", 10), ("enough", 11)):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        dark(0, side, side).save(tmp_path / "photos" / f"{name}.png")
+    assert run(tmp_path / "photos", tmp_path / "out", "--reference", str(tmp_path / "photos")) == 0
+    enough, small = rows(tmp_path / "out")
+    assert (enough["ssim_input_reference"], small["ssim_input_reference"]) == ("1.0", "")
+    assert small["psnr_input_reference_db"] == "inf"
+
+
+def test_options_that_nobody_knows_are_refused(photos: Path, tmp_path: Path) -> None:
+    for option in ("--paralellism=64", "--max-failure"):
+        with pytest.raises(click.UsageError, match=f"neither zerodce nor Beam knows {option}"):
+            run(photos, tmp_path / "out", "--", option)
+    assert not (tmp_path / "out").exists()
+
+
 def test_wrong_arguments(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     empty, textual = tmp_path / "empty", tmp_path / "textual"
@@ -281,6 +372,7 @@ def test_a_second_process_on_the_same_folder_is_refused(photos: Path, tmp_path: 
     assert error.value.exit_code == 1
 
 
+@pytest.mark.slow
 def test_what_the_odd_files_become_is_accounted_for(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run(data / "odd", out) == 1

@@ -36,6 +36,7 @@ def test_pixels_come_back(maker: str, shape: tuple[int, int, int]) -> None:
     np.testing.assert_array_equal(found, pixels)
 
 
+@pytest.mark.slow
 def test_an_image_in_several_blocks_of_memory_is_read_too() -> None:
     Image.core.set_use_block_allocator(0)  # as it is before pipelines.photos is imported
     try:

@@ -361,15 +361,12 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
         photos.load(encoded(Image.new("L", (8, 8)), "PNG"), "a.png", max_pixels=63)
 
 
-def test_pillows_own_limit_is_lifted_for_a_photo_and_stands_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    for name in ("PNG", "TIFF", "JPEG"):
-        content = encoded(Image.new("L", (8, 8), 50), name)
-        assert photos.load(content, "a").pixels.shape == (8, 8, 1)
-        assert photos.small_copy(content, "a", 4).shape == (4, 4, 3)
-        with pytest.raises(Image.DecompressionBombError):
-            Image.open(io.BytesIO(content))
-    assert Image.MAX_IMAGE_PIXELS == 10
+def test_pillows_own_limit_is_off_for_good() -> None:
+    """It is one for the process: what is lifted for one photo and set again meanwhile would refuse another's."""
+    assert Image.MAX_IMAGE_PIXELS is None
+    content = encoded(Image.new("L", (8, 8), 50), "PNG")
+    assert photos.load(content, "a.png").pixels.shape == (8, 8, 1)
+    assert Image.MAX_IMAGE_PIXELS is None
 
 
 @pytest.mark.parametrize(
@@ -462,8 +459,7 @@ def test_autocontrast_is_pillows_and_its_psnr_that_of_the_pixels(mode: str, span
 # ---- many at once, and rubbish
 
 
-def test_threads_read_and_write_the_same_as_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+def test_threads_read_and_write_the_same_as_one_alone() -> None:
     rng = np.random.default_rng(3)
     files = [encoded(Image.fromarray(rng.integers(0, 255, (40 + i, 50, 3), np.uint8)), "JPEG") for i in range(12)]
 
@@ -474,7 +470,6 @@ def test_threads_read_and_write_the_same_as_one_alone(monkeypatch: pytest.Monkey
     alone = [work(content) for content in files]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(work, files * 4)) == alone * 4
-    assert Image.MAX_IMAGE_PIXELS == 1000
     assert threading.active_count() < 50
 
 
@@ -505,7 +500,7 @@ SEEDS = [
     cut=st.one_of(st.none(), st.floats(0, 1)),
     flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), max_size=6),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_damage_ends_as_a_photo_or_a_photo_error(
     seed: tuple[str, bytes], cut: float | None, flips: list[tuple[float, int]]
 ) -> None:

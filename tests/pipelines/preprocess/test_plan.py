@@ -2,10 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipelines.preprocess.plan import DatasetPlan, make_plan
+from pipelines.preprocess import plan
+from pipelines.preprocess.options import preprocess
+from pipelines.preprocess.plan import DatasetPlan
+from pipelines.preprocess.settings import PreprocessSettings
 
 
 @pytest.fixture
@@ -17,8 +21,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def shard_sizes(plan: DatasetPlan) -> list[int]:
-    return [len(sources) for sources in plan.shards.values()]
+def make_plan(folder: str, **options: Any) -> DatasetPlan:
+    defaults = preprocess.make_context("preprocess", [folder, "out"]).params
+    settings = {name: value for name, value in defaults.items() if name not in ("data", "out")}
+    return plan.make_plan(folder, PreprocessSettings(**settings | options))
+
+
+def shard_sizes(made: DatasetPlan) -> list[int]:
+    return [len(sources) for sources in made.shards.values()]
 
 
 @pytest.mark.parametrize(
@@ -35,26 +45,26 @@ def test_a_shard_is_about_64_mib(folder: Path, size: tuple, encoding: str, refer
     if reference:
         (folder.parent / "bright").mkdir()
         (folder.parent / "bright" / "0.png").touch()
-    plan = make_plan(
+    made = make_plan(
         str(folder),
         size=size,
         encoding=encoding,
         split="all=1",
         reference=str(folder.parent / "bright") if reference else None,
     )
-    assert shard_sizes(plan) == expected
+    assert shard_sizes(made) == expected
 
 
 def test_shard_records_is_a_limit(folder: Path) -> None:
-    plan = make_plan(str(folder), size=(8, 8), encoding="png", split="all=1", shard_records=20)
-    assert shard_sizes(plan) == [16, 17, 17]
-    assert (plan.found, plan.ignored) == (50, 1)
+    made = make_plan(str(folder), size=(8, 8), encoding="png", split="all=1", shard_records=20)
+    assert shard_sizes(made) == [16, 17, 17]
+    assert (made.found, made.ignored) == (50, 1)
 
 
 def test_every_source_has_size_and_time_of_its_file(folder: Path) -> None:
     os.utime(folder / "7.png", (1000, 2000))
-    plan = make_plan(str(folder), size=(8, 8), encoding="png")
-    sources = {source.key: source for part in plan.shards.values() for source in part}
+    made = make_plan(str(folder), size=(8, 8), encoding="png")
+    sources = {source.key: source for part in made.shards.values() for source in part}
     assert len(sources) == 50
     assert (sources["7.png"].size, sources["7.png"].mtime, sources["7.png"].reference) == (7, 2000, None)
 

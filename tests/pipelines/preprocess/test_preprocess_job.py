@@ -20,7 +20,8 @@ import pytest
 from PIL import Image
 
 from pipelines import runners, storage
-from pipelines.preprocess.command import parse_size, preprocess
+from pipelines.preprocess.command import preprocess
+from pipelines.preprocess.settings import PreprocessSettings, parse_size
 from tfrecord_tools import Manifest, read_manifest, read_records, verify
 
 DEFAULTS = {
@@ -41,7 +42,9 @@ DEFAULTS = {
 
 
 def run(data: Path, out: Path, **options) -> int:
-    return preprocess(str(data), str(out), **DEFAULTS | options)
+    options = DEFAULTS | options
+    options["size"] = parse_size(options["size"])
+    return preprocess(str(data), str(out), PreprocessSettings(**options))
 
 
 def draw(path: Path, seed: int, size: tuple[int, int] = (30, 20)) -> None:
@@ -323,7 +326,7 @@ def many(tmp_path: Path) -> Path:
 
 def test_killed_at_any_moment_the_next_run_ends_with_the_same_bytes(many: Path, tmp_path: Path) -> None:
     run(many, tmp_path / "whole", shard_records=2)
-    rows = tmp_path / "out" / ".zerodce" / "rows"
+    rows = tmp_path / "out" / ".zerodce" / "preprocess" / "rows"
     for kills, at_least in enumerate(random.Random(0).sample(range(1, 12), 2)):
         with started(many, tmp_path / "out") as process:
             wait_for(lambda at_least=at_least: rows.is_dir() and len(os.listdir(rows)) >= at_least, process)
@@ -339,7 +342,7 @@ def test_killed_at_any_moment_the_next_run_ends_with_the_same_bytes(many: Path, 
 
 
 def test_interrupted_it_exits_with_130_and_goes_on(many: Path, tmp_path: Path) -> None:
-    rows = tmp_path / "out" / ".zerodce" / "rows"
+    rows = tmp_path / "out" / ".zerodce" / "preprocess" / "rows"
     with started(many, tmp_path / "out") as process:
         wait_for(lambda: rows.is_dir() and len(os.listdir(rows)) >= 3, process)
         process.send_signal(signal.SIGINT)
@@ -409,7 +412,7 @@ def test_a_damaged_shard_of_a_half_made_set_is_made_again(
 def test_a_row_that_was_lost_is_noticed(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def lossy(self: runners.Job) -> None:
         run_whole(self)
-        next((tmp_path / "out" / ".zerodce" / "rows").iterdir()).unlink()
+        next((tmp_path / "out" / ".zerodce" / "preprocess" / "rows").iterdir()).unlink()
 
     run_whole = runners.Job.run
     monkeypatch.setattr(runners.Job, "run", lossy)
@@ -468,3 +471,12 @@ def test_sizes(text: str, size: tuple[int, int]) -> None:
 def test_sizes_that_are_none(text: str) -> None:
     with pytest.raises(click.UsageError):
         parse_size(text)
+
+
+def test_the_folder_of_enhanced_photos_is_left_alone(images: Path, tmp_path: Path) -> None:
+    journal = tmp_path / "out" / ".zerodce" / "journal" / "a.jsonl"
+    journal.parent.mkdir(parents=True)
+    journal.write_text("{}")
+    with pytest.raises(click.UsageError, match="holds what `zerodce enhance` left: choose another folder"):
+        run(images, tmp_path / "out", overwrite=True)
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [journal]

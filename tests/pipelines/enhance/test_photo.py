@@ -1,0 +1,31 @@
+"""The two steps of one photo, without Beam."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines import models
+from pipelines.enhance.journal import Journal
+from pipelines.enhance.options import enhance
+from pipelines.enhance.photo import PhotoProcessor, Prepared
+from pipelines.enhance.plan import Task
+from pipelines.enhance.settings import EnhanceSettings
+
+
+def processor(folder: Path, *options: str) -> PhotoProcessor:
+    params = enhance.make_context("enhance", ["photos", "out", *options]).params
+    settings = EnhanceSettings(**{name: value for name, value in params.items() if name not in ("photos", "out")})
+    out = folder / "out"
+    journal = Journal(str(out / "journal"))
+    return PhotoProcessor(str(folder), str(out), models.read_model(None), settings, "digest", journal)
+
+
+@pytest.mark.parametrize(("curve_size", "shape"), [("64", (43, 64, 3)), ("1024", (683, 1024, 3))])
+def test_the_small_copy_has_the_size_asked_for(tmp_path: Path, curve_size: str, shape: tuple[int, int, int]) -> None:
+    Image.fromarray(np.zeros((1000, 1500, 3), np.uint8)).save(tmp_path / "a.png")
+    prepared = processor(tmp_path, "--curve-size", curve_size).prepare(Task("a.png", 1, 1.0, "a.png", "", True))
+    assert isinstance(prepared, Prepared)
+    assert prepared.small.shape == shape
+    assert max(prepared.preview.size) == 800

@@ -1,0 +1,32 @@
+"""CSV files: written as they are read, rounded, and refused with a reason."""
+
+import math
+
+import pytest
+
+from pipelines.tables import TableError, from_csv, to_csv
+
+
+def test_floats_are_rounded_and_what_is_not_there_is_empty() -> None:
+    rows = [
+        {"path": 'a,"b".png', "psnr": 12.345678, "share": 0.12345678, "more": 1},
+        {"path": "\udcff.png", "psnr": math.inf, "share": math.nan},
+        {"path": "c", "psnr": None, "share": 3},
+    ]
+    expected = b'path,psnr,share\n"a,""b"".png",12.3457,0.123457\n\xff.png,inf,\nc,,3\n'
+    assert to_csv(["path", "psnr", "share"], rows, six_digits=["share"]) == expected
+
+
+def test_what_was_written_is_read() -> None:
+    content = to_csv(["a", "b"], [{"a": "1\n2", "b": "ü"}, {"a": "3", "b": None}])
+    assert from_csv(content, ["b", "a"]) == [(3, {"a": "1\n2", "b": "ü"}), (4, {"a": "3", "b": ""})]
+    assert from_csv(b"\xef\xbb\xbfa,x\r\n1,2\r\n", ["a"]) == [(2, {"a": "1"})]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"", "needs the columns a,b"), (b"a,c\n1,2\n", "needs the columns a,b"), (b"a,b\n\xff,1\n", "not a CSV file")],
+)
+def test_another_file_is_refused(content: bytes, said: str) -> None:
+    with pytest.raises(TableError, match=said):
+        from_csv(content, ["a", "b"])
