@@ -12,8 +12,8 @@ from zerodce.teacher import even_strength
 FILTERS = 32
 ITERATIONS = 8
 CHANNELS = 3
-CONTEXT = 128
-"""Side of the square to which the tone network brings a photo to look at the whole of it, in pixels."""
+CONTEXT, SEEN = 128, 64
+"""Side of the square to which the tone network brings a photo, and of its finest features, in pixels."""
 
 MAX_MULTIPLE = 3.0
 """The largest strength of a brightness, in multiples of the even strength: that of the teacher's brightest version."""
@@ -64,14 +64,20 @@ def dce_net(initial_stddev: float | None = 0.02, dtype: Any = None) -> keras.Mod
 
 
 @keras.saving.register_keras_serializable("zerodce")
-class Tones(keras.layers.Layer):
-    """How much of an image has each brightness: its histogram at the knots, linear between them.
+class ByBrightness(keras.layers.Layer):
+    """Features of an image, gathered by the brightness of their pixels: the splat of a bilateral grid of one cell.
 
-    From float (batch, height, width, 3) in [0, 1] to float (batch, `tones.KNOTS`) that add up to 1.
+    From float images (batch, height, width, 3) in [0, 1] and features (batch, height, width, n) to float
+    (batch, `tones.KNOTS`, n + 1): the features' means at each knot, and the root of the share of pixels that are there.
     """
 
-    def call(self, images: KerasTensor) -> KerasTensor:
-        return ops.mean(tones.knot_weights(ops.max(images, axis=3)), axis=(1, 2))
+    def call(self, images: KerasTensor, features: KerasTensor) -> KerasTensor:
+        weights = tones.knot_weights(ops.max(images, axis=3))
+        weights = ops.reshape(weights, (-1, SEEN * SEEN, tones.KNOTS))
+        features = ops.reshape(features, (-1, SEEN * SEEN, features.shape[3]))
+        mass = ops.mean(weights, axis=1)[:, :, None]
+        sums = ops.matmul(ops.transpose(weights, (0, 2, 1)), features) / (SEEN * SEEN)
+        return ops.concatenate([sums / (mass + 1e-3), ops.sqrt(mass + 1e-12)], axis=2)
 
 
 @keras.saving.register_keras_serializable("zerodce")
@@ -106,42 +112,59 @@ class StrengthMaps(keras.layers.Layer):
 def tone_net(initial_stddev: float | None = None, dtype: Any = None) -> keras.Model:
     """Builds the tone network: it looks at the whole photo, and gives each brightness a curve strength of its own.
 
-    The context is the photo at 128x128 pixels: three 3x3 convolutions of stride 2, pooled over the photo, beside its
-    histogram of brightness. Two dense layers make of it one strength for each of 16 knots of brightness
-    (`zerodce.tones`); a pixel's maps are read from them, as from a bilateral grid of one cell (Gharbi et al.,
-    "Deep bilateral learning", SIGGRAPH 2017). docs/training-log.md has what more cells would add: next to nothing.
+    It sees the photo at 128x128 pixels, evenly brightened (`zerodce.teacher.even_strength`), so that the shots of a
+    series look alike. Convolutions of stride 2 look at ever larger surroundings; what they find is gathered by the
+    brightness of the pixels, and convolutions along the brightness make one strength of it for each of 16 knots
+    (`zerodce.tones`), from which a pixel's maps are read: a bilateral grid of one cell (Gharbi et al., "Deep bilateral
+    learning", SIGGRAPH 2017). docs/training-log.md has what more cells would add: next to nothing.
 
     Args:
-        initial_stddev: Of the convolutions' kernels, as in `dce_net`.
-        dtype: Policy of the convolutions; all else is float32.
+        initial_stddev: Of all kernels, as in `dce_net`.
+        dtype: Policy of the convolutions over the image; all else is float32.
 
     Returns:
         A model like that of `dce_net`, whose layer "strengths" holds float (batch, 16) in [0, 1].
     """
+    initializer = _initializer(initial_stddev)
+
+    def conv(filters: int, name: str) -> keras.layers.Conv2D:
+        return keras.layers.Conv2D(
+            filters, 3, 2, padding="same", activation="relu", kernel_initializer=initializer, name=name, dtype=dtype
+        )
+
+    def along(filters: int, activation: str | None, name: str) -> keras.layers.Conv1D:
+        return keras.layers.Conv1D(
+            filters,
+            3,
+            padding="same",
+            activation=activation,
+            kernel_initializer=initializer,
+            name=name,
+            dtype="float32",
+        )
+
     image = keras.Input((None, None, CHANNELS), name="image")
     context = keras.layers.Resizing(CONTEXT, CONTEXT, antialias=True, dtype="float32", name="context")(image)
     strength = EvenStrength(dtype="float32", name="even_strength")(context)
-    x = 2 * tones.tone(context, strength) - 1  # the shots of a series look alike
-    for number, filters in enumerate((16, 32, 32), start=1):
-        x = keras.layers.Conv2D(
-            filters,
-            3,
-            strides=2,
-            padding="same",
-            activation="relu",
-            kernel_initializer=_initializer(initial_stddev),
-            name=f"conv{number}",
-            dtype=dtype,
-        )(x)
-    pooled = [
-        keras.layers.GlobalAveragePooling2D(dtype="float32", name="mean")(x),
-        keras.layers.GlobalMaxPooling2D(dtype="float32", name="peak")(x),
-        Tones(dtype="float32", name="tones")(context),
-        ops.squeeze(strength, (2, 3)),
-    ]
-    x = keras.layers.Concatenate(dtype="float32", name="pooled")(pooled)
-    x = keras.layers.Dense(64, "relu", dtype="float32", name="dense")(x)
-    x = keras.layers.Dense(tones.KNOTS, dtype="float32", name="logits")(x)
+    even = tones.tone(context, strength)
+    x = 2 * even - 1
+    found = []
+    for number, filters in enumerate((16, 24, 32, 32, 32), start=1):
+        x = conv(filters, f"conv{number}")(x)
+        scale = 2 ** (number - 1)
+        enlarge = keras.layers.UpSampling2D(scale, interpolation="bilinear", dtype="float32", name=f"enlarge{number}")
+        found.append(enlarge(x) if scale > 1 else ops.cast(x, "float32"))
+    halved = keras.layers.AveragePooling2D(2, dtype="float32", name="halved")
+    features = keras.layers.Concatenate(dtype="float32", name="features")([halved(even), *found])
+    x = ByBrightness(dtype="float32", name="by_brightness")(halved(context), features)
+    whole = ops.concatenate([ops.mean(features, axis=(1, 2)), ops.squeeze(strength, (2, 3))], axis=1)
+    whole = keras.layers.Dense(32, "relu", kernel_initializer=initializer, dtype="float32", name="whole")(whole)
+    place = ops.broadcast_to(ops.eye(tones.KNOTS)[None], (1, tones.KNOTS, tones.KNOTS))
+    shared = [ops.repeat(whole[:, None], tones.KNOTS, axis=1), ops.zeros_like(x[:, :, :1]) + place]
+    x = keras.layers.Concatenate(dtype="float32", name="gathered")([x, *shared])
+    x = along(64, "relu", "along1")(x)
+    x = along(64, "relu", "along2")(x)
+    x = along(1, None, "logits")(x)[:, :, 0]
     strengths = Strengths(dtype="float32", name="strengths")(x, strength)
     maps = StrengthMaps(dtype="float32", name="maps")(image, strengths)
     return keras.Model(image, maps, name="tone_net")

@@ -69,7 +69,7 @@ def strength_for(brightness: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 KNOT_BRIGHTNESS = (np.arange(KNOTS) / (KNOTS - 1)) ** 2
 """Brightness of each knot, in [0, 1]."""
 
-KNOT_BOUND = strength_for(KNOT_BRIGHTNESS, highest(KNOT_BRIGHTNESS))
+KNOT_BOUND = np.maximum(strength_for(KNOT_BRIGHTNESS, highest(KNOT_BRIGHTNESS)), 0)
 """The largest strength at each knot: where it meets `highest`."""
 
 
