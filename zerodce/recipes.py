@@ -91,7 +91,7 @@ FUSION = Recipe(
     clipnorm=None,
     architecture="tone_net",
     fusion=1,
-    fusion_share=0.65,
+    fusion_share=0.6,
 )
 
 RECIPES = {recipe.name: recipe for recipe in (DEFAULT, FUSION, PAPER, ORIGINAL)}

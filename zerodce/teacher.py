@@ -11,7 +11,7 @@ from keras import KerasTensor, ops
 from zerodce.exposure import WELL_EXPOSED
 from zerodce.tones import tone
 
-LEVEL = 0.43
+LEVEL = 0.45
 """Mean brightness of an evenly brightened photo."""
 
 APPROACH = 1.5
@@ -20,8 +20,8 @@ APPROACH = 1.5
 MAX_EVEN = 0.55
 """The largest strength of a photo that is brightened evenly: beyond it the blacks of a night scene turn into noise."""
 
-NIGHT = (0.25, 2.5)
-"""A photo of mean m is evenly brightened to a mean of at most 0.25 + 2.5 m: a night scene stays one."""
+NIGHT = (0.1, 6.0)
+"""A photo of mean m is evenly brightened to a mean of at most 0.1 + 6 m: a night scene stays one."""
 
 VERSIONS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 """The versions that are fused, in multiples of the even strength."""
