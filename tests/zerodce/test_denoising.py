@@ -25,8 +25,7 @@ def model(*parameters: float) -> SimpleNamespace:
     maps[: len(parameters)] = np.reshape(parameters, (-1, 1))
     return SimpleNamespace(
         network=SimpleNamespace(
-            name="dce_net",
-            predict_on_batch=lambda images: np.broadcast_to(maps.reshape(24), (*images.shape[:3], 24))
+            name="dce_net", predict_on_batch=lambda images: np.broadcast_to(maps.reshape(24), (*images.shape[:3], 24))
         ),
         strength=lambda images: np.ones(1),
     )
