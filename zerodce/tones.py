@@ -70,8 +70,8 @@ def strength_for(brightness: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 KNOT_BRIGHTNESS = (np.arange(KNOTS) / (KNOTS - 1)) ** 2
 """Brightness of each knot, in [0, 1]."""
 
-KNOT_BOUND = strength_for(KNOT_BRIGHTNESS, highest(KNOT_BRIGHTNESS))
-"""The largest strength at each knot: where it meets `highest`."""
+KNOT_BOUND = np.maximum(strength_for(KNOT_BRIGHTNESS, highest(KNOT_BRIGHTNESS)), 0)  # of white all strengths are alike
+"""The largest strength at each knot, in [0, 1]: where it meets `highest`; 0 for white."""
 
 
 def knot_weights(brightness: KerasTensor) -> KerasTensor:
