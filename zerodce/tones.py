@@ -14,14 +14,14 @@ ITERATIONS = 8
 KNOTS = 16
 """Knots, at brightness (k / 15)**2: closest where dark photos have their tones."""
 
-_SPAN, _POWER = 0.08, 0.6
+_SPAN, _POWER = 0.08, 0.45
 
 
 def highest(brightness: np.ndarray) -> np.ndarray:
     """The highest tone that a brightness may come out at.
 
-    1 - 0.08 (1 - v)**0.6: what was not clipped (below 247 of 255) stays below 251, and texture in highlights keeps
-    contrast, as the bound itself rises with the brightness.
+    1 - 0.08 (1 - v)**0.45, or v: what was not clipped (below 247 of 255) stays below 251, and texture in highlights
+    keeps contrast, as the bound itself rises with the brightness.
 
     Args:
         brightness: Float in [0, 1].
@@ -29,7 +29,8 @@ def highest(brightness: np.ndarray) -> np.ndarray:
     Returns:
         Float, shaped as `brightness`, in [0.92, 1], never below it.
     """
-    return 1 - _SPAN * (1 - np.asarray(brightness, np.float64)) ** _POWER
+    brightness = np.asarray(brightness, np.float64)
+    return np.maximum(1 - _SPAN * (1 - brightness) ** _POWER, brightness)
 
 
 def tone(brightness: Any, strength: Any) -> Any:
@@ -69,8 +70,8 @@ def strength_for(brightness: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 KNOT_BRIGHTNESS = (np.arange(KNOTS) / (KNOTS - 1)) ** 2
 """Brightness of each knot, in [0, 1]."""
 
-KNOT_BOUND = np.maximum(strength_for(KNOT_BRIGHTNESS, highest(KNOT_BRIGHTNESS)), 0)
-"""The largest strength at each knot: where it meets `highest`."""
+KNOT_BOUND = np.maximum(strength_for(KNOT_BRIGHTNESS, highest(KNOT_BRIGHTNESS)), 0)  # of white all strengths are alike
+"""The largest strength at each knot, in [0, 1]: where it meets `highest`; 0 for white."""
 
 
 def knot_weights(brightness: KerasTensor) -> KerasTensor:
@@ -127,7 +128,7 @@ def tables(grid: np.ndarray, floor: float = 0.0) -> np.ndarray:
         held = np.clip((brightness - floor) / (2 * floor), 0, 1)
         strengths = strengths * (held * held * (3 - 2 * held))
     made = tone(brightness, strengths)
-    allowed = np.maximum.accumulate(np.minimum(made, np.maximum(_HIGHEST, _BRIGHTNESS)[:, np.newaxis]), axis=2)
+    allowed = np.maximum.accumulate(np.minimum(made, _HIGHEST[:, np.newaxis]), axis=2)
     changed = made != allowed
     strengths[changed] = strength_for(np.broadcast_to(brightness, made.shape)[changed], allowed[changed])
     return strengths

@@ -1,12 +1,31 @@
-"""The curves: by hand, against TensorFlow's resize, and the same for tiles, types and channels."""
+"""The curves: by hand, against SciPy's interpolation, and the same for tiles, types and channels."""
+
+import colorsys
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
-from zerodce.curves import apply_curves, brighten, merge_channels
+from zerodce import tones
+from zerodce.curves import HUE, apply_curves, brighten
+
+
+def same_everywhere(strengths: np.ndarray | float) -> np.ndarray:
+    """One cell, one channel: a strength, or one for each of 256 brightnesses."""
+    return np.broadcast_to(np.float64(strengths), 256).reshape(1, 1, 256, 1)
+
+
+def random_tables(rng: np.random.Generator, rows: int, columns: int, channels: int, least: float = 0) -> np.ndarray:
+    """Tables of random strengths at the knots, as `zerodce.tones` makes them."""
+    return tones.tables(rng.uniform(least, 1, (rows, columns, tones.KNOTS, channels)))
+
+
+def risen(value: float, strength: float) -> float:
+    for _ in range(8):
+        value += strength * (value - value**2)
+    return value
 
 
 def test_two_iterations_by_hand() -> None:
@@ -16,70 +35,203 @@ def test_two_iterations_by_hand() -> None:
     np.testing.assert_allclose(np.ravel(apply_curves(image, maps)), [0.9375, 0.5, 0.15625], rtol=1e-6)
 
 
-def resized_first(photo: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """What `brighten` promises, computed by TensorFlow at full size."""
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_one_dark_pixel_by_hand(dtype: type) -> None:
+    """A strength of 1 makes 1 - (1 - v)**256 of v; brightness, here 2 of 255, says which strength it is."""
+    strengths = np.zeros(256)
+    strengths[2] = 1
+    unit = np.iinfo(dtype).max // 255
+    photo = np.array([2, 1, 0], dtype).reshape(1, 1, 3) * dtype(unit)
+    expected = [255 * unit * (1 - (1 - v / 255) ** 256) for v in (2, 1, 0)]
+    np.testing.assert_allclose(brighten(photo, same_everywhere(strengths))[0, 0], expected, atol=0.51 * unit**0.25)
+    photo[..., 0] = 3 * unit  # now the strength is that of 3
+    np.testing.assert_array_equal(brighten(photo, same_everywhere(strengths)), photo)
+
+
+def test_a_bright_saturated_pixel_by_hand() -> None:
+    """Its largest and smallest channel follow the curve, the middle one keeps its place: (140 - 80) / 120 is a half."""
+    photo = np.array([200, 140, 80], np.uint8).reshape(1, 1, 3)
+    top, bottom = (255 * risen(v / 255, 0.2) for v in (200, 80))
+    assert 255 * risen(140 / 255, 0.2) > (top + bottom) / 2 + 10  # what the curve alone would make of it
+    found = brighten(photo, same_everywhere(0.2))[0, 0]
+    np.testing.assert_allclose(found, [top, (top + bottom) / 2, bottom], atol=1)
+
+
+def smoothstep(value: np.ndarray, start: float, end: float) -> np.ndarray:
+    share = np.clip((value - start) / (end - start), 0, 1)
+    return 3 * share**2 - 2 * share**3
+
+
+def by_scipy(photo: np.ndarray, tables: np.ndarray) -> np.ndarray:
+    """What `brighten` promises, from SciPy's trilinear interpolation of the tables at full size."""
     levels = np.iinfo(photo.dtype).max
-    full = tf.image.resize(maps[np.newaxis], photo.shape[:2])
-    image = tf.constant(photo[np.newaxis].astype(np.float64) / levels, tf.float32)
-    return np.floor(np.clip(apply_curves(image, full)[0].numpy(), 0, 1) * levels + 0.5)
+    image = photo / levels
+    height, width, channels = photo.shape
+    rows, columns, count, parts = tables.shape
+    brightness = image.max(axis=2)
+    down = (np.arange(height) + 0.5) * rows / height - 0.5
+    across = (np.arange(width) + 0.5) * columns / width - 0.5
+    places = [*np.meshgrid(down, across, indexing="ij"), brightness * (count - 1)]
+    strengths = [ndimage.map_coordinates(tables[..., c], places, order=1, mode="nearest") for c in range(parts)]
+    enhanced = np.stack([image[..., c] for c in range(channels)])
+    for _ in range(8):
+        enhanced += np.stack([strengths[min(c, parts - 1)] for c in range(channels)]) * (enhanced - enhanced**2)
+    if channels == 3:
+        least = image.min(axis=2)
+        saturation = 1 - least / np.maximum(brightness, 1e-9)
+        keep = smoothstep(brightness, *HUE[:2]) * smoothstep(saturation, *HUE[2:])
+        place = (image - least[..., np.newaxis]) / np.maximum(brightness - least, 1e-9)[..., np.newaxis]
+        bottom, top = enhanced.min(axis=0), enhanced.max(axis=0)
+        kept = bottom + (top - bottom) * np.moveaxis(place, 2, 0)
+        enhanced += keep * (kept - enhanced)
+    return np.moveaxis(np.floor(np.clip(enhanced, 0, 1) * levels + 0.5), 0, 2)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40)
 @given(
     height=st.integers(1, 70),
     width=st.integers(1, 1100),
-    map_height=st.integers(1, 40),
-    map_width=st.integers(1, 40),
-    channels=st.sampled_from([1, 3]),
+    rows=st.integers(1, 9),
+    columns=st.integers(1, 9),
+    shape=st.sampled_from([(1, 1), (3, 1), (3, 3)]),
+    dtype=st.sampled_from([np.uint8, np.uint16]),
     seed=st.integers(0, 2**16),
 )
-def test_brighten_equals_resizing_the_maps_first(
-    height: int, width: int, map_height: int, map_width: int, channels: int, seed: int
+def test_brighten_equals_interpolating_the_tables_first(
+    height: int, width: int, rows: int, columns: int, shape: tuple[int, int], dtype: type, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    photo = rng.integers(0, 256, (height, width, channels), dtype=np.uint8)
-    maps = rng.uniform(-1, 1, (map_height, map_width, 8 * channels)).astype(np.float32)
+    levels = np.iinfo(dtype).max
+    photo = rng.integers(0, levels + 1, (height, width, shape[0]), dtype=dtype)
+    tables = rng.uniform(-1, 1, (rows, columns, 256, shape[1]))
     before = photo.copy()
-    enhanced = brighten(photo, maps)
-    assert enhanced.dtype == np.uint8
-    assert np.abs(enhanced - resized_first(photo, maps)).max() <= 1
+    enhanced = brighten(photo, tables)
+    assert enhanced.dtype == dtype
+    assert np.abs(enhanced - by_scipy(photo, tables)).max() <= (1 if levels == 255 else 12)
     np.testing.assert_array_equal(photo, before)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 256, 3), (2, 1, 256, 1), (1, 3, 256, 1)])
+def test_the_path_of_8_bits_is_that_of_all_photos(shape: tuple[int, ...]) -> None:
+    """All brightnesses and many colours; tables of more cells or channels, all alike, are not looked up."""
+    rng = np.random.default_rng(4)
+    photo = rng.integers(0, 256, (300, 700, 3), dtype=np.uint8)
+    photo[:100] //= 8
+    photo[100:150, :, 1:] //= 16
+    for least in (-1, 0):
+        tables = random_tables(rng, 1, 1, 1, least)
+        looked_up = brighten(photo, tables).astype(int)
+        computed = brighten(photo, np.broadcast_to(tables, shape))
+        assert np.abs(looked_up - computed).max() <= 1
+        assert np.mean(looked_up != computed) < 0.05
 
 
 def test_sixteen_bits_keep_their_depth() -> None:
     photo = np.linspace(0, 65535, 3 * 50 * 40).reshape(50, 40, 3).astype(np.uint16)
-    maps = np.full((5, 4, 24), -0.4, np.float32)
-    enhanced = brighten(photo, maps)
+    tables = same_everywhere(0.4)
+    enhanced = brighten(photo, tables)
     assert enhanced.dtype == np.uint16
-    assert np.abs(enhanced.astype(float) - resized_first(photo, maps)).max() <= 2
+    assert np.abs(enhanced.astype(float) - by_scipy(photo, tables)).max() <= 2
     assert len(np.unique(enhanced)) > 4000
 
 
-def test_zero_maps_change_nothing() -> None:
-    photo = np.random.default_rng(0).integers(0, 256, (33, 600, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(brighten(photo, np.zeros((3, 9, 24), np.float32)), photo)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.004, 0.02]), st.sampled_from([(1, 1), (2, 3)]))
+def test_gradients_stay_gradients(seed: int, floor: float, cells: tuple[int, int]) -> None:
+    rng = np.random.default_rng(seed)
+    grid = rng.uniform(-1, 1, (1, 1, tones.KNOTS, 1)) * np.ones((*cells, 1, 1))
+    grey = np.arange(256, dtype=np.uint8).reshape(1, 256, 1)
+    enhanced = brighten(np.repeat(grey, 3, axis=2), tones.tables(grid, floor)).astype(int)
+    assert np.diff(enhanced, axis=1).min() >= 0
+    np.testing.assert_array_equal(enhanced[..., :1], brighten(grey, tones.tables(grid, floor)))
 
 
-def test_a_view_that_is_not_contiguous_is_brightened_alike() -> None:
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.004, 0.02]))
+def test_gradients_of_16_bits_stay_gradients(seed: int, floor: float) -> None:
+    """Of strengths that fall or rise gently, as networks give them."""
+    rng = np.random.default_rng(seed)
+    grid = np.linspace(*rng.uniform(0, 0.6, 2), tones.KNOTS).reshape(1, 1, -1, 1)
+    grey = np.arange(65536, dtype=np.uint16).reshape(1, -1, 1)
+    assert np.diff(brighten(grey, tones.tables(grid, floor)).astype(int), axis=1).min() >= -1
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(1, 3), st.sampled_from([1, 3]))
+def test_no_strengths_clip_what_was_not(seed: int, rows: int, columns: int, channels: int) -> None:
+    """A largest channel below 247 stays below 251, whatever the strengths at the knots."""
+    rng = np.random.default_rng(seed)
+    grid = np.where(rng.random((rows, columns, tones.KNOTS, channels)) < 0.5, 1, rng.uniform(-1, 1))
+    photo = rng.integers(0, 247, (40, 50, 3), dtype=np.uint8)
+    photo[:10] = np.maximum(photo[:10], 230)
+    photo[0, :, 0] = 246
+    enhanced = brighten(photo, tones.tables(grid))
+    assert enhanced.max() < 251
+    deep = brighten(photo * np.uint16(257), tones.tables(grid))
+    assert deep.max() < 251 * 257
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_hue_of_what_is_bright_and_saturated_is_kept(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    tables = random_tables(rng, 1, 1, 1) * rng.uniform(0.1, 0.5)
+    colours = rng.integers(0, 247, (1, 200, 3))
+    colours[..., 0] = rng.integers(128, 247, 200)
+    vivid = colours.min(axis=2) <= 0.5 * colours.max(axis=2)
+    for photo, degrees in ((colours.astype(np.uint8), 2), (colours.astype(np.uint16) * 257, 0.05)):
+        enhanced = brighten(photo, tables)
+        turned = [
+            abs((colorsys.rgb_to_hsv(*after)[0] - colorsys.rgb_to_hsv(*before)[0] + 0.5) % 1 - 0.5) * 360
+            for before, after in zip(photo[vivid].tolist(), enhanced[vivid].tolist(), strict=True)
+            if max(after) - min(after) > 0.2 * max(after)  # of what is left of less, rounding alone turns the hue
+        ]
+        assert max(turned, default=0) < degrees
+
+
+def test_grey_stays_grey() -> None:
+    grey = np.repeat(np.arange(256, dtype=np.uint8).reshape(1, 256, 1), 3, axis=2)
+    for cells in ((1, 1), (2, 2)):
+        enhanced = brighten(grey, random_tables(np.random.default_rng(0), *cells, 1))
+        assert (enhanced != grey).any()
+        np.testing.assert_array_equal(enhanced[..., :2], enhanced[..., 1:])
+
+
+def test_an_edge_has_no_halo() -> None:
+    """Each side comes out as flat as it went in, even where the strengths of light and shade differ widely."""
+    photo = np.full((64, 96, 3), 12, np.uint8)
+    photo[:, 48:] = 180
+    strengths = np.linspace(0.9, 0.02, 256)
+    for tables in (same_everywhere(strengths), np.broadcast_to(same_everywhere(strengths), (4, 4, 256, 1))):
+        enhanced = brighten(photo, tables)
+        assert np.unique(enhanced[:, :48]).size == 1
+        assert np.unique(enhanced[:, 48:]).size == 1
+        for side, level in ((0, 12), (-1, 180)):
+            assert enhanced[0, side, 0] == round(255 * risen(level / 255, strengths[level]))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 256, 1), (3, 9, 256, 3), (1, 1, 16, 1)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_zero_tables_change_nothing(shape: tuple[int, ...], dtype: type) -> None:
+    photo = np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, (33, 600, 3), dtype=dtype)
+    np.testing.assert_array_equal(brighten(photo, np.zeros(shape)), photo)
+
+
+@pytest.mark.parametrize("cells", [(1, 1), (4, 6)])
+def test_a_view_that_is_not_contiguous_is_brightened_alike(cells: tuple[int, int]) -> None:
     photo = np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-    maps = np.random.default_rng(2).uniform(-1, 1, (4, 6, 24)).astype(np.float32)
-    turned = brighten(np.rot90(photo), np.rot90(maps))
-    assert np.abs(np.rot90(turned, -1).astype(int) - brighten(photo, maps)).max() <= 1
-
-
-def test_channels_merge_to_their_mean() -> None:
-    maps = np.arange(6, dtype=np.float32).reshape(1, 1, 6)
-    np.testing.assert_array_equal(merge_channels(maps), [[[1, 4]]])
+    tables = random_tables(np.random.default_rng(2), *cells, 3 if cells != (1, 1) else 1)
+    turned = brighten(np.rot90(photo), np.rot90(tables))
+    assert np.abs(np.rot90(turned, -1).astype(int) - brighten(photo, tables)).max() <= 1
 
 
 @pytest.mark.parametrize(
-    ("photo", "maps", "error"),
+    ("photo", "tables", "error"),
     [
-        (np.zeros((2, 2, 3), np.float32), np.zeros((1, 1, 24)), TypeError),
-        (np.zeros((2, 2), np.uint8), np.zeros((1, 1, 24)), ValueError),
-        (np.zeros((2, 2, 3), np.uint8), np.zeros((1, 1, 8)), ValueError),
+        (np.zeros((2, 2, 3), np.float32), np.zeros((1, 1, 256, 1)), TypeError),
+        (np.zeros((2, 2), np.uint8), np.zeros((1, 1, 256, 1)), ValueError),
+        (np.zeros((2, 2, 4), np.uint8), np.zeros((1, 1, 256, 1)), ValueError),
+        (np.zeros((2, 2, 3), np.uint8), np.zeros((1, 1, 256)), ValueError),
+        (np.zeros((2, 2, 3), np.uint8), np.zeros((1, 1, 256, 2)), ValueError),
+        (np.zeros((2, 2, 1), np.uint8), np.zeros((1, 1, 256, 3)), ValueError),
     ],
 )
-def test_what_does_not_fit_is_refused(photo: np.ndarray, maps: np.ndarray, error: type[Exception]) -> None:
+def test_what_does_not_fit_is_refused(photo: np.ndarray, tables: np.ndarray, error: type[Exception]) -> None:
     with pytest.raises(error):
-        brighten(photo, maps)
+        brighten(photo, tables)

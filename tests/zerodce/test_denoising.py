@@ -25,7 +25,7 @@ def model(*parameters: float) -> SimpleNamespace:
     maps[: len(parameters)] = np.reshape(parameters, (-1, 1))
     return SimpleNamespace(
         network=SimpleNamespace(
-            predict_on_batch=lambda images: np.broadcast_to(maps.reshape(24), (*images.shape[:3], 24))
+            name="dce_net", predict_on_batch=lambda images: np.broadcast_to(maps.reshape(24), (*images.shape[:3], 24))
         ),
         strength=lambda images: np.ones(1),
     )
@@ -137,12 +137,38 @@ def test_edges_of_colour_do_not_bleed():
 
 
 def test_amplification_is_that_of_the_curve():
-    # one curve of r = -1 at 0.2 has the slope 2 - 2 * 0.2 = 1.6; at 0.8 it is 0.4 and nothing is amplified
-    maps = np.zeros((4, 4, 24), np.float32)
-    maps[..., :3] = -1
-    for level, slope in ((51, 1.6), (204, 0.4)):
-        amplified = denoising.amplification(np.full((4, 4, 3), level, np.uint8), maps)
-        np.testing.assert_allclose(amplified, np.sqrt(max(slope**2 - 1, 0)), atol=1e-3)
+    # lights are compressed: nothing is amplified
+    tables = np.full((1, 1, 256, 1), 0.1)
+    shade = denoising.amplification(np.full((4, 4, 3), 2, np.uint8), tables)
+    np.testing.assert_allclose(shade, np.sqrt(slope_at(2 / 255, 0.1) ** 2 - 1), atol=2e-3)
+    np.testing.assert_array_equal(denoising.amplification(np.full((4, 4, 3), 204, np.uint8), tables), 0)
+    assert slope_at(204 / 255, 0.1) < 1
+
+
+def slope_at(value: float, strength: float) -> float:
+    """Of eight iterations, by the chain rule: each has 1 + s - 2 s v."""
+    slope = 1.0
+    for _ in range(8):
+        slope *= 1 + strength - 2 * strength * value
+        value += strength * (value - value**2)
+    return slope
+
+
+def test_strengths_that_rise_with_brightness_amplify_more():
+    """The slope of v + s (v - v**2) eight times, s depending on v, by finite differences."""
+    brightness = np.linspace(0, 1, 256)
+    tables = (0.3 * brightness).reshape(1, 1, 256, 1)
+    ends = []
+    for value in (49 / 255, 53 / 255):
+        strength = 0.3 * value
+        for _ in range(8):
+            value += strength * (value - value**2)
+        ends.append(value)
+    slope = (ends[1] - ends[0]) / (4 / 255)
+    assert slope > slope_at(0.2, 0.06) + 0.3
+    amplified = denoising.amplification(np.full((4, 4, 3), 51, np.uint8), tables)
+    np.testing.assert_allclose(amplified, np.sqrt(slope**2 - 1), atol=2e-3)
+    assert not denoising.amplification(np.full((4, 4, 3), 51, np.uint8), 0 * tables).any()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

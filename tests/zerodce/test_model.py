@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from zerodce.model import LOSS_NAMES, TERMS, ZeroDCE
-from zerodce.recipes import DEFAULT, ORIGINAL, PAPER, RECIPES, Recipe
+from zerodce import teacher
+from zerodce.model import FUSION_LOSS, LOSS_NAMES, TERMS, ZeroDCE
+from zerodce.recipes import DEFAULT, FUSION, ORIGINAL, PAPER, RECIPES, Recipe
 
 
 def dark_images(count: int, size: int = 32) -> np.ndarray:
@@ -41,9 +42,11 @@ def test_the_weighted_terms_add_up_to_the_total_of_train_and_validation(recipe: 
     model = compiled(recipe, learning_rate=1e-9)
     images = dark_images(9)
     history = model.fit(images, validation_data=(images[:5],), batch_size=4, shuffle=False, verbose=0).history
-    assert history.keys() == {*LOSS_NAMES, *(f"val_{name}" for name in LOSS_NAMES)}
+    names = [*LOSS_NAMES, FUSION_LOSS] if recipe.fusion else LOSS_NAMES
+    assert history.keys() == {*names, *(f"val_{name}" for name in names)}
     for prefix in ("", "val_"):
-        parts = sum(history[f"{prefix}{term}_loss"][0] for term in TERMS)
+        parts = sum(history[f"{prefix}{name}"][0] for name in names[1:])
+        assert history[f"{prefix}total_loss"][0] > 0
         assert history[f"{prefix}total_loss"][0] == pytest.approx(parts, rel=1e-4)
     unused = [term for term in TERMS if getattr(recipe, term) == 0]
     assert all(history[f"{term}_loss"] == [0] for term in unused)
@@ -68,6 +71,18 @@ def test_training_brightens() -> None:
     assert after.mean() > before + 0.1
     assert after.min() >= 0
     assert after.max() <= 1
+
+
+def test_the_fusion_loss_is_the_distance_from_what_the_images_teach() -> None:
+    """Weighed by the recipe, and learnt from: a few steps bring the network nearer to it."""
+    recipe = dataclasses.replace(FUSION, name="two", fusion=2, fusion_share=0.3)
+    model = compiled(recipe, 3e-3)
+    images = dark_images(4, 64)
+    wanted = np.asarray(teacher.target(images, 0.3))
+    first = np.mean((np.asarray(model(images)["enhanced"]) - wanted) ** 2)
+    history = model.fit(images, batch_size=4, epochs=30, verbose=0).history
+    assert history[FUSION_LOSS][0] == pytest.approx(2 * first, rel=1e-3)
+    assert np.mean((np.asarray(model(images)["enhanced"]) - wanted) ** 2) < 0.5 * first
 
 
 def test_a_reference_never_enters_the_loss() -> None:
@@ -103,14 +118,15 @@ def test_the_strength_falls_with_brightness() -> None:
     np.testing.assert_array_equal(ZeroDCE(PAPER).strength(images), [1, 1, 1, 1])
 
 
-def test_saved_and_loaded_it_is_the_same_model(tmp_path: Path) -> None:
-    model = compiled(ORIGINAL)
+@pytest.mark.parametrize("recipe", [ORIGINAL, FUSION], ids=lambda recipe: recipe.name)
+def test_saved_and_loaded_it_is_the_same_model(tmp_path: Path, recipe: Recipe) -> None:
+    model = compiled(recipe)
     images = dark_images(2)
     model.train_on_batch(images)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert isinstance(loaded, ZeroDCE)
-    assert loaded.recipe == ORIGINAL
+    assert loaded.recipe == recipe
     for name, expected in model(images).items():
         np.testing.assert_array_equal(loaded(images)[name], expected)
     assert loaded.train_on_batch(images, return_dict=True) == pytest.approx(

@@ -1,10 +1,13 @@
-"""DCE-Net beside a plain NumPy computation of the same layers."""
+"""DCE-Net beside a plain NumPy computation of the same layers; what the tone network promises of its maps."""
+
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-from zerodce.network import dce_net
+from zerodce import tones
+from zerodce.network import dce_net, knots_of, tone_net
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +76,92 @@ def test_mixed_precision_computes_in_bfloat16_and_gives_float32_maps() -> None:
     assert {layer.compute_dtype for layer in network.layers if isinstance(layer, keras.layers.Conv2D)} == {"bfloat16"}
     assert {weight.dtype for weight in network.weights} == {"float32"}
     assert network.output.dtype == "float32"
+
+
+# the tone network
+
+
+@pytest.fixture(scope="module")
+def tone_network() -> keras.Model:
+    keras.utils.set_random_seed(3)
+    return tone_net()
+
+
+def dark(*size: int) -> np.ndarray:
+    """Two dark images of all brightnesses up to 0.8: their strengths are not 0."""
+    return np.random.default_rng(sum(size)).beta(0.5, 4, (2, *size, 3)).astype(np.float32) * np.float32(0.8)
+
+
+def strengths_of(network: keras.Model, images: np.ndarray) -> np.ndarray:
+    knots = knots_of(network)
+    assert knots is not None
+    return np.asarray(knots.predict_on_batch(images))
+
+
+@pytest.mark.parametrize("size", [(128, 128), (64, 200), (37, 53), (300, 150)])
+def test_maps_are_the_strengths_read_by_brightness(tone_network: keras.Model, size: tuple[int, int]) -> None:
+    """By NumPy: linear between 16 knots in the root of the largest channel, alike in all iterations and channels."""
+    images = dark(*size)
+    strengths = strengths_of(tone_network, images)
+    assert strengths.shape == (2, tones.KNOTS)
+    assert strengths.max() > 0.01
+    maps = np.asarray(tone_network(images))
+    assert maps.shape == (2, *size, 24)
+    roots = np.sqrt(images.max(axis=3))
+    for root, own, found in zip(roots, strengths, maps, strict=True):
+        expected = np.interp(root, np.linspace(0, 1, tones.KNOTS), own)
+        np.testing.assert_allclose(found, np.repeat(-expected[..., np.newaxis], 24, axis=2), atol=1e-5)
+
+
+def test_dce_net_has_no_knots(network: keras.Model) -> None:
+    assert knots_of(network) is None
+
+
+@pytest.mark.parametrize("level", [0.0, 0.02, 0.1, 0.3])
+def test_strengths_stay_within_their_bounds(level: float) -> None:
+    """Whatever the weights: 0 to where a tone meets the bound of highlights."""
+    keras.utils.set_random_seed(int(100 * level))
+    wild = tone_net()
+    wild.set_weights([8 * weight for weight in wild.get_weights()])
+    images = np.concatenate([np.full((1, 64, 64, 3), level, np.float32), level * 2 * dark(64, 64)])
+    strengths = strengths_of(wild, images)
+    assert strengths.min() >= 0
+    assert strengths.max() > 0.01
+    assert np.all(strengths <= tones.KNOT_BOUND + 1e-6)
+    assert np.abs(np.asarray(wild(images))).max() <= 1
+
+
+def test_a_well_exposed_image_gets_no_curves(tone_network: keras.Model) -> None:
+    rng = np.random.default_rng(0)
+    images = np.stack([np.full((64, 64, 3), 0.45), rng.uniform(0, 1, (64, 64, 3))]).astype(np.float32)
+    assert images.mean(axis=(1, 2, 3)).min() > 0.4
+    np.testing.assert_array_equal(tone_network(images), 0)
+    assert np.asarray(tone_network(images * 0.5)).min() < -0.01
+
+
+def test_images_of_a_batch_do_not_see_each_other(tone_network: keras.Model) -> None:
+    images = dark(48, 64)
+    images[1] *= 0.3
+    together = strengths_of(tone_network, images)
+    assert np.abs(together[0] - together[1]).max() > 0.01
+    np.testing.assert_allclose(strengths_of(tone_network, images[1:]), together[1:], atol=1e-5)
+
+
+def test_a_saved_tone_network_is_the_same(tone_network: keras.Model, tmp_path: Path) -> None:
+    tone_network.save(tmp_path / "network.keras")
+    loaded = keras.saving.load_model(tmp_path / "network.keras")
+    images = dark(60, 80)
+    np.testing.assert_array_equal(loaded(images), tone_network(images))
+    np.testing.assert_array_equal(strengths_of(loaded, images), strengths_of(tone_network, images))
+
+
+def test_a_tone_network_of_mixed_precision_gives_nearly_the_same_maps_in_float32(tone_network: keras.Model) -> None:
+    mixed = tone_net(dtype="mixed_bfloat16")
+    mixed.set_weights(tone_network.get_weights())
+    assert {layer.compute_dtype for layer in mixed.layers if isinstance(layer, keras.layers.Conv2D)} == {"bfloat16"}
+    assert {weight.dtype for weight in mixed.weights} == {"float32"}
+    images = dark(96, 64)
+    maps = np.asarray(mixed(images))
+    assert maps.dtype == np.float32
+    assert len(np.unique(maps)) > 1000  # bfloat16 has some 250 steps between 0.1 and 0.2
+    np.testing.assert_allclose(maps, tone_network(images), atol=0.02)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from zerodce.model import TERMS, ZeroDCE
-from zerodce.recipes import DEFAULT, ORIGINAL, PAPER, RECIPES, Recipe
+from zerodce.recipes import DEFAULT, FUSION, ORIGINAL, PAPER, RECIPES, Recipe
 
 
 def weights(recipe: Recipe) -> dict[str, float]:
@@ -16,7 +16,7 @@ def weights(recipe: Recipe) -> dict[str, float]:
 
 
 def test_recipes_are_found_by_their_names() -> None:
-    assert list(RECIPES) == ["default", "paper", "original"]
+    assert list(RECIPES) == ["default", "fusion", "paper", "original"]
     assert all(recipe.name == name for name, recipe in RECIPES.items())
 
 
@@ -55,6 +55,20 @@ def test_original_is_the_writeup() -> None:
     assert ORIGINAL.writeup_terms
 
 
+def test_fusion_is_the_tone_network_and_the_one_loss() -> None:
+    assert not any(weights(FUSION).values())
+    assert (FUSION.architecture, FUSION.fusion) == ("tone_net", 1)
+    assert 0 < FUSION.fusion_share < 1
+    assert FUSION.well_exposed is None  # the network itself knows
+    assert FUSION.clipnorm is None
+
+
+@pytest.mark.parametrize("recipe", [DEFAULT, PAPER, ORIGINAL], ids=lambda recipe: recipe.name)
+def test_all_others_are_the_network_of_the_paper_without_that_loss(recipe: Recipe) -> None:
+    assert (recipe.architecture, recipe.fusion) == ("dce_net", 0)
+    assert ZeroDCE(recipe).network.count_params() == 79_416
+
+
 def test_curves_act_the_less_the_brighter_the_whole_photo() -> None:
     recipe = dataclasses.replace(DEFAULT, well_exposed=0.4)
     images = np.ones((4, 16, 16, 3), np.float32) * np.float32([0, 0.1, 0.4, 0.7])[:, None, None, None]
@@ -74,15 +88,16 @@ def test_the_maps_are_those_of_the_network_times_the_strength() -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_every_recipe_tracks_six_losses_that_add_up(recipe: Recipe) -> None:
+def test_every_recipe_tracks_its_losses_and_they_add_up(recipe: Recipe) -> None:
     model = ZeroDCE(recipe)
     model.compile(optimizer="sgd")
     images = np.random.default_rng(0).uniform(0, 0.3, (3, 128, 128, 3)).astype(np.float32)
     logs = model.evaluate(images, batch_size=2, verbose=0, return_dict=True)
-    parts = {term: logs[f"{term}_loss"] for term in TERMS}
+    parts = {name.removesuffix("_loss"): value for name, value in logs.items() if name != "total_loss"}
+    assert parts.keys() == {*TERMS, *(["fusion"] if recipe.fusion else [])}
     assert sum(parts.values()) == pytest.approx(logs["total_loss"], rel=1e-4)
     assert {term for term, part in parts.items() if part == 0} == {
-        t for t, weight in weights(recipe).items() if not weight
+        term for term, weight in weights(recipe).items() if not weight
     }
 
 

@@ -14,8 +14,8 @@ from PIL import Image
 
 from zerodce import plots, training
 from zerodce.callbacks import EarlyStopping, Identity, Progress, TrainingError, WeightAverage
-from zerodce.model import LOSS_NAMES, ZeroDCE
-from zerodce.recipes import DEFAULT, PAPER
+from zerodce.model import FUSION_LOSS, LOSS_NAMES, ZeroDCE
+from zerodce.recipes import DEFAULT, FUSION, PAPER
 from zerodce.training import Settings
 
 COUNT, SIZE = 10, 24
@@ -115,6 +115,24 @@ def test_without_validation_the_last_epoch_is_kept(train: tf.data.Dataset, tmp_p
     for weight, expected in zip(*(model.get_weights() for model in models), strict=True):
         np.testing.assert_array_equal(weight, expected)
     assert not (tmp_path / "samples").exists()
+
+
+def test_a_run_of_the_fusion_recipe(train: tf.data.Dataset, validation: tf.data.Dataset, tmp_path: Path) -> None:
+    result = training.fit(train, validation, tmp_path, FUSION, SETTINGS)
+    rows = history(tmp_path)
+    losses = [*LOSS_NAMES, FUSION_LOSS]
+    assert list(rows[0]) == ["epoch", *losses, *(f"val_{name}" for name in losses), "val_psnr", "val_ssim"]
+    assert all(row["total_loss"] == row[FUSION_LOSS] > 0 for row in rows)
+    assert rows[2]["total_loss"] < rows[0]["total_loss"]
+    model = keras.saving.load_model(tmp_path / "model.keras")
+    assert model.recipe == FUSION
+    assert model.network.name == "tone_net"
+    training.compile_model(model, 1e-4)
+    measured = model.evaluate(validation, return_dict=True, verbose=0)
+    for name, value in measured.items():
+        assert value == pytest.approx(result.best[f"val_{name}"], rel=1e-4)
+    with Image.open(tmp_path / "losses.png") as picture:  # five columns: one picture more
+        assert picture.size == (1600, 700)
 
 
 # going on after a kill

@@ -1,0 +1,125 @@
+"""The way of a photo through a tone network: what the model makes of it at every pixel, at any size; what stays."""
+
+import keras
+import numpy as np
+import pytest
+
+import zerodce
+from benchmarks.scenes import balls, grain, photograph, render
+from zerodce import metrics, tones
+from zerodce.curves import brighten
+from zerodce.enhancement import Enhancer
+from zerodce.model import ZeroDCE
+from zerodce.network import knots_of
+from zerodce.recipes import DEFAULT, FUSION
+
+
+@pytest.fixture(scope="module")
+def model() -> ZeroDCE:
+    """As it starts: its strengths differ from knot to knot and from photo to photo."""
+    keras.utils.set_random_seed(5)
+    return ZeroDCE(FUSION)
+
+
+@pytest.fixture(scope="module")
+def light() -> np.ndarray:
+    """Linear light of a scene: (400, 600, 3)."""
+    return render(balls(7), 600, 400)
+
+
+def by_the_model(model: ZeroDCE, photo: np.ndarray) -> np.ndarray:
+    image = photo.astype(np.float32)[np.newaxis] / np.iinfo(photo.dtype).max
+    return np.asarray(model(np.repeat(image, 3 // image.shape[3], axis=3))["enhanced"])[0][..., : photo.shape[2]]
+
+
+def grey_of(light: np.ndarray) -> np.ndarray:
+    """A dark photo without noise: uint8 (400, 600, 1)."""
+    encoded = np.clip(0.06 * light.mean(axis=2, keepdims=True), 0, 1) ** (1 / 2.2)
+    return np.rint(255 * encoded).astype(np.uint8)
+
+
+@pytest.mark.parametrize("curve_size", [96, 128, 256, "auto", "full"])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_small_copy_gives_what_the_model_makes_of_the_photo(
+    model: ZeroDCE, light: np.ndarray, monkeypatch: pytest.MonkeyPatch, curve_size: object, channels: int, dtype: type
+) -> None:
+    """Grey, so that no hue is kept, and at a factor of 1: within 0.1 dB of the model's own, and 36 dB beside it."""
+    monkeypatch.setattr("zerodce.enhancement.find_factor", lambda small, grid, exposure: 1.0)
+    photo = np.repeat(grey_of(light), channels, axis=2).astype(dtype) * dtype(np.iinfo(dtype).max // 255)
+    wanted = by_the_model(model, photo)
+    assert wanted.mean() > photo.mean() / np.iinfo(dtype).max + 0.1
+    enhanced = Enhancer(model, curve_size, denoise="off")(photo)
+    assert enhanced.dtype == dtype
+    assert enhanced.shape == photo.shape
+    found = enhanced / np.iinfo(dtype).max
+    reference = np.clip(light.mean(axis=2, keepdims=True), 0, 1) ** (1 / 2.2)
+    psnr, own = (-10 * np.log10(np.mean((made - reference) ** 2)) for made in (found, wanted))
+    assert abs(psnr - own) < 0.1
+    assert -10 * np.log10(np.mean((found - wanted) ** 2)) > 36
+
+
+def test_the_curves_are_those_of_the_knots_times_the_factor(model: ZeroDCE, light: np.ndarray) -> None:
+    small = np.ascontiguousarray(photograph(light, 0.05, 1)[::4, ::4])
+    for exposure in (0.2, "auto"):
+        (curves,) = Enhancer(model, exposure=exposure).estimate([small])
+        knots = knots_of(model.network)
+        assert knots is not None
+        strengths = np.asarray(knots.predict_on_batch(small[np.newaxis].astype(np.float32) / 255))[0]
+        assert curves.grid.shape == (1, 1, tones.KNOTS, 1)
+        np.testing.assert_allclose(curves.grid.ravel(), strengths * curves.strength, rtol=1e-4, atol=1e-6)
+        made = brighten(small, tones.tables(curves.grid))
+        assert made.mean() / 255 == pytest.approx(curves.exposure, abs=1e-6)
+
+
+def test_photos_estimated_together_come_out_as_each_alone(model: ZeroDCE, light: np.ndarray) -> None:
+    smalls = [
+        np.ascontiguousarray(photograph(light * by, 0.05, 1)[::step, ::step]) for by in (0.5, 2) for step in (4, 5)
+    ]
+    enhancer = Enhancer(model)
+    for small, curves in zip(smalls, enhancer.estimate(smalls), strict=True):
+        (alone,) = enhancer.estimate([small])
+        np.testing.assert_allclose(curves.grid, alone.grid, atol=0.005)
+
+
+def test_black_noise_stays_black(model: ZeroDCE) -> None:
+    """A photo taken with the lens covered: of noise nothing is made, though by the curves alone it would shine."""
+    noise = np.dstack([1.5 * grain(1, (512, 512), seed) for seed in range(3)])
+    photo = np.clip(np.rint(1.5 + noise), 0, 255).astype(np.uint8)
+    enhancer = Enhancer(model, denoise="off")
+    small = np.asarray(keras.ops.image.resize(photo.astype(np.float32), (128, 128), antialias=True))
+    (curves,) = enhancer.estimate([np.rint(small).astype(np.uint8)])
+    without = brighten(photo, tones.tables(curves.grid))
+    enhanced = enhancer.apply(photo, curves)
+    assert without.mean() > 4 * photo.mean()
+    assert enhanced.mean() < 2 * photo.mean()
+    assert zerodce.enhance(photo, model=model).mean() < 2 * photo.mean()
+
+
+@pytest.mark.parametrize("recipe", [FUSION, DEFAULT], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("shape", [(300, 400, 3), (80, 90, 1)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_well_exposed_photo_is_the_same(recipe: zerodce.Recipe, shape: tuple[int, ...], dtype: type) -> None:
+    """Every pixel of it, noise and all, in an array of its own."""
+    photo = np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, shape, dtype=dtype)
+    enhanced = Enhancer(ZeroDCE(recipe))(photo)
+    np.testing.assert_array_equal(enhanced, photo)
+    assert not np.shares_memory(enhanced, photo)
+
+
+def test_an_edge_has_no_halo(model: ZeroDCE) -> None:
+    """Each side of a step from dark to bright comes out flat, up to the pixels beside the step."""
+    photo = np.full((300, 400, 3), 10, np.uint8)
+    photo[:, 250:] = 150
+    enhanced = Enhancer(model)(photo)
+    assert enhanced[0, 0, 0] > 20
+    for side in (enhanced[:, :250], enhanced[:, 250:]):
+        assert np.unique(side).size == 1
+
+
+def test_nothing_that_was_not_clipped_is(model: ZeroDCE, light: np.ndarray) -> None:
+    photo = photograph(light, 0.1, 3)
+    for exposure in ("auto", 1.0):
+        enhanced = Enhancer(model, exposure=exposure, denoise="off")(photo)
+        assert enhanced.mean() > photo.mean() + 10
+        assert metrics.newly_clipped(photo, enhanced) == 0
