@@ -1,6 +1,8 @@
 """A model applied to photos: curves estimated on a small copy, or on every pixel, and applied at full size."""
 
 import dataclasses
+import functools
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -74,6 +76,9 @@ class Enhancer:
             side of a small copy in pixels.
         exposure: "auto", or the mean brightness to aim at, in [0, 1]; `zerodce.exposure` says how, and its bounds.
         denoise: "auto" takes out the noise that the curves add, "off" nothing; a number multiplies what `auto` does.
+
+    Raises:
+        ValueError: One of them is none of these.
     """
 
     def __init__(
@@ -83,6 +88,12 @@ class Enhancer:
         exposure: Exposure = "auto",
         denoise: Denoise = "auto",
     ) -> None:
+        if not (curve_size in ("auto", "full") or (isinstance(curve_size, int) and curve_size >= 1)):
+            raise ValueError(f'a curve size is "auto", "full" or a number of pixels from 1, not {curve_size!r}')
+        if not (exposure == "auto" or (not isinstance(exposure, str) and 0 <= exposure <= 1)):
+            raise ValueError(f'an exposure is "auto" or a mean from 0 to 1, not {exposure!r}')
+        if not (denoise in ("auto", "off") or (not isinstance(denoise, str) and 0 <= denoise < math.inf)):
+            raise ValueError(f'denoise is "auto", "off" or a number from 0, not {denoise!r}')
         self.model = model
         self.network = model.network
         self.network.jit_compile = False  # oneDNN is faster than XLA on a CPU, and compiles nothing per shape
@@ -200,10 +211,16 @@ def enhance(
 
     Raises:
         TypeError: The image is of another type.
-        ValueError: The image is of another shape, or empty.
+        ValueError: The image is of another shape, or empty; or an option is none of those that `Enhancer` takes.
     """
     if model is None:
-        from zerodce.pretrained import load_pretrained
-
-        model = load_pretrained()
+        model = _shipped()
     return on_pixels(Enhancer(model, curve_size, exposure, denoise), image)
+
+
+@functools.cache
+def _shipped() -> keras.Model:
+    """The shipped model, loaded once in a process."""
+    from zerodce.pretrained import load_pretrained
+
+    return load_pretrained()

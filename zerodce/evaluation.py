@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from zerodce import metrics, pixels
+from zerodce import baselines, metrics, pixels
 
 Method = Callable[[np.ndarray], np.ndarray]
 """From an image, uint8 (height, width, 3), RGB, to a brightened one like it."""
@@ -19,7 +19,15 @@ def gamma(image: np.ndarray) -> np.ndarray:
     return pixels.to_uint8((np.arange(256) / 255) ** GAMMA)[image]
 
 
-BASELINES: dict[str, Method] = {"input": lambda image: image, "autocontrast": pixels.autocontrast, "gamma": gamma}
+BASELINES: dict[str, Method] = {
+    "input": lambda image: image,
+    "autocontrast": pixels.autocontrast,
+    "gamma": gamma,
+    "constant": baselines.constant,
+    "tone_curve": baselines.tone_curve,
+    "own_curve": baselines.own_curve,
+    "own_fusion": baselines.own_fusion,
+}
 """What a model is compared with; a method more is an entry more."""
 
 METHODS = (*BASELINES, "model")
