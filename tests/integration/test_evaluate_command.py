@@ -62,7 +62,7 @@ def test_the_six_lol_pairs(data: Path, tmp_path: Path) -> None:
     assert re.search(r"^ *mean of 6 +input +7\.97 +0\.202 +0\.00 ", result.output, re.MULTILINE)
     assert re.search(r"^ +gamma +15\.24 +0\.669 ", result.output, re.MULTILINE)
     with Image.open(tmp_path / "comparison.png") as sheet:
-        assert sheet.width == 5 * (320 + 4)
+        assert sheet.width == (len(METHODS) + 1) * (320 + 4)  # and the reference
 
 
 def test_pairs_of_a_list(pairs: Path, tmp_path: Path) -> None:
