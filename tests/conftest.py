@@ -23,6 +23,7 @@ SLOW = (
     "pipelines/preprocess/test_preprocess_job.py",
     "pipelines/test_download.py",
     "pipelines/test_object_storage.py",
+    "zerodce/test_enhancement.py",
     "zerodce/test_exposure.py",
     "zerodce/test_model.py",
     "zerodce/test_pretrained.py",
