@@ -13,7 +13,7 @@ import numpy as np
 from zerodce import metrics
 from zerodce.curves import apply_curves, brighten
 from zerodce.denoising import amplification, smooth
-from zerodce.exposure import find_factor
+from zerodce.exposure import AUTO_MAX_FACTOR, find_factor
 from zerodce.network import knots_of
 from zerodce.noise import estimate_noise
 from zerodce.pixels import on_pixels
@@ -31,7 +31,7 @@ Denoise = float | Literal["auto", "off"]
 AUTO_CURVE_SIZE = 128
 """Long side of the small copy in pixels; docs/curve-size.md has the measurement behind it."""
 
-FLOOR = 1.0
+FLOOR = 0.5
 """Brightness of so many standard deviations of the noise is not lifted, of three times as many wholly."""
 
 HALO = 7
@@ -182,7 +182,7 @@ class Enhancer:
 
     def _expose(self, small: np.ndarray, grid: np.ndarray) -> Curves:
         """Scales the model's strengths to the exposure aimed at."""
-        factor = find_factor(small, grid, self.exposure)
+        factor = find_factor(small, grid, self.exposure, AUTO_MAX_FACTOR if self.knots is None else 1.0)
         applied = tables(grid * factor)
         exposure = metrics.mean(brighten(small, applied))
         strength = factor * float(self.model.strength(small[np.newaxis].astype(np.float32) / 255)[0])

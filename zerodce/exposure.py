@@ -19,11 +19,13 @@ MAX_FACTOR = 1.5
 AUTO_MAX_FACTOR = 1.25
 """The largest factor that `auto` chooses by itself."""
 
-NIGHT = (0.25, 2.5)
-"""`auto` makes a photo of mean m at most 0.25 + 2.5 m: a night scene stays one whatever the model makes of it."""
+NIGHT = (0.1, 6.0)
+"""`auto` makes a photo of mean m at most 0.1 + 6 m: a night scene stays one whatever the model makes of it."""
 
 
-def find_factor(small: np.ndarray, grid: np.ndarray, exposure: float | Literal["auto"]) -> float:
+def find_factor(
+    small: np.ndarray, grid: np.ndarray, exposure: float | Literal["auto"], auto_most: float = AUTO_MAX_FACTOR
+) -> float:
     """Finds the factor on strengths that brings a photo nearest to the exposure aimed at.
 
     `auto` aims between the mean that the model arrives at and `MIDDLE`: all of the way for a photo of mean
@@ -36,6 +38,7 @@ def find_factor(small: np.ndarray, grid: np.ndarray, exposure: float | Literal["
         small: uint8 (height, width, 3), RGB: a small copy of the photo.
         grid: Float (rows, columns, KNOTS, channels or 1) in [-1, 1]: the strengths that the model gives it.
         exposure: "auto", or the mean brightness to aim at, in [0, 1].
+        auto_most: The largest factor that `auto` chooses; 1 for a model that sees the whole photo and aims by itself.
 
     Returns:
         The factor: 0 leaves the photo as it is, 1 is what the model made of it, at most `MAX_FACTOR`.
@@ -55,7 +58,7 @@ def find_factor(small: np.ndarray, grid: np.ndarray, exposure: float | Literal["
         models = float(enhanced(1).mean())
         pull = min(1.0, mean / WELL_EXPOSED)  # the darker, the more noise would come along
         aim = min(models + pull * (max(MIDDLE, mean) - models), NIGHT[0] + NIGHT[1] * mean)
-        most = AUTO_MAX_FACTOR
+        most = auto_most
     else:
         aim, most = exposure, MAX_FACTOR
 

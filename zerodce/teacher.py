@@ -8,7 +8,7 @@ import math
 
 from keras import KerasTensor, ops
 
-from zerodce.exposure import WELL_EXPOSED
+from zerodce.exposure import NIGHT, WELL_EXPOSED
 from zerodce.tones import tone
 
 LEVEL = 0.45
@@ -20,9 +20,6 @@ APPROACH = 1.5
 MAX_EVEN = 0.55
 """The largest strength of a photo that is brightened evenly: beyond it the blacks of a night scene turn into noise."""
 
-NIGHT = (0.1, 6.0)
-"""A photo of mean m is evenly brightened to a mean of at most 0.1 + 6 m: a night scene stays one."""
-
 VERSIONS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 """The versions that are fused, in multiples of the even strength."""
 
@@ -33,7 +30,7 @@ _HALVINGS = 10
 def even_strength(images: KerasTensor) -> KerasTensor:
     """The one strength that brings each image to the mean brightness of a well-exposed photo, by bisection.
 
-    The mean aimed at is `LEVEL`, less for a night scene (`NIGHT`) and for a photo that is nearly bright enough: from
+    The mean aimed at is `LEVEL`, less for a night scene (`zerodce.exposure.NIGHT`) and for a photo that is nearly bright enough: from
     a mean of `WELL_EXPOSED` on it stays as it is.
 
     Args:
