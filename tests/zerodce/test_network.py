@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from zerodce import tones
+from zerodce import teacher, tones
 from zerodce.network import dce_net, knots_of, tone_net
 
 
@@ -119,16 +119,19 @@ def test_dce_net_has_no_knots(network: keras.Model) -> None:
 
 @pytest.mark.parametrize("level", [0.0, 0.02, 0.1, 0.3])
 def test_strengths_stay_within_their_bounds(level: float) -> None:
-    """Whatever the weights: 0 to where a tone meets the bound of highlights."""
-    keras.utils.set_random_seed(int(100 * level))
-    wild = tone_net()
-    wild.set_weights([8 * weight for weight in wild.get_weights()])
+    """Whatever the weights: 0 to three times the even strength, or to where a tone meets the bound of highlights."""
+    network = tone_net()
     images = np.concatenate([np.full((1, 64, 64, 3), level, np.float32), level * 2 * dark(64, 64)])
-    strengths = strengths_of(wild, images)
-    assert strengths.min() >= 0
-    assert strengths.max() > 0.01
-    assert np.all(strengths <= tones.KNOT_BOUND + 1e-6)
-    assert np.abs(np.asarray(wild(images))).max() <= 1
+    even = np.asarray(teacher.even_strength(keras.ops.image.resize(images, (128, 128))))[:, :, 0, 0]
+    assert even.min() > 0.01
+    most = np.minimum(3 * even, tones.KNOT_BOUND)
+    free = strengths_of(network, images)
+    assert np.all((free >= 0) & (free <= most + 0.01))
+    (bias,) = (weight for weight in network.get_layer("logits").weights if weight.name == "bias")
+    bias.assign(np.full_like(bias, 100))
+    np.testing.assert_allclose(strengths_of(network, images), most, atol=0.01)
+    bias.assign(np.full_like(bias, -100))
+    np.testing.assert_allclose(strengths_of(network, images), 0, atol=1e-6)
 
 
 def test_a_well_exposed_image_gets_no_curves(tone_network: keras.Model) -> None:
