@@ -15,7 +15,7 @@ from zerodce.curves import apply_curves, brighten
 from zerodce.denoising import amplification, smooth
 from zerodce.exposure import AUTO_MAX_FACTOR, find_factor
 from zerodce.network import knots_of
-from zerodce.noise import estimate_noise
+from zerodce.noise import Noise, estimate_noise
 from zerodce.pixels import on_pixels
 from zerodce.tones import grid_of, tables
 
@@ -31,8 +31,11 @@ Denoise = float | Literal["auto", "off"]
 AUTO_CURVE_SIZE = 128
 """Long side of the small copy in pixels; docs/curve-size.md has the measurement behind it."""
 
-FLOOR = 0.5
-"""Brightness of so many standard deviations of the noise is not lifted, of three times as many wholly."""
+FLOOR = 2.0
+"""Brightness of so many standard deviations of the noise is not lifted in a black night, of three times as many it is."""
+
+BLACK = 0.2
+"""A night is black where this share of it is no brighter than one and a half standard deviations of the noise."""
 
 HALO = 7
 """How many pixels around a pixel the network sees: seven 3x3 convolutions."""
@@ -145,7 +148,7 @@ class Enhancer:
             enhanced = self._brighten_tiles(photo, curves)
         else:
             grid = curves.grid if photo.shape[2] == 3 else curves.grid.mean(axis=3, keepdims=True)
-            enhanced = brighten(photo, tables(grid, FLOOR * noise.floor() / 255))
+            enhanced = brighten(photo, tables(grid, night_floor(noise)))
         if not self.denoise or not curves.amplified.any():
             return enhanced
         return smooth(enhanced, noise.with_coding(), curves.amplified, self.denoise)
@@ -187,6 +190,20 @@ class Enhancer:
         exposure = metrics.mean(brighten(small, applied))
         strength = factor * float(self.model.strength(small[np.newaxis].astype(np.float32) / 255)[0])
         return Curves(grid * factor, strength, exposure, amplification(small, applied))
+
+
+def night_floor(noise: Noise) -> float:
+    """The brightness up to which a photo stays as it is, as what lies there is noise: night stays night.
+
+    Args:
+        noise: That of the photo.
+
+    Returns:
+        A brightness in [0, 1]; 0 for a photo that is dark, but has light everywhere.
+    """
+    deviation = noise.floor()
+    black = float(np.mean(noise.luminance < 1.5 * deviation))
+    return FLOOR * deviation / 255 * min(1.0, black / BLACK)
 
 
 def enhance(

@@ -180,4 +180,4 @@ ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {"dce_net": dce_net, "ton
 
 def knots_of(network: keras.Model) -> keras.Model | None:
     """The part of a tone network that gives the strengths at the knots, (batch, 16); None for another network."""
-    return keras.Model(network.inputs, network.get_layer("strengths").output) if network.name == "tone_net" else None
+    return keras.Model(network.input, network.get_layer("strengths").output) if network.name == "tone_net" else None

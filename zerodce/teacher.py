@@ -30,8 +30,8 @@ _HALVINGS = 10
 def even_strength(images: KerasTensor) -> KerasTensor:
     """The one strength that brings each image to the mean brightness of a well-exposed photo, by bisection.
 
-    The mean aimed at is `LEVEL`, less for a night scene (`zerodce.exposure.NIGHT`) and for a photo that is nearly bright enough: from
-    a mean of `WELL_EXPOSED` on it stays as it is.
+    The mean aimed at is `LEVEL`, less for a night scene (`zerodce.exposure.NIGHT`) and for a photo that is nearly
+    bright enough: from a mean of `WELL_EXPOSED` on it stays as it is.
 
     Args:
         images: Float (batch, height, width, 3) in [0, 1].

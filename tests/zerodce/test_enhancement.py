@@ -9,7 +9,7 @@ import zerodce
 from benchmarks.scenes import balls, grain, photograph, render
 from zerodce import metrics, tones
 from zerodce.curves import brighten
-from zerodce.enhancement import FLOOR, Enhancer
+from zerodce.enhancement import Enhancer, night_floor
 from zerodce.model import ZeroDCE
 from zerodce.network import knots_of
 from zerodce.noise import estimate_noise
@@ -47,7 +47,7 @@ def test_a_small_copy_gives_what_the_model_makes_of_the_photo(
     model: ZeroDCE, light: np.ndarray, monkeypatch: pytest.MonkeyPatch, curve_size: object, channels: int, dtype: type
 ) -> None:
     """Grey, so that no hue is kept, and at a factor of 1: within 0.1 dB of the model's own, and 36 dB beside it."""
-    monkeypatch.setattr("zerodce.enhancement.find_factor", lambda small, grid, exposure: 1.0)
+    monkeypatch.setattr("zerodce.enhancement.find_factor", lambda *arguments: 1.0)
     photo = np.repeat(grey_of(light), channels, axis=2).astype(dtype) * dtype(np.iinfo(dtype).max // 255)
     wanted = by_the_model(model, photo)
     assert wanted.mean() > photo.mean() / np.iinfo(dtype).max + 0.1
@@ -94,12 +94,20 @@ def test_the_noise_of_black_is_held_back(model: ZeroDCE) -> None:
     (curves,) = enhancer.estimate([cv2.resize(photo, (128, 128), interpolation=cv2.INTER_AREA)])
     without, enhanced = brighten(photo, tones.tables(curves.grid)), enhancer.apply(photo, curves)
     assert without.mean() > 50 * photo.mean()
-    assert enhanced.mean() < 0.5 * without.mean()
-    stronger = np.clip(np.rint(4 * noise), 0, 255).astype(np.uint8)
-    below = stronger.max(axis=2) <= FLOOR * estimate_noise(stronger).floor()
-    assert stronger[below].any()
-    np.testing.assert_array_equal(enhancer.apply(stronger, curves)[below], stronger[below])
-    assert (brighten(stronger, tones.tables(curves.grid))[below] != stronger[below]).any()
+    assert enhanced.mean() < 0.1 * without.mean()
+    below = photo.max(axis=2) <= 255 * night_floor(estimate_noise(photo))
+    assert below.mean() > 0.3
+    np.testing.assert_array_equal(enhanced[below], photo[below])
+
+
+def test_a_dark_photo_without_a_black_part_has_no_floor() -> None:
+    """All of it, 8 of 255, is brighter than one and a half times its noise; with a fifth of black, wholly held back."""
+    noise = np.dstack([grain(1, (512, 512), seed) for seed in range(3)])
+    lit = np.clip(np.rint(8 + noise), 0, 255).astype(np.uint8)
+    assert night_floor(estimate_noise(lit)) == 0
+    lit[:256] = np.clip(np.rint(noise[:256]), 0, 255)
+    estimate = estimate_noise(lit)
+    assert night_floor(estimate) == pytest.approx(2 * estimate.floor() / 255)
 
 
 @pytest.mark.parametrize("recipe", [FUSION, DEFAULT], ids=lambda recipe: recipe.name)
@@ -130,3 +138,15 @@ def test_nothing_that_was_not_clipped_is(model: ZeroDCE, light: np.ndarray) -> N
         enhanced = Enhancer(model, exposure=exposure, denoise="off")(photo)
         assert enhanced.mean() > photo.mean() + 10
         assert metrics.newly_clipped(photo, enhanced) == 0
+
+
+@pytest.mark.parametrize("option", [{"curve_size": "ful"}, {"curve_size": 0}, {"exposure": 2.0}, {"denoise": "on"}])
+def test_options_out_of_range_are_refused(model: ZeroDCE, option: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=repr(next(iter(option.values())))):
+        Enhancer(model, **option)  # type: ignore[arg-type]
+
+
+def test_the_shipped_model_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    zerodce.enhance(np.full((8, 8, 3), 9, np.uint8))
+    monkeypatch.setattr("zerodce.pretrained.load_pretrained", lambda: pytest.fail("loaded again"))
+    zerodce.enhance(np.full((8, 8, 3), 9, np.uint8))

@@ -58,7 +58,7 @@ def test_auto_moves_a_dark_photo_part_of_the_way_to_the_middle():
 def test_auto_keeps_night_dark_even_if_the_model_does_not():
     assert risen(13 / 255, 1) > 0.99  # 1 - (1 - 0.051) ** 256: white
     arrived = risen(13 / 255, find_factor(flat(13), curve(1), "auto"))
-    assert arrived == pytest.approx(0.25 + 2.5 * 13 / 255, abs=0.01)
+    assert arrived == pytest.approx(0.1 + 6 * 13 / 255, abs=0.01)
 
 
 def test_auto_leaves_a_bright_photo_as_it_is():

@@ -12,7 +12,7 @@ from PIL import Image
 import zerodce
 from zerodce.metrics import psnr
 from zerodce.pretrained import PATH
-from zerodce.recipes import DEFAULT
+from zerodce.recipes import FUSION
 
 LOL_PAIRS = (("our485", 2), ("our485", 5), ("our485", 6), ("our485", 9), ("eval15", 493), ("eval15", 547))
 
@@ -33,9 +33,9 @@ def curves_alone(model: keras.Model, image: np.ndarray) -> np.ndarray:
     return np.rint(np.asarray(enhanced)[0] * 255).astype(np.uint8)
 
 
-def test_the_file_holds_the_network_of_the_default_recipe_and_no_optimizer(model: keras.Model) -> None:
-    assert model.recipe == DEFAULT
-    assert model.network.count_params() == 79_416
+def test_the_file_holds_the_tone_network_and_no_optimizer(model: keras.Model) -> None:
+    assert model.recipe == FUSION
+    assert model.network.name == "tone_net"
     assert PATH.stat().st_size < 400_000
     assert not hasattr(model, "optimizer") or model.optimizer is None
 
@@ -74,7 +74,14 @@ def test_better_than_a_gamma_on_the_lol_pairs(model: keras.Model, data: Path) ->
     gamma_psnr, _ = np.mean(scores["gamma"], axis=0)
     assert gamma_psnr == pytest.approx(15.24, abs=0.02)
     assert model_psnr >= 18.0
-    assert model_ssim >= 0.66
+    assert model_ssim >= 0.62  # with its noise; what is shipped takes it out
+    shipped = [zerodce.enhance(read(data / "lol" / folder / "low" / f"{number}.png")) for folder, number in LOL_PAIRS]
+    highs = [read(data / "lol" / folder / "high" / f"{number}.png") for folder, number in LOL_PAIRS]
+    assert np.mean([psnr(image, high) for image, high in zip(shipped, highs, strict=True)]) >= 21.0
+    assert (
+        np.mean([float(tf.image.ssim(image, high, max_val=255)) for image, high in zip(shipped, highs, strict=True)])
+        >= 0.815
+    )
 
 
 def test_a_well_exposed_photo_is_left_as_it_is(model: keras.Model, data: Path) -> None:
