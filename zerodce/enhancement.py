@@ -32,7 +32,7 @@ AUTO_CURVE_SIZE = 128
 """Long side of the small copy in pixels; docs/curve-size.md has the measurement behind it."""
 
 FLOOR = 2.0
-"""Brightness of so many standard deviations of the noise is not lifted in a black night, of three times as many it is."""
+"""Up to so many standard deviations of the noise a black night is not lifted, from three times as many on it is."""
 
 BLACK = 0.2
 """A night is black where this share of it is no brighter than one and a half standard deviations of the noise."""
