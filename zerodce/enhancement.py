@@ -15,7 +15,7 @@ from zerodce.curves import apply_curves, brighten
 from zerodce.denoising import amplification, smooth
 from zerodce.exposure import AUTO_MAX_FACTOR, find_factor
 from zerodce.network import knots_of
-from zerodce.noise import Noise, estimate_noise
+from zerodce.noise import estimate_noise
 from zerodce.pixels import on_pixels
 from zerodce.tones import grid_of, tables
 
@@ -31,11 +31,11 @@ Denoise = float | Literal["auto", "off"]
 AUTO_CURVE_SIZE = 128
 """Long side of the small copy in pixels; docs/curve-size.md has the measurement behind it."""
 
-FLOOR = 2.0
-"""Up to so many standard deviations of the noise a black night is not lifted, from three times as many on it is."""
+BLACK = (0.25, 0.45)
+"""Share of a photo's area, black to a step of 255, from which on it is a night before nothing, partly and wholly."""
 
-BLACK = 0.2
-"""A night is black where this share of it is no brighter than one and a half standard deviations of the noise."""
+NIGHT_STRENGTH = 0.35
+"""The largest strength in such a night, whose mean tells nothing of how bright what is lit is."""
 
 HALO = 7
 """How many pixels around a pixel the network sees: seven 3x3 convolutions."""
@@ -55,12 +55,14 @@ class Curves:
         grid: Float (rows, columns, 16, 1 or 3): strengths by place and brightness, as `zerodce.tones` has them.
         strength: The factor that they hold already: the model's own times that of `zerodce.exposure`.
         exposure: Mean brightness of the enhanced small copy, in [0, 1].
+        black: How far the photo is a night before nothing, in [0, 1]; there, what lies below its noise stays black.
         amplified: How much noise they add to the photo's, as `zerodce.denoising.amplification` returns it.
     """
 
     grid: np.ndarray
     strength: float
     exposure: float
+    black: float
     amplified: np.ndarray
 
 
@@ -148,7 +150,7 @@ class Enhancer:
             enhanced = self._brighten_tiles(photo, curves)
         else:
             grid = curves.grid if photo.shape[2] == 3 else curves.grid.mean(axis=3, keepdims=True)
-            enhanced = brighten(photo, tables(grid, night_floor(noise)))
+            enhanced = brighten(photo, tables(grid, curves.black * noise.floor() / 255))
         if not self.denoise or not curves.amplified.any():
             return enhanced
         return smooth(enhanced, noise.with_coding(), curves.amplified, self.denoise)
@@ -185,25 +187,26 @@ class Enhancer:
 
     def _expose(self, small: np.ndarray, grid: np.ndarray) -> Curves:
         """Scales the model's strengths to the exposure aimed at."""
+        black = blackness(small)
+        grid = np.minimum(grid, 1 - (1 - NIGHT_STRENGTH) * black)
         factor = find_factor(small, grid, self.exposure, AUTO_MAX_FACTOR if self.knots is None else 1.0)
         applied = tables(grid * factor)
         exposure = metrics.mean(brighten(small, applied))
         strength = factor * float(self.model.strength(small[np.newaxis].astype(np.float32) / 255)[0])
-        return Curves(grid * factor, strength, exposure, amplification(small, applied))
+        return Curves(grid * factor, strength, exposure, black, amplification(small, applied))
 
 
-def night_floor(noise: Noise) -> float:
-    """The brightness up to which a photo stays as it is, as what lies there is noise: night stays night.
+def blackness(small: np.ndarray) -> float:
+    """How far a photo is a night before nothing: lights, and black around them.
 
     Args:
-        noise: That of the photo.
+        small: uint8 (height, width, 3), RGB: a small copy of the photo.
 
     Returns:
-        A brightness in [0, 1]; 0 for a photo that is dark, but has light everywhere.
+        From 0, less than a share of `BLACK` of the area is black, to 1.
     """
-    deviation = noise.floor()
-    black = float(np.mean(noise.luminance < 1.5 * deviation))
-    return FLOOR * deviation / 255 * min(1.0, black / BLACK)
+    share = float(np.mean(small.max(axis=2) <= 1))
+    return float(np.clip((share - BLACK[0]) / (BLACK[1] - BLACK[0]), 0, 1))
 
 
 def enhance(

@@ -117,7 +117,8 @@ def tables(grid: np.ndarray, floor: float = 0.0) -> np.ndarray:
 
     Args:
         grid: Float (rows, columns, KNOTS, channels): strengths of the cells of a photo; cut to [-1, 1].
-        floor: Noise, in [0, 1]: brightness up to here stays as it is, and from three times as much on is not held back.
+        floor: Noise, in [0, 1]: brightness up to here stays as it is, and from twelve times as much on is
+            not held back: a gentle slope, as a steep one would make grain of the noise.
 
     Returns:
         Float64 (rows, columns, LEVELS, channels) in [-1, 1].
@@ -125,7 +126,7 @@ def tables(grid: np.ndarray, floor: float = 0.0) -> np.ndarray:
     strengths = np.einsum("lk,yxkc->yxlc", _READ, np.clip(grid, -1, 1))
     brightness = _BRIGHTNESS[:, np.newaxis]
     if floor:
-        held = np.clip((brightness - floor) / (2 * floor), 0, 1)
+        held = np.clip((brightness - floor) / (11 * floor), 0, 1)
         strengths = strengths * (held * held * (3 - 2 * held))
     made = tone(brightness, strengths)
     allowed = np.maximum.accumulate(np.minimum(made, _HIGHEST[:, np.newaxis]), axis=2)
