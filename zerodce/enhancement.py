@@ -37,6 +37,9 @@ BLACK = (0.25, 0.45)
 NIGHT_STRENGTH = 0.35
 """The largest strength in such a night, whose mean tells nothing of how bright what is lit is."""
 
+STEPS = 256
+"""Strengths of a tone network are rounded to so many steps: what threads sum in another order makes no other photo."""
+
 HALO = 7
 """How many pixels around a pixel the network sees: seven 3x3 convolutions."""
 
@@ -118,20 +121,12 @@ class Enhancer:
         return self.apply(photo, self.estimate([small])[0])
 
     def estimate(self, small_copies: Sequence[np.ndarray]) -> list[Curves]:
-        """Estimates the curves of photos; small copies of one shape go through the network together.
+        """Estimates the curves of photos, each by itself: sums of a batch are rounded in another order.
 
         Args:
             small_copies: uint8 (height, width, 3), RGB, each of any size.
         """
-        by_shape: dict[tuple[int, ...], list[int]] = {}
-        for index, small in enumerate(small_copies):
-            by_shape.setdefault(small.shape, []).append(index)
-        curves: dict[int, Curves] = {}
-        for indices in by_shape.values():
-            images = np.stack([small_copies[index] for index in indices]).astype(np.float32) / 255
-            for index, grid in zip(indices, self._grids(images), strict=True):
-                curves[index] = self._expose(small_copies[index], grid)
-        return [curves[index] for index in range(len(small_copies))]
+        return [self._expose(small, self._grid(small)) for small in small_copies]
 
     def apply(self, photo: np.ndarray, curves: Curves) -> np.ndarray:
         """Applies curves to a photo at full size, and takes out the noise that they add.
@@ -176,14 +171,13 @@ class Enhancer:
         """The network's maps for a batch of float images in [0, 1]."""
         return np.asarray(self.network.predict_on_batch(images), np.float32)
 
-    def _grids(self, images: np.ndarray) -> list[np.ndarray]:
-        """The strengths that the model gives to a batch of float images in [0, 1]."""
-        if self.knots is not None:
-            strengths = np.asarray(self.knots.predict_on_batch(images), np.float64)
-            return list(strengths[:, np.newaxis, np.newaxis, :, np.newaxis])
-        factors = np.asarray(self.model.strength(images)).reshape(-1, 1, 1, 1)
-        maps = self._maps(images) * factors
-        return [grid_of(image, each, CELLS) for image, each in zip(images, maps, strict=True)]
+    def _grid(self, small: np.ndarray) -> np.ndarray:
+        """The strengths that the model gives to a small copy."""
+        image = small[np.newaxis].astype(np.float32) / 255
+        if self.knots is None:
+            return grid_of(image[0], self._maps(image)[0] * float(self.model.strength(image)[0]), CELLS)
+        strengths = np.asarray(self.knots.predict_on_batch(image), np.float64)[0]
+        return (np.rint(strengths * STEPS) / STEPS)[np.newaxis, np.newaxis, :, np.newaxis]
 
     def _expose(self, small: np.ndarray, grid: np.ndarray) -> Curves:
         """Scales the model's strengths to the exposure aimed at."""

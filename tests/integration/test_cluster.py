@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import os
@@ -108,6 +109,11 @@ def expected(photos: Path) -> Path:
     return out
 
 
+def digests(folder: Path | str) -> dict[str, str]:
+    """SHA-256 of each of the results in a folder: a difference is a name, not a comparison of bytes line by line."""
+    return {path: hashlib.sha256(content).hexdigest() for path, content in files(folder).items()}
+
+
 def files(folder: Path | str) -> dict[str, bytes]:
     """The results in a folder, without what tells of the run itself."""
     paths = [entry.path for entry in storage.walk(str(folder))]
@@ -178,7 +184,7 @@ def test_a_shared_folder_gives_what_one_process_gives(cluster: None, photos: Pat
     for job in jobs:
         ended(job, 1)
     for name in ("enhance", "preprocess"):
-        assert files(out / name) == files(expected / name)
+        assert digests(out / name) == digests(expected / name)
     assert len(rows(out / "enhance")) == DAYS * PHOTOS_A_DAY
 
 
@@ -237,7 +243,7 @@ def test_a_worker_that_dies_loses_nothing_and_repeats_nothing(cluster: None, pho
 
     assert len(finished) < DAYS * PHOTOS_A_DAY, "the job was over before the worker died"
     assert inodes(list(finished)) == finished
-    assert files(out) == files(expected / "enhance")
+    assert digests(out) == digests(expected / "enhance")
     assert json.loads((out / "run.json").read_text())["counts"]["enhanced"] == DAYS * PHOTOS_A_DAY
 
 
@@ -261,7 +267,7 @@ def test_a_job_that_dies_goes_on_when_it_is_started_again(cluster: None, photos:
 
     ended(zerodce(*arguments), 1)
     assert inodes(list(finished)) == finished
-    assert files(out) == files(expected / "preprocess")
+    assert digests(out) == digests(expected / "preprocess")
 
 
 def test_what_cannot_work_is_said_in_a_line(cluster: None, photos: Path, tmp_path: Path) -> None:
