@@ -10,12 +10,12 @@ import argparse
 import time
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from pipelines import evaluate
 from zerodce import metrics
-from zerodce.enhancement import CurveSize, Enhancer, small_size
+from zerodce.enhancement import CurveSize, Enhancer
+from zerodce.pixels import small_copy
 from zerodce.pretrained import load_pretrained
 
 SIZES: tuple[CurveSize, ...] = ("full", 512, 384, 256, 192, 128, 96)
@@ -33,8 +33,7 @@ def scores(enhancer: Enhancer, images: Sequence[tuple[np.ndarray, np.ndarray]]) 
 
 def milliseconds(enhancer: Enhancer, image: np.ndarray, repeats: int = 20) -> float:
     """Processor time of estimating the curves of one photo, all cores added up."""
-    height, width = small_size(image.shape[0], image.shape[1], enhancer.curve_size)
-    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    small = small_copy(image, enhancer.curve_size)
     enhancer.estimate([small])
     started = time.process_time()
     for _ in range(repeats):

@@ -20,8 +20,9 @@ from skimage.restoration import denoise_wavelet
 from pipelines import evaluate
 from zerodce import metrics
 from zerodce.denoising import smooth
-from zerodce.enhancement import Curves, Enhancer, small_size
+from zerodce.enhancement import Curves, Enhancer
 from zerodce.noise import estimate_noise
+from zerodce.pixels import small_copy
 from zerodce.pretrained import load_pretrained
 
 Filter = Callable[[np.ndarray, np.ndarray, Curves], np.ndarray]
@@ -62,7 +63,7 @@ def noise_aware(strength: float = 1.0, planes: Iterable[float] = (1, 1, 1), size
     def run(enhanced: np.ndarray, image: np.ndarray, curves: Curves) -> np.ndarray:
         noise = estimate_noise(image).with_coding()
         noise = dataclasses.replace(noise, deviations=noise.deviations * weights)
-        return smooth(enhanced, noise, curves.amplified, strength)
+        return smooth(enhanced, noise, curves.noise_gain, strength)
 
     return run
 
@@ -72,7 +73,7 @@ def one_tone(enhanced: np.ndarray, image: np.ndarray, curves: Curves) -> np.ndar
     noise = estimate_noise(image).with_coding()
     median = np.median(noise.deviations, axis=1, keepdims=True)
     noise = dataclasses.replace(noise, deviations=np.broadcast_to(median, noise.deviations.shape))
-    return smooth(enhanced, noise, curves.amplified)
+    return smooth(enhanced, noise, curves.noise_gain)
 
 
 FILTERS: dict[str, Filter] = {
@@ -104,8 +105,7 @@ def main() -> None:
     enhancer = Enhancer(load_pretrained(), denoise="off")
 
     def enhanced(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, Curves]:
-        height, width = small_size(image.shape[0], image.shape[1], enhancer.curve_size)
-        (curves,) = enhancer.estimate([cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)])
+        (curves,) = enhancer.estimate([small_copy(image, enhancer.curve_size)])
         return enhancer.apply(image, curves), image, curves
 
     pairs = {

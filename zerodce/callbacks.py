@@ -225,7 +225,7 @@ class Progress(keras.callbacks.Callback):
         self._last = now
 
 
-class Keeper(keras.callbacks.Callback):
+class ModelCheckpoints(keras.callbacks.Callback):
     """Validates and keeps the averaged weights: `last.keras`, and `best.keras` by validation.
 
     Args:

@@ -73,13 +73,13 @@ def amplification(small: np.ndarray, tables: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(gain * gain - 1, 0))
 
 
-def smooth(photo: np.ndarray, noise: Noise, amplified: np.ndarray, strength: float = 1.0) -> np.ndarray:
+def smooth(photo: np.ndarray, noise: Noise, noise_gain: np.ndarray, strength: float = 1.0) -> np.ndarray:
     """Filters noise out of a photo.
 
     Args:
         photo: uint8 or uint16 (height, width, 3 or 1), the full range of its type. Not changed.
         noise: That of the photo, or of the photo that it was made from by curves.
-        amplified: Float (any height, any width), spread over the photo: what multiplies the noise there.
+        noise_gain: Float (any height, any width), spread over the photo: what multiplies the noise there.
         strength: Multiplies the noise everywhere; 0 is no filter.
 
     Returns:
@@ -91,7 +91,7 @@ def smooth(photo: np.ndarray, noise: Noise, amplified: np.ndarray, strength: flo
     if strength < 0:
         raise ValueError(f"the strength of denoising is 0 or more, not {strength}")
     height, width, channels = photo.shape
-    variances = _variances(noise, amplified, (-(-height // GRID), -(-width // GRID))) * np.float32(strength**2)
+    variances = _variances(noise, noise_gain, (-(-height // GRID), -(-width // GRID))) * np.float32(strength**2)
     if variances.max() < 0.25:  # half a step of 255
         return photo
     unit = np.float32(255 / np.iinfo(photo.dtype).max)
@@ -105,11 +105,11 @@ def smooth(photo: np.ndarray, noise: Noise, amplified: np.ndarray, strength: flo
     return filtered.reshape(photo.shape)
 
 
-def _variances(noise: Noise, amplified: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+def _variances(noise: Noise, noise_gain: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     """Float32 (SIZES, channels, *grid): the variance at which half the contrast is lost, in steps of 1/255."""
     local = np.square(noise.local())
     local[:-1] += COARSER**2 * local[1:]
-    gain = cv2.resize(np.square(amplified, dtype=np.float32), local.shape[:1:-1], interpolation=cv2.INTER_LINEAR)
+    gain = cv2.resize(np.square(noise_gain, dtype=np.float32), local.shape[:1:-1], interpolation=cv2.INTER_LINEAR)
     local *= STRENGTH**2 * gain
     flat = [cv2.resize(plane, grid[::-1], interpolation=cv2.INTER_LINEAR) for plane in local.reshape(-1, *gain.shape)]
     return np.stack(flat).reshape(*local.shape[:2], *grid)

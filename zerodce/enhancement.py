@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-import cv2
 import keras
 import numpy as np
 
@@ -16,7 +15,7 @@ from zerodce.denoising import amplification, smooth
 from zerodce.exposure import AUTO_MAX_FACTOR, find_factor
 from zerodce.network import knots_of
 from zerodce.noise import estimate_noise
-from zerodce.pixels import on_pixels
+from zerodce.pixels import on_pixels, small_copy
 from zerodce.tones import grid_of, tables
 
 CurveSize = int | Literal["auto", "full"]
@@ -59,20 +58,14 @@ class Curves:
         strength: The factor that they hold already: the model's own times that of `zerodce.exposure`.
         exposure: Mean brightness of the enhanced small copy, in [0, 1].
         black: How far the photo is a night before nothing, in [0, 1]; there, what lies below its noise stays black.
-        amplified: How much noise they add to the photo's, as `zerodce.denoising.amplification` returns it.
+        noise_gain: How much noise they add to the photo's, as `zerodce.denoising.amplification` returns it.
     """
 
     grid: np.ndarray
     strength: float
     exposure: float
     black: float
-    amplified: np.ndarray
-
-
-def small_size(height: int, width: int, long_side: int) -> tuple[int, int]:
-    """Height and width with the longer side at most `long_side`: never enlarged, aspect kept, at least 1."""
-    scale = min(1.0, long_side / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
+    noise_gain: np.ndarray
 
 
 class Enhancer:
@@ -112,13 +105,9 @@ class Enhancer:
         self.denoise = {"auto": 1.0, "off": 0.0}[denoise] if isinstance(denoise, str) else float(denoise)
 
     def __call__(self, photo: np.ndarray) -> np.ndarray:
-        """Enhances a photo: `estimate` on a small copy made here, then `apply`."""
-        small = photo if photo.dtype == np.uint8 else (photo // 257).astype(np.uint8)
-        height, width = small_size(small.shape[0], small.shape[1], self.curve_size)
-        small = cv2.resize(small, (width, height), interpolation=cv2.INTER_AREA)
-        if photo.shape[2] == 1:
-            small = cv2.cvtColor(small, cv2.COLOR_GRAY2RGB)
-        return self.apply(photo, self.estimate([small])[0])
+        """Enhances a photo: `estimate` on its small copy, then `apply`."""
+        (curves,) = self.estimate([small_copy(photo, self.curve_size)])
+        return self.apply(photo, curves)
 
     def estimate(self, small_copies: Sequence[np.ndarray]) -> list[Curves]:
         """Estimates the curves of photos, each by itself: sums of a batch are rounded in another order.
@@ -146,9 +135,9 @@ class Enhancer:
         else:
             grid = curves.grid if photo.shape[2] == 3 else curves.grid.mean(axis=3, keepdims=True)
             enhanced = brighten(photo, tables(grid, curves.black * noise.floor() / 255))
-        if not self.denoise or not curves.amplified.any():
+        if not self.denoise or not curves.noise_gain.any():
             return enhanced
-        return smooth(enhanced, noise.with_coding(), curves.amplified, self.denoise)
+        return smooth(enhanced, noise.with_coding(), curves.noise_gain, self.denoise)
 
     def _brighten_tiles(self, photo: np.ndarray, curves: Curves) -> np.ndarray:
         """Applies curves that the network estimates from every pixel of a photo, tile by tile."""

@@ -16,7 +16,7 @@ from zerodce import plots
 from zerodce.callbacks import (
     EarlyStopping,
     Identity,
-    Keeper,
+    ModelCheckpoints,
     Monitor,
     Progress,
     Samples,
@@ -140,7 +140,7 @@ def fit(
         StopOnNaN(progress),
         average,
         *_samples(validation, out, settings, average),
-        Keeper(checkpoints, recipe, average, progress, settings.monitor),
+        ModelCheckpoints(checkpoints, recipe, average, progress, settings.monitor),
         progress,
         early,
         keras.callbacks.TensorBoard(out / "tensorboard", write_graph=False),

@@ -19,16 +19,16 @@ from pipelines.enhance.plan import Task
 from pipelines.enhance.settings import EnhanceSettings
 from pipelines.folders import OutputError
 from pipelines.photos.pixels import eight_bit_values, image_of, pixels_of
-from zerodce import metrics
+from zerodce import metrics, pixels
 from zerodce.enhancement import Curves, Enhancer
 
 
 class Prepared(NamedTuple):
-    """A decoded photo, a copy of it of a thumbnail's size, and the small copy for its curves, uint8 RGB."""
+    """A decoded photo, its preview, and the small copy for its curves, as `zerodce.pixels` makes them."""
 
     task: Task
     photo: photos.Photo
-    preview: Image.Image
+    preview: np.ndarray
     small: np.ndarray
 
 
@@ -83,11 +83,10 @@ class PhotoProcessor:
             )
         except photos.PhotoError as error:
             return self.failed(task, error, started)
-        preview = photos.shrunk(photo.image, report.LONG_SIDE)
+        preview = photo.preview()
         curve_size = self.enhancer().curve_size
-        source = preview if curve_size <= report.LONG_SIDE else photo.image
-        small = photos.shrunk(source, curve_size).convert("RGB")
-        return Prepared(task, photo, preview, np.asarray(small))
+        small = pixels.small_copy(preview if curve_size <= pixels.PREVIEW else photo.pixels, curve_size)
+        return Prepared(task, photo, preview, small)
 
     def complete(self, prepared: Prepared, curves: Curves | photos.PhotoError) -> Done:
         """Applies the curves at full size, writes the images, measures, and writes the journal.
@@ -129,13 +128,13 @@ class PhotoProcessor:
     def _enhance(self, prepared: Prepared, curves: Curves) -> dict[str, Any]:
         settings = self.settings
         task, photo, preview, _ = prepared
-        pixels = photo.pixels
-        enhanced = self.enhancer().apply(pixels, curves)
+        original = photo.pixels
+        enhanced = self.enhancer().apply(original, curves)
         mtime = None if settings.strip_metadata else task.mtime
         encode = functools.partial(
             photos.encode, photo, quality=settings.quality, strip_metadata=settings.strip_metadata
         )
-        before, after = eight_bit_values(pixels), eight_bit_values(enhanced)
+        before, after = eight_bit_values(original), eight_bit_values(enhanced)
         picture = image_of(after)
         self._write(f"enhanced/{task.output}", encode(picture if photo.pixels_16 is None else enhanced), mtime)
         row: dict[str, Any] = {
@@ -157,9 +156,12 @@ class PhotoProcessor:
         if settings.reference is not None:
             row |= self._compare(task, photo, before, after, baseline)
         if task.thumbnail:
-            contrasted = preview.point(table) if table else None
+            shown = image_of(preview)
+            contrasted = shown.point(table) if table else None
             with _writing(task.path):
-                report.write_thumbnails(self.out, row, preview, picture, contrasted, photo.metadata.icc_profile)
+                report.write_thumbnails(
+                    self.out, row, shown, image_of(pixels.preview(after)), contrasted, photo.metadata.icc_profile
+                )
         return row | {"notes": "; ".join(photo.notes)}
 
     def _compare(

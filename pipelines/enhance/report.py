@@ -19,10 +19,10 @@ from urllib.parse import quote
 from PIL import Image
 
 from pipelines import storage
-from pipelines.photos import PhotoError, small_copy
+from pipelines.photos import PhotoError, thumbnail
+from zerodce.pixels import PREVIEW
 
 THUMBNAILS = 2000  # photos that have thumbnails, at most
-LONG_SIDE = 800  # of a thumbnail, in pixels
 
 _SAMPLE = 1800  # of them the even sample: a hash hits it within a few dozen, and the extremes come on top
 _EXTREMES = 15  # photos of each kind
@@ -54,9 +54,9 @@ def write_thumbnails(
     Args:
         out: The folder of the run.
         row: The photo's row of `metrics.csv`, as `write_report` will get it.
-        before: The photo as it was, upright, mode RGB or L.
-        after: The enhanced photo.
-        autocontrast: The autocontrast baseline; None where that was not asked for.
+        before: Preview of the photo as it was, upright, mode RGB or L; its size is that of the picture.
+        after: Preview of the enhanced photo.
+        autocontrast: Preview of the autocontrast baseline; None where that was not asked for.
         icc_profile: The colours of all three; empty for sRGB.
     """
     stem = storage.join(out, f"report/thumbs/{_name(row)}")
@@ -66,12 +66,8 @@ def write_thumbnails(
 
 
 def _thumbnail(image: Image.Image, icc_profile: bytes) -> bytes:
-    scale = min(1.0, LONG_SIDE / max(image.size))
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     content = io.BytesIO()
-    # whole blocks are averaged first, which takes a fraction of the time of filtering every pixel
-    small = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.5)
-    small.save(content, "JPEG", quality=78, icc_profile=icc_profile)
+    image.save(content, "JPEG", quality=78, icc_profile=icc_profile)
     return content.getvalue()
 
 
@@ -245,7 +241,7 @@ class _Thumbs:
 
 
 def _small(path: str) -> Image.Image:
-    return Image.fromarray(small_copy(storage.read(path), path, LONG_SIDE))
+    return Image.fromarray(thumbnail(storage.read(path), path, PREVIEW))
 
 
 def _names(folder: str) -> list[str]:

@@ -2,8 +2,8 @@
 
 from pipelines.photos.errors import PhotoError
 from pipelines.photos.formats import is_photo, output_path
-from pipelines.photos.pixels import autocontrast_table, shrunk
-from pipelines.photos.reading import Photo, decode, load, small_copy
+from pipelines.photos.pixels import autocontrast_table
+from pipelines.photos.reading import Photo, decode, load, thumbnail
 from pipelines.photos.writing import encode
 
 __all__ = [
@@ -15,6 +15,5 @@ __all__ = [
     "is_photo",
     "load",
     "output_path",
-    "shrunk",
-    "small_copy",
+    "thumbnail",
 ]

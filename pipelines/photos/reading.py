@@ -14,8 +14,9 @@ from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 from pipelines.photos.errors import PhotoError
 from pipelines.photos.formats import UNREADABLE, named_format, written_format
 from pipelines.photos.metadata import Metadata
-from pipelines.photos.pixels import channels, depth_of, pixels_of
+from pipelines.photos.pixels import channels, depth_of, pixels_of, view_of
 from pipelines.photos.raw import DNG_VERSION_TAG, open_raw
+from zerodce.pixels import preview
 
 try:
     import pillow_heif
@@ -71,6 +72,11 @@ class Photo:
         """All there is of the photo: uint8, made anew at each call, or uint16 (height, width, 3 or 1)."""
         return pixels_of(self.image) if self.pixels_16 is None else self.pixels_16
 
+    def preview(self) -> np.ndarray:
+        """`zerodce.pixels.preview` of `pixels`, without a copy of all of them."""
+        values = view_of(self.image) if self.pixels_16 is None else self.pixels_16
+        return np.ascontiguousarray(preview(values)[..., :3])
+
 
 def load(content: bytes, path: str, *, output_format: str | None = None, max_pixels: int = MAX_PIXELS) -> Photo:
     """Decodes a photo.
@@ -109,7 +115,7 @@ def load(content: bytes, path: str, *, output_format: str | None = None, max_pix
     return Photo(image, pixels_16, alpha, written, notes, metadata, lossless, tables, subsampling)
 
 
-def small_copy(content: bytes, path: str, long_side: int, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def thumbnail(content: bytes, path: str, long_side: int, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decodes a small, upright copy; of a JPEG for a fraction of the price of the whole.
 
     Args:

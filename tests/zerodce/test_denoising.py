@@ -166,8 +166,8 @@ def test_strengths_that_rise_with_brightness_amplify_more():
         ends.append(value)
     slope = (ends[1] - ends[0]) / (4 / 255)
     assert slope > slope_at(0.2, 0.06) + 0.3
-    amplified = denoising.amplification(np.full((4, 4, 3), 51, np.uint8), tables)
-    np.testing.assert_allclose(amplified, np.sqrt(slope**2 - 1), atol=2e-3)
+    noise_gain = denoising.amplification(np.full((4, 4, 3), 51, np.uint8), tables)
+    np.testing.assert_allclose(noise_gain, np.sqrt(slope**2 - 1), atol=2e-3)
     assert not denoising.amplification(np.full((4, 4, 3), 51, np.uint8), 0 * tables).any()
 
 
@@ -176,12 +176,12 @@ def test_bands_show_no_seams(dtype, monkeypatch):
     photo = noisy(90, 15, (700, 333, 3), dtype)
     photo[::9] //= 2
     noise = estimate_noise(photo)
-    amplified = np.random.default_rng(0).uniform(0, 2, (30, 14))
+    noise_gain = np.random.default_rng(0).uniform(0, 2, (30, 14))
     monkeypatch.setattr(denoising, "BAND", 10_000)
-    whole = denoising.smooth(photo, noise, amplified)
+    whole = denoising.smooth(photo, noise, noise_gain)
     for band in (32, 64, 256):
         monkeypatch.setattr(denoising, "BAND", band)
-        np.testing.assert_array_equal(denoising.smooth(photo, noise, amplified), whole)
+        np.testing.assert_array_equal(denoising.smooth(photo, noise, noise_gain), whole)
 
 
 def test_strength_0_is_off_and_auto_is_1():

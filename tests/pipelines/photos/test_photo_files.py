@@ -32,14 +32,14 @@ def test_odd_and_broken_files_are_all_accounted_for(data: Path, capfd: pytest.Ca
         if isinstance(photo, photos.PhotoError):
             assert outcome["pillow_12_3_outcome"] == "fail", (name, photo)
             with pytest.raises(photos.PhotoError):
-                photos.small_copy(content, name, 64)
+                photos.thumbnail(content, name, 64)
             continue
         # one of them is HEIC, for which the outcome was noted without pillow-heif
         assert outcome["pillow_12_3_outcome"] == "ok" or name == "avif__hopper.heif"
         again = Image.open(io.BytesIO(encode(photo, photo.pixels)))
         again.load()
         assert again.size == photo.image.size, name
-        small = photos.small_copy(content, name, 64)
+        small = photos.thumbnail(content, name, 64)
         assert max(small.shape[:2]) == min(64, *sorted(photo.image.size)[1:]), name
         if outcome["width"] and outcome["orientation"] in ("", "1"):
             assert photo.image.size == (int(outcome["width"]), int(outcome["height"])), name
@@ -109,7 +109,7 @@ def test_the_eight_orientations_show_one_picture(data: Path, shape: str) -> None
             assert pixels.shape == upright.shape
             # each example has its own number printed on it
             assert np.abs(pixels - upright).mean() < 12
-        assert np.abs(photos.small_copy(content, "a.jpg", 150) - _halved(upright, 12)).mean() < 12
+        assert np.abs(photos.thumbnail(content, "a.jpg", 150) - _halved(upright, 12)).mean() < 12
 
 
 def _halved(pixels: np.ndarray, factor: int) -> np.ndarray:
@@ -130,6 +130,6 @@ def test_heic_photos_become_jpeg_with_their_metadata(data: Path) -> None:
         assert written.info.get("icc_profile") == source.info.get("icc_profile")
         if source.info["exif"]:
             _assert_same_exif(source.getexif(), written.getexif())
-        small = photos.small_copy(content, name, 96)
+        small = photos.thumbnail(content, name, 96)
         box = np.asarray(photo.image.resize(small.shape[1::-1], Image.Resampling.BOX), int)
         assert np.abs(small - box).mean() < 6

@@ -249,7 +249,7 @@ def test_orientation_is_applied_once(orientation: int, name: str) -> None:
     np.testing.assert_array_equal(photo.pixels, expected)
     again = photos.load(encode(photo, photo.pixels), f"a.{name.lower()}")
     assert np.abs(again.pixels.astype(int) - expected).max() <= 3
-    small = photos.small_copy(content, "a", 24)
+    small = photos.thumbnail(content, "a", 24)
     assert small.shape == ((24, 16, 3) if orientation > 4 else (16, 24, 3))
     corner = small[:4, :4].mean() if orientation == 1 else None
     assert corner is None or corner > 60
@@ -302,7 +302,7 @@ def test_a_png_called_jpg_is_read_by_content_and_written_by_name() -> None:
 def test_small_copies_keep_the_shape_and_never_grow(
     size: tuple[int, int], expected: tuple[int, int], name: str
 ) -> None:
-    small = photos.small_copy(encoded(Image.new("L", size, 100), name), "a", 128)
+    small = photos.thumbnail(encoded(Image.new("L", size, 100), name), "a", 128)
     assert small.shape == (*expected, 3)
     assert small.dtype == np.uint8
     assert np.abs(small.astype(int) - 100).max() <= 1
@@ -312,18 +312,18 @@ def test_small_copies_keep_the_shape_and_never_grow(
 def test_a_small_copy_shows_the_same_as_a_box_average(name: str) -> None:
     y, x = np.mgrid[0:256, 0:384]
     image = Image.fromarray(np.dstack([x * 2 // 3, y, (x + y) // 3]).astype(np.uint8))
-    small = photos.small_copy(encoded(image, name), "a", 48).astype(float)
+    small = photos.thumbnail(encoded(image, name), "a", 48).astype(float)
     mean = np.asarray(image, float).reshape(32, 8, 48, 8, 3).mean(axis=(1, 3))
     assert np.abs(small - mean).mean() < 1.5
 
 
 def test_small_copies_of_palettes_and_16_bits_are_of_their_colours() -> None:
     palette = Image.new("RGB", (64, 64), (10, 200, 30)).quantize(4)
-    assert np.unique(photos.small_copy(encoded(palette, "PNG"), "a.png", 8).reshape(-1, 3), axis=0).tolist() == [
+    assert np.unique(photos.thumbnail(encoded(palette, "PNG"), "a.png", 8).reshape(-1, 3), axis=0).tolist() == [
         [10, 200, 30]
     ]
     deep = encoded(Image.fromarray(np.full((64, 64), 0x4000, np.uint16)), "PNG")
-    assert np.unique(photos.small_copy(deep, "a.png", 8)).tolist() == [0x40]
+    assert np.unique(photos.thumbnail(deep, "a.png", 8)).tolist() == [0x40]
 
 
 # ---- what cannot be read
@@ -333,7 +333,7 @@ def test_small_copies_of_palettes_and_16_bits_are_of_their_colours() -> None:
 def test_truncated_files_are_decode_errors(name: str) -> None:
     noise = np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)
     content = encoded(Image.fromarray(noise), name)
-    for read in (photos.load, lambda c, p: photos.small_copy(c, p, 32)):
+    for read in (photos.load, lambda c, p: photos.thumbnail(c, p, 32)):
         with pytest.raises(photos.PhotoError) as caught:
             read(content[: len(content) * 2 // 3], "a")
         assert caught.value.stage == "decode"
@@ -350,7 +350,7 @@ def test_no_image_is_a_decode_error(content: bytes) -> None:
 def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
     bomb = bytearray(encoded(Image.new("1", (8, 8)), "BMP"))
     bomb[18:26] = (100_000).to_bytes(4, "little") * 2  # ten gigapixels in a header of 62 bytes
-    for read in (photos.load, lambda c, p: photos.small_copy(c, p, 32)):
+    for read in (photos.load, lambda c, p: photos.thumbnail(c, p, 32)):
         with pytest.raises(photos.PhotoError) as caught:
             read(bytes(bomb), "a.bmp")
         assert (caught.value.stage, caught.value.message) == (
@@ -424,7 +424,7 @@ def test_camera_raw_is_developed_not_its_preview(path: str) -> None:
     written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
     assert written.getexif()[ExifTags.Base.Model] == "Camera"
     assert written.getexif().get(ExifTags.Base.Orientation, 1) == 1
-    small = photos.small_copy(a_dng(mosaic, orientation=6), path, 24)
+    small = photos.thumbnail(a_dng(mosaic, orientation=6), path, 24)
     assert small.shape == (24, 16, 3)
     assert np.abs(small[4:-4, 10:14].astype(int) - 173).max() <= 2
 
@@ -465,7 +465,7 @@ def test_threads_read_and_write_the_same_as_one_alone() -> None:
 
     def work(content: bytes) -> tuple[bytes, bytes]:
         photo = photos.load(content, "a.jpg")
-        return encode(photo, photo.pixels), photos.small_copy(content, "a.jpg", 16).tobytes()
+        return encode(photo, photo.pixels), photos.thumbnail(content, "a.jpg", 16).tobytes()
 
     alone = [work(content) for content in files]
     with ThreadPoolExecutor(8) as pool:
@@ -514,7 +514,7 @@ def test_damage_ends_as_a_photo_or_a_photo_error(
         try:
             photo = photos.load(bytes(damaged), path, output_format=output_format, max_pixels=limit)
             written = encode(photo, photo.pixels)
-            small = photos.small_copy(bytes(damaged), path, 16, max_pixels=limit)
+            small = photos.thumbnail(bytes(damaged), path, 16, max_pixels=limit)
         except photos.PhotoError as error:
             failure = error
         else:
