@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import click
@@ -14,7 +15,11 @@ from pipelines.photos import is_photo
 STATE = ".zerodce"
 """The folder in OUT for what a job needs until it is finished, or for the next run; each job has its own part of it."""
 
-_MARKS = {"enhance": (f"{STATE}/journal",), "preprocess": (f"{STATE}/preprocess", "manifest.json")}
+_MARKS = {
+    "enhance": (f"{STATE}/journal", f"{STATE}/plan", "metrics.csv"),
+    "preprocess": (f"{STATE}/preprocess", "manifest.json"),
+    "train": (f"{STATE}/train", "checkpoints/state.npz"),
+}
 
 
 class OutputError(Exception):
@@ -78,13 +83,31 @@ def refuse_other_job(out: str, job: str) -> None:
             raise click.UsageError(f"{out} holds what `zerodce {other}` left: choose another folder")
 
 
+def refuse_links_out(out: str, names: Iterable[str]) -> None:
+    """Raises click.UsageError if what a job writes or deletes in a folder lies elsewhere, behind a symbolic link.
+
+    Args:
+        out: Folder of the results, which may itself be a link.
+        names: Folders in it, relative with `/`; those that are not there are all right.
+    """
+    if not storage.is_local(out):
+        return
+    root = os.path.realpath(out)
+    for name in names:
+        path = storage.join(out, name)
+        if not Path(target := os.path.realpath(path)).is_relative_to(root):
+            raise click.UsageError(f"{path} is a link that leads to {target}: remove it, or choose another folder")
+
+
 @contextlib.contextmanager
 def lock(out: str) -> Iterator[None]:
     """Makes the folder of the results and holds its lock, which a killed process gives back.
 
     Raises:
+        click.UsageError: Its folder of state is a link that leads elsewhere.
         click.ClickException: The folder cannot be written, or another process works on it.
     """
+    refuse_links_out(out, [STATE])
     state = storage.join(out, STATE)
     probe = storage.join(state, "writable")
     held = filelock.FileLock(storage.join(state, "lock"))

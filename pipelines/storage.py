@@ -19,6 +19,8 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadat
 from apache_beam.io.filesystems import FileSystems
 
 TEMPORARY_SUFFIX = ".zerodce-tmp"
+TEMPORARY_NAME = re.compile(rf"\.[0-9a-f]{{32}}{re.escape(TEMPORARY_SUFFIX)}")
+"""The name of a file that is being written; a kill leaves it behind."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,18 +34,19 @@ def _cell(value: Any, digits: int) -> Any:
     return "" if math.isnan(value) else round(value, digits)
 
 
-def from_csv(content: bytes, columns: Collection[str]) -> list[tuple[int, dict[str, str]]]:
+def from_csv(content: bytes, columns: Collection[str], errors: str = "strict") -> list[tuple[int, dict[str, str]]]:
     """The rows of a CSV file in UTF-8, each with the number of the line that it ends on.
 
     Args:
         content: The file, with or without a byte-order mark.
         columns: Columns that it has to have, among others.
+        errors: What to do about bytes that are no UTF-8; `surrogateescape` undoes what `to_csv` did.
 
     Raises:
         TableError: It is no such file, or lacks a column.
     """
     try:
-        reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+        reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig", errors), newline=""))
         if not set(columns) <= set(reader.fieldnames or ()):
             raise TableError(f"it needs the columns {','.join(columns)}")
         return [(reader.line_num, {name: row[name] or "" for name in columns}) for row in reader]

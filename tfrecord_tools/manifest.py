@@ -26,6 +26,9 @@ class Shard:
         references: Number of records that have a reference.
         bytes: Size of the file in bytes.
         sha256: SHA-256 of the file, in hexadecimal.
+        source_bytes: Size of all files that it was made from, in bytes.
+        source_sha256: SHA-256 over the SHA-256 of these files, in order, in hexadecimal; empty if nobody told.
+        notes: Number of its images by what was done to them.
     """
 
     name: str
@@ -33,6 +36,9 @@ class Shard:
     references: int
     bytes: int
     sha256: str
+    source_bytes: int = 0
+    source_sha256: str = ""
+    notes: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
 import click
@@ -19,6 +19,7 @@ from pipelines.records import split_table
 from pipelines.workers import WorkerRequirements, check_cluster
 from tfrecord_tools.manifest import FILENAME, REJECTED, Manifest
 
+_LISTED = 5  # names in a message
 _POLL_SECONDS = 5.0  # between looks at storage, where the work is done elsewhere
 
 
@@ -50,15 +51,24 @@ def preprocess(data: str, out: str, settings: PreprocessSettings) -> int:
     writer = ShardWriter(plan.data, plan.references, storage.absolute(out), settings, digest)
     with folders.lock(out):
         try:
+            dataset_folder.refuse_foreign(out)
             if settings.overwrite:
                 dataset_folder.clear(out)
             manifest = dataset_folder.find_manifest(out, decisive, plan)
-            if manifest is not None:
+            faults = dataset_folder.find_faults(writer, manifest, plan) if manifest else set()
+            if manifest is not None and not faults:
                 dataset_folder.refuse_rejected(out, manifest.counts["rejected"], settings.max_rejected)
                 click.echo(f"{out} is complete already: nothing to do.", err=True)
             else:
                 digests = dataset_folder.begin(writer, decisive, plan)
-                run_job(writer, plan, options, runners.is_local(settings.runner))
+                names = list(plan.shards)
+                if manifest is not None:
+                    more = f" and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
+                    listed = ", ".join(sorted(faults)[:_LISTED])
+                    click.echo(f"{out} is not whole: {listed}{more} will be made again.", err=True)
+                    dataset_folder.reopen(writer, manifest, digests, plan, faults)
+                    names = [name for name in names if name in faults]
+                run_job(writer, plan, names, options, runners.is_local(settings.runner))
                 manifest = dataset_folder.write_manifest(writer, digests, decisive, plan)
         except KeyboardInterrupt:
             click.echo("Interrupted: the same command goes on from here.", err=True)
@@ -74,19 +84,30 @@ def preprocess(data: str, out: str, settings: PreprocessSettings) -> int:
     return 0
 
 
-def run_job(writer: ShardWriter, plan: DatasetPlan, options: PipelineOptions, local: bool) -> None:
-    """Makes all shards, with the progress shown.
+def run_job(
+    writer: ShardWriter, plan: DatasetPlan, names: Sequence[str], options: PipelineOptions, local: bool
+) -> None:
+    """Makes shards, with the progress shown.
+
+    Args:
+        writer: Writer of the shards.
+        plan: The images of all shards.
+        names: Names of the shards to make.
+        options: Beam's options.
+        local: Whether the job runs in this process.
 
     Raises:
         KeyboardInterrupt: It was interrupted, and has ended.
         click.ClickException: It failed.
     """
-    requirements = WorkerRequirements.of(options, writer.data, writer.plan_path(next(iter(plan.shards))))
+    if not names:
+        return
+    requirements = WorkerRequirements.of(options, writer.data, writer.plan_path(names[0]))
     pipeline = beam.Pipeline(options=options)
-    _ = pipeline | "Shards" >> beam.Create(list(plan.shards)) | MakeShards(writer, requirements)
+    _ = pipeline | "Shards" >> beam.Create(names) | MakeShards(writer, requirements)
     job = runners.Job(pipeline)
-    finished = finished_here() if local else _finished_elsewhere(writer)
-    with progress.Reporter(plan.found, "images") as reporter:
+    finished = finished_here() if local else _finished_elsewhere(writer, set(names))
+    with progress.Reporter(sum(len(plan.shards[name]) for name in names), "images") as reporter:
         try:
             job.start()
             while job.is_alive():
@@ -103,11 +124,11 @@ def run_job(writer: ShardWriter, plan: DatasetPlan, options: PipelineOptions, lo
         ) from job.error
 
 
-def _finished_elsewhere(writer: ShardWriter) -> Iterator[list[tuple[int, int]]]:
-    """Each time: images done and rejected in the shards that have been finished since the last time."""
+def _finished_elsewhere(writer: ShardWriter, shards: set[str]) -> Iterator[list[tuple[int, int]]]:
+    """Each time: images done and rejected in those of the shards that have been finished since the last time."""
     seen: set[str] = set()
     while True:
-        names = set(writer.written()) - seen
+        names = (shards & set(writer.written())) - seen
         seen |= names
         rows = [row for name in names if (row := writer.result(name))]
         yield [(row.records + len(row.rejected), len(row.rejected)) for row in rows]

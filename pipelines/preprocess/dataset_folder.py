@@ -4,7 +4,7 @@ import collections
 import contextlib
 import hashlib
 import json
-import shutil
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,55 +15,88 @@ from pipelines import folders, storage, versions
 from pipelines.preprocess.plan import STATE, DatasetPlan
 from pipelines.preprocess.resizing import FILTER
 from pipelines.preprocess.shards import ShardResult, ShardWriter
-from pipelines.tables import to_csv
+from pipelines.tables import TableError, from_csv, to_csv
 from pipelines.threads import ordered_map
-from tfrecord_tools.manifest import FILENAME, REJECTED, SHARD_NAME, DatasetError, Manifest
+from tfrecord_tools.manifest import FILENAME, REJECTED, SHARD_NAME, DatasetError, Manifest, Shard
 from tfrecord_tools.records import IMAGE_FEATURES, REFERENCE_FEATURES
 
 _SETTINGS = f"{STATE}/settings.json"
+_STATE_FILE = re.compile(
+    rf"settings\.json|(plan|rows)/{SHARD_NAME.pattern}\.json|((plan|rows)/)?{storage.TEMPORARY_NAME.pattern}"
+)
 _COLUMNS = ("path", "stage", "error")
 _FIX = "choose another OUT, or --overwrite"
 _READERS = 16  # rows read at a time
 
 
+def refuse_foreign(out: str) -> None:
+    """Refuses a folder with files that would be taken for the data set's, or replaced, but that no job here wrote.
+
+    Raises:
+        click.UsageError: A folder in it is a link that leads elsewhere.
+        click.ClickException: There are such files.
+    """
+    folders.refuse_links_out(out, [STATE, f"{STATE}/plan", f"{STATE}/rows"])
+    listed = _listed(out)
+    for entry in storage.walk(out):
+        if (SHARD_NAME.fullmatch(entry.path) or entry.path == REJECTED) and entry.path not in listed:
+            raise click.ClickException(
+                f"{storage.join(out, entry.path)} belongs to no data set that was made here: move it away, "
+                "or choose another OUT"
+            )
+
+
+def _listed(out: str) -> set[str]:
+    """The files that were written into a folder, by its own lists: the manifest, and the plans of an unfinished run."""
+    listed = {name.removeprefix("plan/").removesuffix(".json") for name in _state_files(out) if "plan/" in name}
+    if storage.exists(storage.join(out, _SETTINGS)):
+        listed.add(REJECTED)
+    if storage.exists(path := storage.join(out, FILENAME)):
+        try:
+            manifest = Manifest.from_json(storage.read(path))
+        except DatasetError as error:
+            raise click.ClickException(f"{path}: {error}; move it away, or choose another OUT") from None
+        listed |= {REJECTED, *(shard.name for shards in manifest.splits.values() for shard in shards)}
+    return listed
+
+
+def _state_files(out: str) -> list[str]:
+    """The files that remember what is finished, relative to their folder."""
+    state = storage.join(out, STATE)
+    names = [entry.path for entry in storage.walk(state)] if storage.exists(state) else []
+    return [name for name in names if _STATE_FILE.fullmatch(name)]
+
+
 def clear(out: str) -> None:
-    """Deletes the data set in a folder, the manifest first, so that nobody takes the rest for whole."""
-    names = [entry.path for entry in storage.walk(out)]
-    storage.delete(storage.join(out, name) for name in names if name == FILENAME)
-    storage.delete(storage.join(out, name) for name in names if _is_ours(name))
-
-
-def _is_ours(name: str) -> bool:
-    return (
-        bool(SHARD_NAME.fullmatch(name))
-        or name == REJECTED
-        or (name.endswith(storage.TEMPORARY_SUFFIX) and "/" not in name)
-        or name.startswith(f"{STATE}/")
-    )
+    """Deletes the data set in a folder, what lists it last, so that a kill in between leaves nothing unknown."""
+    listed = sorted(_listed(out))
+    state = [f"{STATE}/{name}" for name in _state_files(out)]
+    storage.delete(storage.join(out, name) for name in [*listed, *state, FILENAME])
 
 
 def find_manifest(out: str, settings: Mapping[str, Any], plan: DatasetPlan) -> Manifest | None:
     """Finds out what a folder holds.
 
     Returns:
-        The manifest if the very data set that is asked for is there; None if it is still to be made, or half made.
+        The manifest of the very data set that is asked for; None if it is still to be made, or half made.
 
     Raises:
         click.ClickException: Something else is there.
     """
     if storage.exists(path := storage.join(out, FILENAME)):
-        try:
-            manifest = Manifest.from_json(storage.read(path))
-        except DatasetError as error:
-            raise click.ClickException(f"{path}: {error}; {_FIX}") from None
+        manifest = Manifest.from_json(storage.read(path))
         _refuse_other_settings(out, manifest.settings | manifest.versions, settings)
-        if manifest.sources["listing"] != plan.listing():
+        names = {split: [shard.name for shard in shards] for split, shards in manifest.splits.items()}
+        planned = {split: list(shards) for split, shards in plan.sources.items()}
+        if manifest.sources["listing"] != plan.listing() or names != planned:
             raise click.ClickException(f"{out} was made from other files than {plan.data} holds now; {_FIX}")
         return manifest
     if storage.exists(path := storage.join(out, _SETTINGS)):
-        _refuse_other_settings(out, json.loads(storage.read(path)), settings)
-    elif any(SHARD_NAME.fullmatch(entry.path) for entry in storage.walk(out)):
-        raise click.ClickException(f"{out} holds shards of an unknown data set; {_FIX}")
+        try:
+            old = dict(json.loads(storage.read(path)))
+        except (ValueError, TypeError):
+            raise click.ClickException(f"{path} is damaged; {_FIX}") from None
+        _refuse_other_settings(out, old, settings)
     return None
 
 
@@ -83,10 +116,76 @@ def begin(writer: ShardWriter, settings: Mapping[str, Any], plan: DatasetPlan) -
     """
     out, shards = writer.out, plan.shards
     storage.write(storage.join(out, _SETTINGS), json.dumps({**settings, **versions.of_shards()}).encode())
-    current = {f"{STATE}/{kind}/{name}.json" for kind in ("plan", "rows") for name in shards} | {_SETTINGS, *shards}
-    stale = [entry.path for entry in storage.walk(out) if _is_ours(entry.path) and entry.path not in current]
+    current = {f"{kind}/{name}.json" for kind in ("plan", "rows") for name in shards} | {"settings.json"}
+    # shards before the plans that list them, so that a kill in between leaves no unknown one
+    stale = sorted(_listed(out) - shards.keys() - {REJECTED})
+    stale += sorted(f"{STATE}/{name}" for name in _state_files(out) if name not in current)
+    stale += [entry.path for entry in storage.walk(out) if storage.TEMPORARY_NAME.fullmatch(entry.path)]
     storage.delete(storage.join(out, name) for name in stale)
     return {name: writer.plan(name, sources) for name, sources in shards.items()}
+
+
+def find_faults(writer: ShardWriter, manifest: Manifest, plan: DatasetPlan) -> set[str]:
+    """What of a finished data set is to be made again.
+
+    Returns:
+        Names of shards that are missing, of another size (with `verify`, of other bytes), or without images that could
+        not be read and now can; `rejected.csv` if it is not what the manifest counts.
+    """
+    present = {entry.path: entry.size for entry in storage.walk(writer.out)}
+    rejected = _read_rejected(writer.out)
+    faults = {REJECTED} if len(rejected) != manifest.counts["rejected"] or REJECTED not in present else set()
+
+    def is_faulty(shard: Shard) -> bool:
+        sources = plan.shards[shard.name]
+        rows = [rejected[source.key] for source in sources if source.key in rejected]
+        return (
+            present.get(shard.name) != shard.bytes
+            or shard.records + len(rows) != len(sources)
+            or (writer.settings.verify and not writer.holds(shard.name, shard.sha256))
+            or any(
+                row[1] == "read" and writer.can_read(source) for source in sources if (row := rejected.get(source.key))
+            )
+        )
+
+    shards = [shard for shards in manifest.splits.values() for shard in shards]
+    for shard, faulty in zip(shards, ordered_map(is_faulty, shards, writer.threads), strict=True):
+        if faulty:
+            faults.add(shard.name)
+    if faults and not all(shard.source_sha256 for shard in shards):
+        return {shard.name for shard in shards}  # an older version's manifest does not tell enough to keep any
+    return faults
+
+
+def _read_rejected(out: str) -> dict[str, list[str]]:
+    """The rows of `rejected.csv` by path; none if there is no such file."""
+    try:
+        table = from_csv(storage.read(storage.join(out, REJECTED)), _COLUMNS, errors="surrogateescape")
+    except (OSError, TableError):
+        return {}
+    return {row["path"]: [row[name] for name in _COLUMNS] for _, row in table}
+
+
+def reopen(
+    writer: ShardWriter, manifest: Manifest, digests: Mapping[str, str], plan: DatasetPlan, faults: set[str]
+) -> None:
+    """Makes a finished data set an unfinished one, of which all but the faulty shards are done.
+
+    Args:
+        writer: Writer of the shards.
+        manifest: Manifest of the data set; it is deleted.
+        digests: Result of `begin`.
+        plan: The images of the data set.
+        faults: Result of `find_faults`.
+    """
+    rejected = _read_rejected(writer.out)
+    for shard in (shard for shards in manifest.splits.values() for shard in shards):
+        if shard.name in faults:
+            writer.forget(shard.name)
+        else:
+            rows = [rejected[source.key] for source in plan.shards[shard.name] if source.key in rejected]
+            writer.remember(ShardResult.of(shard, digests[shard.name], rows))
+    storage.delete([storage.join(writer.out, FILENAME)])
 
 
 def write_manifest(
@@ -168,11 +267,9 @@ def tidy(out: str) -> None:
     """Deletes the state of a job that is no longer needed: it is finished, or nothing was begun."""
     if storage.exists(storage.join(out, _SETTINGS)) and not storage.exists(storage.join(out, FILENAME)):
         return  # the next run goes on from it
-    state = storage.join(out, STATE)
-    if storage.exists(state):
-        storage.delete([storage.join(state, entry.path) for entry in storage.walk(state)])
+    storage.delete(storage.join(out, f"{STATE}/{name}") for name in _state_files(out))
     if storage.is_local(out):
-        shutil.rmtree(state, ignore_errors=True)
         (Path(out) / folders.STATE / "lock").unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # something else lies in it
-            (Path(out) / folders.STATE).rmdir()
+        for name in (f"{STATE}/plan", f"{STATE}/rows", STATE, folders.STATE):
+            with contextlib.suppress(OSError):  # something else lies in it
+                (Path(out) / name).rmdir()

@@ -44,6 +44,9 @@ from pipelines.preprocess.settings import PreprocessSettings, parse_size
     type=click.IntRange(0),
     help="Accept so many unreadable images, and fail if there are more.  [default: accept any, but exit with 1]",
 )
+@click.option(
+    "--verify", is_flag=True, help="Read all of a finished data set, and make again what is not as it was made."
+)
 def preprocess(data: str, out: str, **options: Any) -> None:
     """Convert DATA, the LoL data set or a folder of images, into TFRecord shards in OUT."""
     silence_libraries()

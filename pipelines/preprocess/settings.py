@@ -25,6 +25,7 @@ class PreprocessSettings:
         runner: Name of the Beam runner.
         beam_args: Further Beam options.
         overwrite: Whether the data set in the folder is deleted first.
+        verify: Whether a finished data set is read whole, and not only counted, before it is called complete.
     """
 
     size: tuple[int, int]
@@ -40,6 +41,7 @@ class PreprocessSettings:
     runner: str
     beam_args: tuple[str, ...]
     overwrite: bool
+    verify: bool
 
     def decisive(self, split_rule: str) -> dict[str, Any]:
         """All that the shards depend on besides the images, as `manifest.json` holds it."""

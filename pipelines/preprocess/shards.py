@@ -60,7 +60,21 @@ class ShardResult:
 
     def shard(self) -> Shard:
         """What the manifest says of the shard."""
-        return Shard(self.name, self.records, self.references, self.size, self.sha256)
+        sources = self.source_bytes, self.source_sha256, self.notes
+        return Shard(self.name, self.records, self.references, self.size, self.sha256, *sources)
+
+    @classmethod
+    def of(cls, shard: Shard, plan: str, rejected: list[list[str]]) -> "ShardResult":
+        """The row of a shard that a manifest tells of.
+
+        Args:
+            shard: What the manifest says of it.
+            plan: Digest of its images and settings.
+            rejected: Path, stage and error of each image that is not in it.
+        """
+        counts = shard.records, shard.references, shard.bytes
+        sources = shard.source_bytes, shard.source_sha256, shard.notes
+        return cls(shard.name, plan, *counts, shard.sha256, *sources, rejected)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +117,34 @@ class ShardWriter:
         except (OSError, ValueError, TypeError):
             return None
 
+    def remember(self, row: ShardResult) -> None:
+        """Writes down the row of a shard that is in storage: it is finished."""
+        storage.write(self._row_path(row.name), json.dumps(dataclasses.asdict(row)).encode())
+
+    def forget(self, name: str) -> None:
+        """Takes back that a shard is finished."""
+        storage.delete([self._row_path(name)])
+
+    def holds(self, name: str, sha256: str) -> bool:
+        """Whether a shard is there with these very bytes."""
+        path = storage.join(self.out, name)
+        return storage.exists(path) and hashlib.sha256(storage.read(path)).hexdigest() == sha256
+
+    def can_read(self, source: Source) -> bool:
+        """Whether an image and its reference can be read, be they images or not."""
+        try:
+            storage.read(storage.join(self.data, source.key))
+            if source.reference is not None:
+                storage.read(storage.join(self.references, source.reference))
+        except OSError:
+            return False
+        return True
+
+    @property
+    def threads(self) -> int:
+        """Images or shards worked on at a time."""
+        return self.settings.workers or os.cpu_count() or 1
+
     def write(self, name: str, tick: Callable[[int, int], object] = lambda images, rejected: None) -> ShardResult:
         """Makes the shard of a name, unless it is finished; one that lacks images which could not be read is not.
 
@@ -126,9 +168,7 @@ class ShardWriter:
         tally: collections.Counter[str] = collections.Counter()
         notes: collections.Counter[str] = collections.Counter()
         rejected = []
-        for outcome in ordered_map(
-            self._outcome, (Source(*row) for row in json.loads(plan)), self.settings.workers or os.cpu_count() or 1
-        ):
+        for outcome in ordered_map(self._outcome, (Source(*row) for row in json.loads(plan)), self.threads):
             sources_hash.update(outcome.source_sha256.encode())
             tally["source_bytes"] += outcome.source_bytes
             if outcome.record is None:
@@ -154,7 +194,7 @@ class ShardWriter:
         )
         try:
             storage.write(storage.join(self.out, name), shard)
-            storage.write(self._row_path(name), json.dumps(dataclasses.asdict(row)).encode())
+            self.remember(row)
         except OSError as error:
             raise OutputError(f"{storage.join(self.out, name)}: {error.strerror or error}") from error
         return row
@@ -165,8 +205,7 @@ class ShardWriter:
     def _is_finished(self, row: ShardResult) -> bool:
         if any(stage == "read" for _, stage, _ in row.rejected):
             return False  # a disk or a network that may be back
-        path = storage.join(self.out, row.name)
-        return storage.exists(path) and hashlib.sha256(storage.read(path)).hexdigest() == row.sha256
+        return self.holds(row.name, row.sha256)
 
     def _digest(self, plan: bytes) -> str:
         return hashlib.sha256(self.digest.encode() + plan).hexdigest()
@@ -186,7 +225,8 @@ class ShardWriter:
                 if (reference.width, reference.height) != (image.width, image.height):
                     raise PhotoError("reference", "another shape than the image")
             except PhotoError as error:
-                outcome.rejection = [source.key, "reference", f"{source.reference}: {error.message}"]
+                stage = "read" if error.stage == "read" else "reference"  # what could not be read is tried again
+                outcome.rejection = [source.key, stage, f"{source.reference}: {error.message}"]
                 return outcome
         outcome.has_reference = reference is not None
         outcome.record = Record(image, reference).serialize()

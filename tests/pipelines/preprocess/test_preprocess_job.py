@@ -37,6 +37,7 @@ DEFAULTS = {
     "workers": 2,
     "runner": "DirectRunner",
     "overwrite": False,
+    "verify": False,
     "beam_args": (),
 }
 
@@ -291,12 +292,159 @@ def test_other_images_are_refused_in_a_finished_set(images: Path, tmp_path: Path
         run(images, tmp_path / "out")
 
 
-def test_shards_of_unknown_origin_are_refused(images: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("train-00000-of-00001.tfrecord", "belongs to no data set that was made here: move it away"),
+        ("rejected.csv", "belongs to no data set that was made here: move it away"),
+        ("manifest.json", "not the manifest of a data set .*; move it away"),
+    ],
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_files_of_unknown_origin_are_refused_and_stay(
+    images: Path, tmp_path: Path, name: str, message: str, overwrite: bool
+) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "train-00000-of-00001.tfrecord").touch()
-    with pytest.raises(click.ClickException, match="holds shards of an unknown data set"):
-        run(images, tmp_path / "out")
-    assert not (tmp_path / "out" / ".zerodce").exists()
+    (tmp_path / "out" / name).write_text("{}")
+    with pytest.raises(click.ClickException, match=message):
+        run(images, tmp_path / "out", overwrite=overwrite)
+    assert [path.name for path in (tmp_path / "out").rglob("*")] == [name]
+    assert (tmp_path / "out" / name).read_text() == "{}"
+
+
+def test_only_files_of_its_own_are_deleted_in_the_folder_of_state(images: Path, tmp_path: Path) -> None:
+    run(images, tmp_path / "out")
+    state = tmp_path / "out" / ".zerodce" / "preprocess"
+    (state / "plan").mkdir(parents=True)
+    (state / "plan" / "mine.json").write_text("mine")
+    run(images, tmp_path / "out", size="8", overwrite=True)
+    assert [path for path in (tmp_path / "out" / ".zerodce").rglob("*") if path.is_file()] == [state / "plan/mine.json"]
+
+
+@pytest.mark.parametrize("link", [".zerodce", ".zerodce/preprocess", ".zerodce/preprocess/rows"])
+def test_no_link_is_followed_out_of_the_folder(images: Path, tmp_path: Path, link: str) -> None:
+    outside = tmp_path / "outside"
+    for name in ("preprocess/rows/settings.json", "rows/settings.json", "settings.json", "lock"):
+        (outside / name).parent.mkdir(parents=True, exist_ok=True)
+        (outside / name).write_text("not to be touched")
+    before = digests(outside)
+    (tmp_path / "out" / link).parent.mkdir(parents=True)
+    (tmp_path / "out" / link).symlink_to(outside)
+    with pytest.raises(click.UsageError, match=f"is a link that leads to {outside}"):
+        run(images, tmp_path / "out", overwrite=True)
+    assert digests(outside) == before
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "null", "{"])
+def test_a_damaged_list_of_settings_is_said(
+    images: Path, tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_and_stop(images, tmp_path / "out", monkeypatch)
+    (tmp_path / "out/.zerodce/preprocess/settings.json").write_text(text)
+    with pytest.raises(click.ClickException, match=r"settings\.json is damaged; choose another OUT, or --overwrite"):
+        run(images, tmp_path / "out", split="all=1")
+    assert run(images, tmp_path / "out", split="all=1", overwrite=True) == 0
+    assert verify(tmp_path / "out") == []
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def test_what_is_missing_or_cut_short_of_a_finished_set_is_made_again(images: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    (images / "broken.png").write_bytes(b"broken")
+    (images / "1.png").unlink()
+    Image.new("L", (3, 3)).save(images / "1.png")  # counted in the notes
+    assert run(images, out, split="all=1") == 1
+    made = contents(out)
+    missing, cut, empty = (out / f"all-0000{index}-of-00011.tfrecord" for index in (2, 5, 7))
+    missing.unlink()
+    cut.write_bytes(cut.read_bytes()[:-1])
+    empty.write_bytes(b"")
+    kept = {path: path.stat().st_mtime_ns for path in out.glob("*.tfrecord") if path not in (cut, empty)}
+    assert run(images, out, split="all=1") == 1
+    said = capsys.readouterr().err
+    assert "complete already" not in said
+    assert f"{out} is not whole: {missing.name}, {cut.name}, {empty.name} will be made again." in said
+    assert contents(out) == made
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    (out / "rejected.csv").unlink()
+    assert run(images, out, split="all=1") == 1
+    assert contents(out) == made
+
+
+def test_altered_bytes_of_a_finished_set_are_found_by_verify(images: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    run(images, out, split="all=1")
+    made = contents(out)
+    altered = out / "all-00003-of-00010.tfrecord"
+    altered.write_bytes(bytes(altered.stat().st_size))
+    assert run(images, out, split="all=1", verify=True) == 0
+    assert f"{altered.name} will be made again" in capsys.readouterr().err
+    assert contents(out) == made
+    assert run(images, out, split="all=1", verify=True) == 0
+    assert "complete already" in capsys.readouterr().err
+
+
+def test_a_set_whose_manifest_tells_less_is_made_again_whole(images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(images, out, split="all=1")
+    made = contents(out)
+    manifest = json.loads(made["manifest.json"])
+    for shard in manifest["splits"]["all"]["shards"]:
+        del shard["source_bytes"], shard["source_sha256"], shard["notes"]
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    assert run(images, out, split="all=1") == 0
+    assert json.loads((out / "manifest.json").read_text()) == manifest
+    (out / "all-00003-of-00010.tfrecord").unlink()
+    assert run(images, out, split="all=1") == 0
+    assert contents(out) == made
+
+
+@pytest.mark.parametrize("unreadable", ["our485/low/1.png", "our485/high/1.png"])
+def test_images_of_a_finished_set_are_tried_again_when_they_can_be_read(
+    lol: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unreadable: str
+) -> None:
+    read = storage.read
+
+    def failing(path: str) -> bytes:
+        if path.endswith(unreadable):
+            raise OSError(5, "Input/output error")
+        return read(path)
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "read", failing)
+        assert run(lol, out) == 1
+        before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+        assert run(lol, out) == 1
+        assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+    assert read_manifest(out).counts["rejected"] == 1
+    assert run(lol, out) == 0
+    run(lol, tmp_path / "fresh")
+    assert contents(out) == contents(tmp_path / "fresh")
+
+
+def test_killed_while_it_deletes_the_next_run_goes_on(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    run(images, out, split="all=1", shard_records=2)
+    delete = storage.delete
+
+    def killed(paths: Iterator[str]) -> None:
+        for number, path in enumerate(paths):
+            if number == 7:
+                raise KeyboardInterrupt
+            delete([path])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "delete", killed)
+        assert run(images, out, split="all=1", shard_records=3, overwrite=True) == 130
+    assert run(images, out, split="all=1", shard_records=3, overwrite=True) == 0
+    run(images, tmp_path / "fresh", split="all=1", shard_records=3)
+    assert contents(out) == contents(tmp_path / "fresh")
 
 
 @contextlib.contextmanager
@@ -339,6 +487,27 @@ def test_killed_at_any_moment_the_next_run_ends_with_the_same_bytes(many: Path, 
     assert run(many, tmp_path / "out", shard_records=2) == 0
     assert digests(tmp_path / "out") == digests(tmp_path / "whole")
     assert {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in finished} == made
+
+
+def test_killed_while_it_mends_a_destroyed_set_the_next_run_ends_with_the_same_bytes(
+    many: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run(many, out, shard_records=2)
+    made = contents(out)
+    assert len(made) == 18  # 16 shards, manifest.json, rejected.csv
+    kept = sorted(out.glob("*.tfrecord"))[0]
+    for path in out.glob("*.tfrecord"):
+        if path != kept:
+            path.unlink()
+    rows = out / ".zerodce" / "preprocess" / "rows"
+    with started(many, out) as process:
+        wait_for(lambda: len(list(out.glob("*.tfrecord"))) >= 4 and len(os.listdir(rows)) >= 4, process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (out / "manifest.json").exists()
+    assert run(many, out, shard_records=2) == 0
+    assert contents(out) == made
 
 
 def test_interrupted_it_exits_with_130_and_goes_on(many: Path, tmp_path: Path) -> None:
@@ -453,13 +622,6 @@ def test_folders_that_cannot_be_meant_are_said(images: Path, tmp_path: Path) -> 
     ):
         with pytest.raises(click.UsageError, match=message):
             run(data, out)
-
-
-def test_a_manifest_that_cannot_be_read_is_said(images: Path, tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "manifest.json").write_text("{")
-    with pytest.raises(click.ClickException, match=r"manifest\.json: not the manifest.*or --overwrite"):
-        run(images, tmp_path / "out")
 
 
 @pytest.mark.parametrize(("text", "size"), [("256", (256, 256)), ("320x240", (320, 240)), (" 8X9 ", (8, 9))])
