@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--images", required=True)
     arguments = parser.parse_args()
     sets = [
-        [(evaluate.load(pair.low), evaluate.load(pair.reference)) for pair in pairs]
+        [(evaluate.read_image(pair.low), evaluate.read_image(pair.reference)) for pair in pairs]
         for pairs in (
             evaluate.lol_pairs(arguments.lol),
             evaluate.listed_pairs(arguments.pairs, arguments.images),

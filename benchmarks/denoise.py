@@ -113,10 +113,10 @@ def main() -> None:
         "SICE": evaluate.listed_pairs(arguments.pairs, arguments.images),
     }
     sets = {
-        name: [(enhanced(evaluate.load(pair.low)), evaluate.load(pair.reference)) for pair in listed]
+        name: [(enhanced(evaluate.read_image(pair.low)), evaluate.read_image(pair.reference)) for pair in listed]
         for name, listed in pairs.items()
     }
-    photo = enhanced(evaluate.load(arguments.photo))
+    photo = enhanced(evaluate.read_image(arguments.photo))
     megapixels = photo[0].shape[0] * photo[0].shape[1] / 1e6
     print("| | " + " | ".join(f"{name}, {len(listed)} pairs" for name, listed in sets.items()) + " | core-ms / MP |")
     print("|---|" + "---|" * (len(sets) + 1))

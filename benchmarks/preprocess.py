@@ -139,13 +139,16 @@ def bare(shards: list[str], as_float: bool = False) -> Any:
 def reading(images: Path) -> None:
     """Prints the table of reading, nothing cached."""
     import tfrecord_tools
+    from tfrecord_tools import dataset
 
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "set"
         command: list[str | Path] = [sys.executable, "-m", "pipelines.cli", "preprocess", images, out]
         subprocess.run([*command, "--split", "train=1"], check=True, capture_output=True)
         shards = [str(path) for path in sorted(out.glob("*.tfrecord"))]
-        plain = {"batch_size": BATCH, "cache": False}
+        plain = {"batch_size": BATCH}
+        in_memory = tfrecord_tools.load(out, "train", dtype="uint8", batch_size=BATCH)
+        dataset.CACHE_BYTES = 0
         datasets = {
             "uint8: TFRecordDataset and decode": bare(shards),
             "load": tfrecord_tools.load(out, "train", dtype="uint8", **plain),
@@ -153,7 +156,7 @@ def reading(images: Path) -> None:
             "load, shuffled with a seed": tfrecord_tools.load(
                 out, "train", dtype="uint8", shuffle=True, seed=1, **plain
             ),
-            "load, in memory": tfrecord_tools.load(out, "train", dtype="uint8", batch_size=BATCH, cache=True),
+            "load, in memory": in_memory,
             "float32: TFRecordDataset and decode": bare(shards, as_float=True),
             "load in float32": tfrecord_tools.load(out, "train", **plain),
         }

@@ -45,7 +45,7 @@ from zerodce.recipes import DEFAULT, PAPER
 SIZE, BATCH = 256, 32
 EXAMPLE_BATCH = 16
 
-FAST = training.Settings(batch_size=16, learning_rate=1e-3, average=0.99, seed=1, epochs=1000)
+FAST = training.TrainingSettings(batch_size=16, learning_rate=1e-3, average=0.99, seed=1, epochs=1000)
 FAST_SIZE = 64
 """What reaches quality soonest: small images, so that a step costs a sixteenth, a higher rate, averaged weights."""
 
@@ -99,7 +99,7 @@ class KerasExample:
 class Ours:
     """This project's steps: from shards, with its optimizer, precision and averaged weights."""
 
-    def __init__(self, batches: tf.data.Dataset, settings: training.Settings, steps: int) -> None:
+    def __init__(self, batches: tf.data.Dataset, settings: training.TrainingSettings, steps: int) -> None:
         keras.utils.set_random_seed(settings.seed)
         self.model = ZeroDCE(DEFAULT, dtype=settings.dtype)
         training.compile_model(self.model, settings.learning_rate, settings.schedule, steps)
@@ -136,7 +136,7 @@ def speed(arguments: argparse.Namespace, folder: Path) -> str:
     files = [str(path) for path in sorted(arguments.images.rglob("*")) if photos.is_photo(path.name)]
     count = len(files)
     dtype = training.fastest_dtype()
-    settings = training.Settings(batch_size=BATCH, epochs=1000, dtype=dtype)
+    settings = training.TrainingSettings(batch_size=BATCH, epochs=1000, dtype=dtype)
     data = tfrecord_tools.load(shards(arguments.images, SIZE, folder), "train", dtype="uint8")
     stream = training.batches(data, settings, 0, 0, count)
     full = stream.filter(lambda batch: tf.shape(batch)[0] == BATCH)
@@ -200,7 +200,7 @@ def until_quality(train: Iterator[None], score: Callable[[], float], goal: float
 def quality(arguments: argparse.Namespace, folder: Path) -> str:
     """Seconds until the goal for each seed, and the ratio of the medians."""
     pairs = [
-        tuple(evaluate.load(path).astype(np.float32) / 255 for path in (pair.low, pair.reference))
+        tuple(evaluate.read_image(path).astype(np.float32) / 255 for path in (pair.low, pair.reference))
         for pair in evaluate.lol_pairs(str(arguments.pairs))
     ]
 

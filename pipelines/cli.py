@@ -40,12 +40,12 @@ main.add_command(preprocess)
 @click.argument("out")
 @click.option("--url", help="Where the archive is instead of the project's drive.")
 @click.option("--sha256", help="Refuse an archive with another SHA-256.")
-def download(**options: Any) -> None:
+def download(out: str, url: str | None, sha256: str | None) -> None:
     """Download the LoL data set into OUT, ready for `preprocess`; an interrupted download goes on."""
     silence_libraries()
     from pipelines import download as job
 
-    sys.exit(job.download(**options))
+    sys.exit(job.download(out, url=url, sha256=sha256))
 
 
 @main.command()
@@ -96,12 +96,18 @@ def download(**options: Any) -> None:
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in OUT where it was broken off.")
 @click.option("--overwrite", is_flag=True, help="Delete the run in OUT, and start anew.")
-def train(**options: Any) -> None:
+def train(
+    dataset: str, out: str, recipe: str, mixed_precision: str, resume: bool, overwrite: bool, **options: Any
+) -> None:
     """Train a model on DATASET, which `preprocess` wrote, and leave it in OUT."""
     silence_libraries()
     from pipelines import train as job
+    from zerodce import training
+    from zerodce.recipes import RECIPES
 
-    sys.exit(job.train(**options))
+    dtype = {"auto": training.fastest_dtype(), "bfloat16": "mixed_bfloat16", "off": "float32"}[mixed_precision]
+    settings = training.TrainingSettings(recipe=RECIPES[recipe], dtype=dtype, **options)
+    sys.exit(job.train(dataset, out, settings, resume=resume, overwrite=overwrite))
 
 
 @main.command()
@@ -119,7 +125,7 @@ def train(**options: Any) -> None:
 @click.option("--out", default="evaluation", show_default=True, help="Folder for evaluation.csv and comparison.png.")
 @click.option("--model", help="A model.keras that `zerodce train` wrote.  [default: the shipped weights]")
 @curve_options
-def evaluate(**options: Any) -> None:
+def evaluate(lol: str | None, **options: Any) -> None:
     """Compare with the well-exposed images of LOL, the LoL data set or a part of it, at native size.
 
     PSNR and SSIM of the input as it is, autocontrast, gamma 0.4 and the model, nothing matched in brightness; and what
@@ -129,7 +135,7 @@ def evaluate(**options: Any) -> None:
     silence_libraries()
     from pipelines import evaluate as job
 
-    sys.exit(job.evaluate(**options))
+    sys.exit(job.evaluate(lol, job.EvaluateSettings(**options)))
 
 
 @main.group()

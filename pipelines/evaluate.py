@@ -18,7 +18,7 @@ from rich.table import Table
 from pipelines import folders, models, photos, references, storage
 from pipelines.tables import TableError, from_csv, to_csv
 from zerodce import evaluation, fusion, metrics, plots
-from zerodce.enhancement import Enhancer
+from zerodce.enhancement import CurveSize, Denoise, Enhancer, Exposure
 from zerodce.exposure import WELL_EXPOSED
 
 SHOWN = 24
@@ -33,10 +33,10 @@ class Pair:
     """A dark image and its reference.
 
     Attributes:
-        name: The dark image's relative path.
+        name: Relative path of the dark image.
         low: Path of the dark image.
         reference: Path of the well-exposed image.
-        part: The part of the data set that it belongs to, such as `eval15`; empty where there are no parts.
+        part: Part of the data set that it belongs to, such as `eval15`; empty where there are no parts.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Pair:
         Raises:
             photos.PhotoError: An image cannot be read, or they differ in size.
         """
-        image, reference = load(self.low), load(self.reference)
+        image, reference = read_image(self.low), read_image(self.reference)
         if image.shape != reference.shape:
             raise photos.PhotoError("read", f"it is {_size(image)}, its reference {_size(reference)}")
         yield self.name, image, reference
@@ -61,10 +61,10 @@ class Bracket:
     """A scene shot at several exposures, whose fusion is the reference of the dark ones.
 
     Attributes:
-        scene: Its name in the list.
-        names: The images' relative paths, in the order of the list.
-        paths: Their paths.
-        part: Empty: scenes are no parts of a data set.
+        scene: Name of the scene in the list.
+        names: Relative paths of the images, in the order of the list.
+        paths: Paths of the images.
+        part: Always empty: scenes are no parts of a data set.
     """
 
     scene: str
@@ -82,7 +82,7 @@ class Bracket:
         Raises:
             photos.PhotoError: An image cannot be read, or they differ in size.
         """
-        images = [load(path) for path in self.paths]
+        images = [read_image(path) for path in self.paths]
         for name, image in zip(self.names, images, strict=True):
             if image.shape != images[0].shape:
                 raise photos.PhotoError("read", f"{name} is {_size(image)}, {self.names[0]} {_size(images[0])}")
@@ -94,19 +94,35 @@ class Bracket:
             yield self.names[index], images[index], reference
 
 
-def evaluate(
-    lol: str | None,
-    *,
-    pairs: str | None,
-    brackets: str | None,
-    out: str,
-    model: str | None,
-    **how: Any,
-) -> int:
-    """The command `zerodce evaluate`; its options, as `zerodce evaluate --help` explains them, are the arguments.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateSettings:
+    """What is compared; each as `zerodce evaluate --help` explains the option.
+
+    Attributes:
+        pairs: Path of a list of pairs; None for the LoL layout.
+        brackets: Path of a list of series of exposures; None for pairs.
+        out: Folder of the results.
+        model: Path of a model file; None for the shipped one.
+        curve_size: Long side, in pixels, of the copy that the curves are estimated on, "auto" or "full".
+        exposure: Mean brightness aimed at, 0 to 1, or "auto".
+        denoise: Strength, 0 to 10, "auto" or "off".
+    """
+
+    pairs: str | None
+    brackets: str | None
+    out: str
+    model: str | None
+    curve_size: CurveSize
+    exposure: Exposure
+    denoise: Denoise
+
+
+def evaluate(lol: str | None, settings: EvaluateSettings) -> int:
+    """The command `zerodce evaluate`.
 
     Args:
-        how: What `Enhancer` takes beside the model.
+        lol: Folder of the images; None where a list says where they are.
+        settings: The options.
 
     Returns:
         The exit code: 0 all images were scored, 1 some could not be read, 130 interrupted.
@@ -115,6 +131,7 @@ def evaluate(
         click.UsageError: Wrong arguments, or no image.
         click.ClickException: A bad model, or an output that cannot be written.
     """
+    pairs, brackets, out = settings.pairs, settings.brackets, settings.out
     if pairs and brackets:
         raise click.UsageError("--pairs and --brackets are two kinds of references: name one of them")
     if not (pairs or brackets or lol):
@@ -128,8 +145,9 @@ def evaluate(
         found, kind = listed_brackets(brackets, lol), "scenes"
     else:
         found, kind = listed_pairs(pairs, lol) if pairs else lol_pairs(str(lol)), "pairs"
-    content = models.read_model(model)
-    enhancer = models.check_model(lambda: models.load_enhancer(content, **how), model)
+    content = models.read_model(settings.model)
+    chosen = settings.curve_size, settings.exposure, settings.denoise
+    enhancer = models.check_model(lambda: models.load_enhancer(content, *chosen), settings.model)
     try:
         rows, failures, sheet = score_all(found, enhancer, kind)
     except KeyboardInterrupt:
@@ -255,14 +273,14 @@ def score_all(
                 rows.append({"path": name, "part": source.part, **evaluation.score(images, reference)})
                 if index in drawn:  # the first of a source
                     drawn.remove(index)
-                    small = {each: thumbnail(pixels) for each, pixels in {**images, "reference": reference}.items()}
+                    small = {each: sheet_copy(pixels) for each, pixels in {**images, "reference": reference}.items()}
                     sheet.append((name, small))
         except photos.PhotoError as error:
             failures.append((source.name, error.message))
     return rows, failures, sheet
 
 
-def load(path: str) -> np.ndarray:
+def read_image(path: str) -> np.ndarray:
     """An image file as 8-bit RGB, upright.
 
     Raises:
@@ -318,7 +336,7 @@ def show(rows: Sequence[dict[str, Any]], means: Sequence[dict[str, Any]]) -> Non
     console.print(table)
 
 
-def thumbnail(image: np.ndarray) -> np.ndarray:
+def sheet_copy(image: np.ndarray) -> np.ndarray:
     """A copy of an image for the sheet."""
     small = Image.fromarray(image)
     small.thumbnail((SHEET_WIDTH, SHEET_WIDTH))

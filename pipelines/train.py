@@ -20,7 +20,7 @@ from pipelines import folders, storage, versions
 from tfrecord_tools.manifest import FILENAME
 from zerodce import training
 from zerodce.callbacks import TrainingError
-from zerodce.recipes import RECIPES, Recipe
+from zerodce.training import TrainingSettings
 
 OUTPUTS = ("model.keras", "history.csv", "losses.png", "run.json", "checkpoints", "samples", "tensorboard")
 
@@ -73,20 +73,15 @@ class Terminal(keras.callbacks.Callback):
         return steps * self.batch_size / (time.monotonic() - self.started)
 
 
-def train(
-    dataset: str,
-    out: str,
-    *,
-    recipe: str,
-    mixed_precision: str,
-    resume: bool,
-    overwrite: bool,
-    **settings: Any,
-) -> int:
-    """The command `zerodce train`; its options, as `zerodce train --help` explains them, are the arguments.
+def train(dataset: str, out: str, settings: TrainingSettings, *, resume: bool, overwrite: bool) -> int:
+    """The command `zerodce train`.
 
     Args:
-        settings: The fields of `training.Settings` but for `dtype`.
+        dataset: Folder of the data set.
+        out: Folder of the run.
+        settings: How to train.
+        resume: Whether to go on with the run in `out`.
+        overwrite: Whether to delete it first.
 
     Returns:
         The exit code: 0 trained, 130 interrupted.
@@ -107,16 +102,14 @@ def train(
         raise click.UsageError(
             f"{out} is not empty: choose another, or go on with --resume, or start anew with --overwrite"
         )
-    dtype = {"auto": training.fastest_dtype(), "bfloat16": "mixed_bfloat16", "off": "float32"}[mixed_precision]
-    chosen = training.Settings(dtype=dtype, **settings)
     try:
-        images, validation, data = open_splits(source, chosen.batch_size)
-        if chosen.crop and chosen.crop > min(data["width"], data["height"]):  # before the run in OUT is touched
-            raise TrainingError(f"--crop {chosen.crop} is larger than the images, {data['width']}x{data['height']}")
+        images, validation, data = open_splits(source, settings.batch_size)
+        if settings.crop and settings.crop > min(data["width"], data["height"]):  # before the run in OUT is touched
+            raise TrainingError(f"--crop {settings.crop} is larger than the images, {data['width']}x{data['height']}")
         with folders.lock(out):
             if overwrite:
                 discard(target)
-            return run(images, validation, data, target, RECIPES[recipe], chosen, resume)
+            return run(images, validation, data, target, settings, resume)
     except (tfrecord_tools.DatasetError, TrainingError) as error:
         raise click.ClickException(str(error)) from None
     except tf.errors.ResourceExhaustedError:
@@ -159,8 +152,7 @@ def run(
     validation: tf.data.Dataset | None,
     data: dict[str, Any],
     target: Path,
-    recipe: Recipe,
-    settings: training.Settings,
+    settings: TrainingSettings,
     resume: bool,
 ) -> int:
     """Trains, showing it, and writes `run.json`; the exit code."""
@@ -169,22 +161,21 @@ def run(
     say = terminal.console.print
     say(
         f"{data['train']} images to train on, {data['val']} to validate ({data['val_with_reference']} with a "
-        f"reference), {data['width']}x{data['height']}; recipe {recipe.name}, {settings.dtype}",
+        f"reference), {data['width']}x{data['height']}; recipe {settings.recipe.name}, {settings.dtype}",
         highlight=False,
         soft_wrap=True,
     )
     try:
         with terminal.bar:
-            result = training.fit(
-                images, validation, target, recipe, settings, data=data, resume=resume, callbacks=[terminal]
-            )
+            result = training.fit(images, validation, target, settings, data=data, resume=resume, callbacks=[terminal])
     except KeyboardInterrupt:
         click.echo("Interrupted: the same command with --resume goes on from here.", err=True)
         return 130
     rate = result.images / result.seconds
+    chosen = dataclasses.asdict(settings)
     record = {
-        "recipe": dataclasses.asdict(recipe),
-        "settings": dataclasses.asdict(settings),
+        "recipe": chosen.pop("recipe"),
+        "settings": chosen,
         "data": data,
         "epochs": result.epochs,
         "steps_per_epoch": result.steps,

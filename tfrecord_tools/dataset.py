@@ -23,11 +23,9 @@ def load(
     seed: int | None = None,
     reference: bool = False,
     dtype: str = "float32",
-    drop_remainder: bool = False,
     shard: tuple[int, int] | None = None,
-    cache: bool | None = None,
 ) -> tf.data.Dataset:
-    """Reads a split.
+    """Reads a split; decoded images that take no more than `CACHE_BYTES` are kept in memory.
 
     Args:
         folder: Folder that `zerodce preprocess` wrote.
@@ -38,9 +36,7 @@ def load(
         reference: Yield `(image, reference, weight)` instead of `image`; weight is 1, or 0 where a record has no
             reference, which is all zeros then.
         dtype: `float32`: values in [0, 1]; `uint8`: in [0, 255].
-        drop_remainder: Leave out a last batch that is not full.
         shard: `(index, count)`: of `count` readers that share the split, this is number `index`, from 0.
-        cache: Keep decoded images in memory; if None, where they take no more than `CACHE_BYTES`.
 
     Returns:
         Images of shape (height, width, 3), weights of shape (), with a leading batch axis if `batch_size`. The dataset
@@ -60,11 +56,10 @@ def load(
         )
     deterministic = seed is not None or not shuffle
 
-    dataset, records = _serialized(Path(folder), manifest.splits[split], records, shard, shuffle, seed, deterministic)
+    dataset, records = _serialized(Path(folder), manifest.splits[split], records, shard, shuffle, seed)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(records))
-    if cache is None:
-        pixels = manifest.image["width"] * manifest.image["height"] * 3 * (2 if reference else 1)
-        cache = records * pixels <= CACHE_BYTES
+    pixels = manifest.image["width"] * manifest.image["height"] * 3 * (2 if reference else 1)
+    cache = records * pixels <= CACHE_BYTES
 
     def decoded(data: tf.data.Dataset) -> tf.data.Dataset:
         decode = _decoder(manifest, reference)
@@ -77,7 +72,7 @@ def load(
     # files: shuffle what is small, the encoded records; in memory: all of them
     dataset = shuffled(decoded(dataset).cache()) if cache else decoded(shuffled(dataset))
     if batch_size:
-        dataset = dataset.batch(batch_size, drop_remainder=drop_remainder, num_parallel_calls=tf.data.AUTOTUNE)
+        dataset = dataset.batch(batch_size, num_parallel_calls=tf.data.AUTOTUNE)
     if dtype == "float32":
         dataset = dataset.map(_as_float, num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic)
     options = tf.data.Options()
@@ -94,10 +89,9 @@ def _serialized(
     shard: tuple[int, int] | None,
     shuffle: bool,
     seed: int | None,
-    deterministic: bool,
 ) -> tuple[tf.data.Dataset, int]:
     """(path of the shard, serialized record) of every record that this reader gets, and how many they are."""
-    by_record = False
+    by_record, deterministic = False, seed is not None or not shuffle
     if shard:
         index, count = shard
         if not 0 <= index < count:

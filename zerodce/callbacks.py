@@ -21,6 +21,9 @@ from zerodce.recipes import Recipe
 
 Monitor = Literal["total_loss", "psnr", "ssim"]
 
+SAVE_SECONDS = 10.0
+"""Least time between two states written within an epoch, in seconds."""
+
 
 class TrainingError(Exception):
     """A run that cannot go on; the message names the fix."""
@@ -49,7 +52,7 @@ class WeightAverage(keras.callbacks.Callback):
     so that a short run is not held back by its random start as with Keras' `use_ema`.
 
     Args:
-        momentum: Its final value, in [0, 1); 0 keeps the weights as they are.
+        momentum: Final momentum, in [0, 1); 0 keeps the weights as they are.
     """
 
     def __init__(self, momentum: float) -> None:
@@ -85,7 +88,13 @@ class WeightAverage(keras.callbacks.Callback):
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """What has to be the same when a run is resumed."""
+    """What has to be the same when a run is resumed.
+
+    Attributes:
+        recipe: Fields of the recipe.
+        settings: Fields of the settings that change what is trained.
+        data: Description of the training data.
+    """
 
     recipe: dict[str, Any]
     settings: dict[str, Any]
@@ -110,12 +119,11 @@ class Progress(keras.callbacks.Callback):
     never killed. It is written at the end of every epoch and every few seconds, complete or not at all.
 
     Args:
-        path: The file.
-        history_path: `history.csv`.
-        identity: Of the run; a file of another run is refused.
-        average: Whose weights belong to the state.
-        steps: Steps an epoch.
-        seconds_between: Least time between two states within an epoch.
+        path: Path of the file.
+        history_path: Path of `history.csv`.
+        identity: Identity of the run; a file of another run is refused.
+        average: Averaged weights, which belong to the state.
+        steps: Number of steps of an epoch.
     """
 
     def __init__(
@@ -125,7 +133,6 @@ class Progress(keras.callbacks.Callback):
         identity: Identity,
         average: WeightAverage,
         steps: int,
-        seconds_between: float,
     ) -> None:
         super().__init__()
         self.path = path
@@ -133,7 +140,6 @@ class Progress(keras.callbacks.Callback):
         self.identity = identity
         self.average = average
         self.steps = steps
-        self.seconds_between = seconds_between
         self.epoch = 0
         self.step = 0
         self.seconds = 0.0
@@ -209,7 +215,7 @@ class Progress(keras.callbacks.Callback):
         self.step += 1
         self._count_time()
         # after its last step an epoch is still to be validated: the state is that of the step before, or of its end
-        if self.step < self.steps and time.monotonic() - self._saved >= self.seconds_between:
+        if self.step < self.steps and time.monotonic() - self._saved >= SAVE_SECONDS:
             self.save()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -229,11 +235,11 @@ class ModelCheckpoints(keras.callbacks.Callback):
     """Validates and keeps the averaged weights: `last.keras`, and `best.keras` by validation.
 
     Args:
-        folder: Where the two files go.
-        recipe: That of the model.
-        average: The weights to keep.
-        progress: Knows the epochs before this one. Comes after this callback in the list.
-        monitor: What decides: the total loss (least), or PSNR or SSIM against references (most).
+        folder: Folder of the two files.
+        recipe: Recipe of the model.
+        average: Weights to keep.
+        progress: State of the run with the epochs before this one; comes after this callback in the list.
+        monitor: Measure that decides: the total loss (least), or PSNR or SSIM against references (most).
     """
 
     def __init__(
@@ -298,11 +304,11 @@ class Samples(keras.callbacks.Callback):
     """Every few epochs, a strip for each of some images: input, autocontrast, enhanced, and the reference if any.
 
     Args:
-        folder: Gets `epoch-0010.png` and so on.
+        folder: Folder of `epoch-0010.png` and so on.
         images: Float (count, height, width, 3) in [0, 1].
         references: Like `images`; all-black where there is none.
-        average: The weights to draw with.
-        every: Epochs between two strips; the first and the last epoch have one too.
+        average: Weights to draw with.
+        every: Number of epochs between two strips; the first and the last epoch have one too.
     """
 
     def __init__(

@@ -34,25 +34,27 @@ _SAMPLES = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """How to train, beside the recipe; the defaults are those of the write-up where it names one.
+class TrainingSettings:
+    """How to train; the defaults are those of the write-up where it names one.
 
     Attributes:
-        epochs: Passes over the training images, at most.
-        batch_size: Images a step.
-        learning_rate: Of Adam, at the start.
-        schedule: "constant", or "cosine": falls to 0 at the last step.
-        seed: Of the initial weights, the order of the images, flips and crops; from 1.
-        flip: Whether to mirror images left to right, at random.
-        shuffle_channels: Whether to exchange red, green and blue, at random: the colour that most photos have
+        recipe: Losses, initial weights and gradient bounds.
+        epochs: Largest number of passes over the training images.
+        batch_size: Number of images of a step.
+        learning_rate: Learning rate of Adam at the start.
+        schedule: Course of the learning rate: "constant", or "cosine", which falls to 0 at the last step.
+        seed: Seed, from 1, of the initial weights, the order of the images, flips and crops.
+        flip: Whether images are mirrored left to right at random.
+        shuffle_channels: Whether red, green and blue are exchanged at random: the colour that most photos have
             least of would else be brightened most, in all of them.
         crop: Side in pixels of a random square to train on; None for the whole image.
-        average: Final momentum of the weight average that is validated and kept, in [0, 1); 0 for none.
-        monitor: What picks the best epoch: the total loss, or PSNR or SSIM against validation references.
-        patience: Epochs without a better one after which training stops; None for never.
-        dtype: "float32" or "mixed_bfloat16".
+        average: Final momentum, in [0, 1), of the weight average that is validated and kept; 0 for none.
+        monitor: Measure that picks the best epoch: the total loss, or PSNR or SSIM against validation references.
+        patience: Number of epochs without a better one after which training stops; None for any number.
+        dtype: Policy of the network, "float32" or "mixed_bfloat16".
     """
 
+    recipe: Recipe = DEFAULT
     epochs: int = 100
     batch_size: int = 32
     learning_rate: float = 1e-4
@@ -72,11 +74,11 @@ class Result:
     """What a run came to.
 
     Attributes:
-        epochs: Epochs that are finished.
-        steps: Steps an epoch.
-        images: Images trained on, over all epochs.
-        seconds: Time they took, validation included, over all sessions of the run.
-        best: The row of `history.csv` of the epoch whose weights are in `model.keras`.
+        epochs: Number of finished epochs.
+        steps: Number of steps of an epoch.
+        images: Number of images trained on, over all epochs.
+        seconds: Time that they took, validation included, over all sessions of the run.
+        best: Row of `history.csv` of the epoch whose weights are in `model.keras`.
     """
 
     epochs: int
@@ -90,13 +92,11 @@ def fit(
     train: tf.data.Dataset,
     validation: tf.data.Dataset | None,
     out: Path,
-    recipe: Recipe = DEFAULT,
-    settings: Settings = Settings(),
+    settings: TrainingSettings = TrainingSettings(),
     *,
     data: Mapping[str, Any] | None = None,
     resume: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    seconds_between: float = 10,
 ) -> Result:
     """Trains a `ZeroDCE` from random weights.
 
@@ -107,14 +107,12 @@ def fit(
         train: Images one by one, uint8 or float in [0, 1], (height, width, 3) of one size, in the same order
             at every reading, and of known number.
         validation: Batches of float images in [0, 1], or of `(images, references, weights)`; not empty.
-        out: A folder on a local disk; made if it is not there.
-        recipe: The losses.
-        settings: All else.
-        data: What identifies the training data, for a resumed run to be compared with.
+        out: Folder on a local disk, made if it is not there.
+        settings: Recipe, and how to train with it.
+        data: Description of the training data, with which that of a resumed run is compared.
         resume: Go on from the state in `out` if it holds one; the result is that of a run never interrupted.
             Only `epochs` may differ.
-        callbacks: Further ones; they see an epoch's logs as Keras makes them.
-        seconds_between: Least time between two states written within an epoch.
+        callbacks: Further callbacks; they see an epoch's logs as Keras makes them.
 
     Raises:
         TrainingError: No image to train on, images smaller than the crop, a loss that became NaN, or a state
@@ -124,14 +122,15 @@ def fit(
     steps = math.ceil(count / settings.batch_size)
     checkpoints = out / "checkpoints"
     average = WeightAverage(settings.average)
-    comparable = {key: value for key, value in dataclasses.asdict(settings).items() if key != "epochs"}
-    if settings.schedule == "cosine":
-        comparable["epochs"] = settings.epochs  # the rate of every step depends on it
-    identity = Identity(dataclasses.asdict(recipe), comparable, dict(data or {}))
-    progress = Progress(checkpoints / "state.npz", out / "history.csv", identity, average, steps, seconds_between)
+    comparable = dataclasses.asdict(settings)
+    recipe = comparable.pop("recipe")
+    if settings.schedule == "constant":  # else the rate of every step depends on them
+        del comparable["epochs"]
+    identity = Identity(recipe, comparable, dict(data or {}))
+    progress = Progress(checkpoints / "state.npz", out / "history.csv", identity, average, steps)
 
     keras.utils.set_random_seed(settings.seed)
-    model = ZeroDCE(recipe, dtype=settings.dtype)
+    model = ZeroDCE(settings.recipe, dtype=settings.dtype)
     compile_model(model, settings.learning_rate, settings.schedule, settings.epochs * steps)
     if resume:
         progress.restore(model)
@@ -140,7 +139,7 @@ def fit(
         StopOnNaN(progress),
         average,
         *_samples(validation, out, settings, average),
-        ModelCheckpoints(checkpoints, recipe, average, progress, settings.monitor),
+        ModelCheckpoints(checkpoints, settings.recipe, average, progress, settings.monitor),
         progress,
         early,
         keras.callbacks.TensorBoard(out / "tensorboard", write_graph=False),
@@ -175,9 +174,9 @@ def compile_model(
 
     Args:
         model: The model.
-        learning_rate: At the start.
-        schedule: As in `Settings`.
-        steps: After how many steps a cosine reaches 0.
+        learning_rate: Learning rate at the start.
+        schedule: As in `TrainingSettings`.
+        steps: Number of steps after which a cosine reaches 0.
     """
     rate: Any = learning_rate
     if schedule == "cosine":
@@ -188,7 +187,7 @@ def compile_model(
     model.compile(optimizer=optimizer, jit_compile=False if on_cpu else "auto")
 
 
-def batches(images: tf.data.Dataset, settings: Settings, epoch: int, step: int, count: int) -> tf.data.Dataset:
+def batches(images: tf.data.Dataset, settings: TrainingSettings, epoch: int, step: int, count: int) -> tf.data.Dataset:
     """The training batches from a step of an epoch on: shuffled, flipped and cropped as the seed has it.
 
     What a batch holds depends on the seed, the epoch and the step alone, not on where reading began.
@@ -196,7 +195,8 @@ def batches(images: tf.data.Dataset, settings: Settings, epoch: int, step: int, 
     Args:
         images: As `fit` takes them.
         settings: As `fit` takes them.
-        epoch, step: The first batch, from 0.
+        epoch: Epoch of the first batch, from 0.
+        step: Step of the first batch, from 0.
         count: Number of images.
 
     Returns:
@@ -235,7 +235,7 @@ def fastest_dtype() -> Literal["float32", "mixed_bfloat16"]:
     return "mixed_bfloat16" if native else "float32"
 
 
-def _check(train: tf.data.Dataset, validation: tf.data.Dataset | None, settings: Settings) -> int:
+def _check(train: tf.data.Dataset, validation: tf.data.Dataset | None, settings: TrainingSettings) -> int:
     """Raises `TrainingError` for data that cannot be trained on as asked; the number of training images."""
     count = int(train.cardinality())
     height, width, _ = train.element_spec.shape
@@ -251,7 +251,7 @@ def _check(train: tf.data.Dataset, validation: tf.data.Dataset | None, settings:
 
 
 def _samples(
-    validation: tf.data.Dataset | None, out: Path, settings: Settings, average: WeightAverage
+    validation: tf.data.Dataset | None, out: Path, settings: TrainingSettings, average: WeightAverage
 ) -> list[keras.callbacks.Callback]:
     """Strips of the first validation images, about ten a run."""
     if validation is None:

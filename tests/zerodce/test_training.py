@@ -16,10 +16,10 @@ from zerodce import plots, training
 from zerodce.callbacks import EarlyStopping, Identity, Progress, TrainingError, WeightAverage
 from zerodce.model import FUSION_LOSS, LOSS_NAMES, ZeroDCE
 from zerodce.recipes import DEFAULT, FUSION, PAPER
-from zerodce.training import Settings
+from zerodce.training import TrainingSettings
 
 COUNT, SIZE = 10, 24
-SETTINGS = Settings(epochs=3, batch_size=4, learning_rate=1e-3)
+SETTINGS = TrainingSettings(epochs=3, batch_size=4, learning_rate=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def unbroken(
 ) -> tuple[Path, training.Result]:
     """What a run that nothing disturbs leaves."""
     out = tmp_path_factory.mktemp("unbroken")
-    return out, training.fit(train, validation, out, settings=SETTINGS)
+    return out, training.fit(train, validation, out, SETTINGS)
 
 
 def history(out: Path) -> list[dict[str, float]]:
@@ -107,7 +107,7 @@ def test_the_model_is_the_best_by_validation_and_float32(
 
 
 def test_without_validation_the_last_epoch_is_kept(train: tf.data.Dataset, tmp_path: Path) -> None:
-    result = training.fit(train, None, tmp_path, settings=dataclasses.replace(SETTINGS, epochs=2, average=0.0))
+    result = training.fit(train, None, tmp_path, dataclasses.replace(SETTINGS, epochs=2, average=0.0))
     (_, last) = history(tmp_path)
     assert list(last) == ["epoch", *LOSS_NAMES]
     assert result.best["epoch"] == 2
@@ -118,7 +118,7 @@ def test_without_validation_the_last_epoch_is_kept(train: tf.data.Dataset, tmp_p
 
 
 def test_a_run_of_the_fusion_recipe(train: tf.data.Dataset, validation: tf.data.Dataset, tmp_path: Path) -> None:
-    result = training.fit(train, validation, tmp_path, FUSION, SETTINGS)
+    result = training.fit(train, validation, tmp_path, dataclasses.replace(SETTINGS, recipe=FUSION))
     rows = history(tmp_path)
     losses = [*LOSS_NAMES, FUSION_LOSS]
     assert list(rows[0]) == ["epoch", *losses, *(f"val_{name}" for name in losses), "val_psnr", "val_ssim"]
@@ -144,12 +144,14 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
     validation: tf.data.Dataset,
     unbroken: tuple[Path, training.Result],
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     step: int,
 ) -> None:
+    monkeypatch.setattr("zerodce.callbacks.SAVE_SECONDS", 0)
     with pytest.raises(KeyboardInterrupt):
-        training.fit(train, validation, tmp_path, settings=SETTINGS, callbacks=[Kill(step)], seconds_between=0)
+        training.fit(train, validation, tmp_path, SETTINGS, callbacks=[Kill(step)])
     steps_left = Kill(10**6)
-    training.fit(train, validation, tmp_path, settings=SETTINGS, resume=True, callbacks=[steps_left], seconds_between=0)
+    training.fit(train, validation, tmp_path, SETTINGS, resume=True, callbacks=[steps_left])
     # the state of the step before the end of an epoch is the last one before its validation
     assert 10**6 - steps_left.left == 9 - (step - 1 if step % 3 == 0 else step)
     for row, expected in zip(history(tmp_path), history(unbroken[0]), strict=True):
@@ -162,12 +164,12 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
 def test_a_finished_run_can_be_made_longer(
     train: tf.data.Dataset, validation: tf.data.Dataset, unbroken: tuple[Path, training.Result], tmp_path: Path
 ) -> None:
-    training.fit(train, validation, tmp_path, settings=dataclasses.replace(SETTINGS, epochs=1))
-    result = training.fit(train, validation, tmp_path, settings=SETTINGS, resume=True)
+    training.fit(train, validation, tmp_path, dataclasses.replace(SETTINGS, epochs=1))
+    result = training.fit(train, validation, tmp_path, SETTINGS, resume=True)
     assert result.epochs == 3
     for row, expected in zip(history(tmp_path), history(unbroken[0]), strict=True):
         assert row == pytest.approx(expected, rel=1e-4, abs=1e-7)
-    again = training.fit(train, validation, tmp_path, settings=SETTINGS, resume=True)
+    again = training.fit(train, validation, tmp_path, SETTINGS, resume=True)
     assert again == result  # nothing was left to do
 
 
@@ -177,18 +179,18 @@ def test_a_run_is_not_resumed_as_another(
     out, _ = unbroken
     slower = dataclasses.replace(SETTINGS, learning_rate=1e-5)
     with pytest.raises(TrainingError, match=r"started with learning_rate = 0.001, not 1e-05 \(settings\)"):
-        training.fit(train, validation, out, settings=slower, resume=True)
+        training.fit(train, validation, out, slower, resume=True)
     with pytest.raises(TrainingError, match=r"started with name = default, not paper \(recipe\)"):
-        training.fit(train, validation, out, PAPER, SETTINGS, resume=True)
+        training.fit(train, validation, out, dataclasses.replace(SETTINGS, recipe=PAPER), resume=True)
     with pytest.raises(TrainingError, match=r"started with train = None, not 5 \(data\)"):
-        training.fit(train, validation, out, settings=SETTINGS, data={"train": 5}, resume=True)
+        training.fit(train, validation, out, SETTINGS, data={"train": 5}, resume=True)
 
 
 def test_a_damaged_state_is_refused(train: tf.data.Dataset, tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "state.npz").write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(TrainingError, match=r"state\.npz cannot be read"):
-        training.fit(train, None, tmp_path, settings=SETTINGS, resume=True)
+        training.fit(train, None, tmp_path, SETTINGS, resume=True)
 
 
 # the batches
@@ -225,7 +227,7 @@ def test_batches_depend_on_epoch_and_step_alone(train: tf.data.Dataset, epoch: i
 def test_channels_are_exchanged_whole() -> None:
     image = np.full((SIZE, SIZE, 3), (10, 20, 30), np.uint8)
     dataset = tf.data.Dataset.from_tensors(image).repeat(64).apply(tf.data.experimental.assert_cardinality(64))
-    settings = Settings(epochs=1, batch_size=64, shuffle_channels=True)
+    settings = TrainingSettings(epochs=1, batch_size=64, shuffle_channels=True)
     (batch,) = training.batches(dataset, settings, 0, 0, 64).as_numpy_iterator()
     batch = np.rint(batch * 255).astype(int)
     assert {tuple(row) for row in batch[:, 0, 0]} == set(itertools.permutations((10, 20, 30)))
@@ -245,7 +247,7 @@ def test_crops_and_flips_are_parts_of_the_image() -> None:
     y, x = np.mgrid[0:SIZE, 0:SIZE]
     image = np.stack([x, y, 0 * x], axis=-1).astype(np.uint8)
     dataset = tf.data.Dataset.from_tensors(image).repeat(16).apply(tf.data.experimental.assert_cardinality(16))
-    settings = Settings(epochs=4, batch_size=8, crop=10)
+    settings = TrainingSettings(epochs=4, batch_size=8, crop=10)
     lefts, tops, flips = set(), set(), set()
     for batch in training.batches(dataset, settings, 0, 0, 16).as_numpy_iterator():
         assert batch.shape == (8, 10, 10, 3)
@@ -266,22 +268,25 @@ def test_crops_and_flips_are_parts_of_the_image() -> None:
 # when it stops
 
 
-def test_nan_stops_the_run_with_a_clear_word_and_keeps_no_model(tmp_path: Path) -> None:
+def test_nan_stops_the_run_with_a_clear_word_and_keeps_no_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zerodce.callbacks.SAVE_SECONDS", 0)
     images = np.full((4, SIZE, SIZE, 3), 0.2, np.float32)
     images[2, 0, 0, 0] = np.nan
     dataset = tf.data.Dataset.from_tensor_slices(images)
     with pytest.raises(TrainingError, match=r"no longer a number in epoch 1, step \d; .*lower --learning-rate"):
-        training.fit(dataset, None, tmp_path, settings=dataclasses.replace(SETTINGS, batch_size=1), seconds_between=0)
+        training.fit(dataset, None, tmp_path, dataclasses.replace(SETTINGS, batch_size=1))
     assert not list(tmp_path.rglob("*.keras"))
 
 
 def test_early_stopping(train: tf.data.Dataset, validation: tf.data.Dataset, tmp_path: Path) -> None:
     """With weights that hardly move the wrong way: no epoch is better than the first by PSNR."""
     settings = dataclasses.replace(SETTINGS, epochs=9, learning_rate=0.0, patience=2, average=0.0, monitor="psnr")
-    result = training.fit(train, validation, tmp_path, settings=settings)
+    result = training.fit(train, validation, tmp_path, settings)
     assert result.epochs == 3
     assert result.best["epoch"] == 1
-    again = training.fit(train, validation, tmp_path, settings=settings, resume=True)
+    again = training.fit(train, validation, tmp_path, settings, resume=True)
     assert again.epochs == 3
 
 
@@ -291,7 +296,7 @@ def rows_of(**columns: list[float]) -> list[dict[str, float]]:
 
 @pytest.fixture
 def progress(tmp_path: Path) -> Progress:
-    return Progress(tmp_path / "state.npz", tmp_path / "h.csv", Identity({}, {}, {}), WeightAverage(0), 1, 0)
+    return Progress(tmp_path / "state.npz", tmp_path / "h.csv", Identity({}, {}, {}), WeightAverage(0), 1)
 
 
 def test_the_best_epoch(progress: Progress) -> None:
@@ -318,7 +323,7 @@ def test_what_cannot_be_done_is_said(
     train: tf.data.Dataset, tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     with pytest.raises(TrainingError, match=message):
-        training.fit(train, None, tmp_path, settings=dataclasses.replace(SETTINGS, **change))
+        training.fit(train, None, tmp_path, dataclasses.replace(SETTINGS, **change))
     assert not list(tmp_path.iterdir())
 
 
