@@ -10,6 +10,7 @@ import errno
 import functools
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,6 +22,10 @@ from apache_beam.io.filesystems import FileSystems
 TEMPORARY_SUFFIX = ".zerodce-tmp"
 TEMPORARY_NAME = re.compile(rf"\.[0-9a-f]{{32}}{re.escape(TEMPORARY_SUFFIX)}")
 """The name of a file that is being written; a kill leaves it behind."""
+
+
+class SourceError(Exception):
+    """A file that was to be copied cannot be read, or is another by now."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,18 +197,74 @@ def write(path: str, content: bytes, mtime: float | None = None) -> None:
         ):
             file.write(content)
         return
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    # the name of the target does not enter: it may already be as long as a name can be
-    temporary = os.path.join(os.path.dirname(path), f".{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
-    try:
+    with _appearing(path) as temporary:
         with open(temporary, "xb") as file:
             file.write(content)
         if mtime is not None:
             os.utime(temporary, (mtime, mtime))
+
+
+@contextlib.contextmanager
+def _appearing(path: str) -> Iterator[str]:
+    """A name beside a path of a local disk to write to: its file gets the path at the end, or goes after an error."""
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    # the name of the target does not enter: it may already be as long as a name can be
+    temporary = os.path.join(os.path.dirname(path), f".{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
+    try:
+        yield temporary
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def copy(folder: str, entry: Entry, path: str) -> None:
+    """Copies a file byte for byte, complete or not at all; within an object store, the store does it.
+
+    Args:
+        folder: Folder of the file.
+        entry: The file as it was listed; on a local disk the copy gets its modification time.
+        path: Path of the copy; a file already there is replaced.
+
+    Raises:
+        SourceError: The file cannot be read, or is not what `entry` says any more.
+        OSError: The copy could not be written; nothing is left under its name.
+    """
+    source = join(folder, entry.path)
+    if is_local(source) and is_local(path):
+        with _appearing(path) as temporary:
+            try:
+                shutil.copyfile(source, temporary)
+            except OSError as error:
+                if error.filename == source and error.filename2 is None:
+                    raise SourceError(error.strerror or str(error)) from error
+                raise
+            _check_same(folder, entry)
+            os.utime(temporary, (entry.mtime, entry.mtime))
+    elif source.split("://")[0] == path.split("://")[0]:
+        with _reaching(path):
+            FileSystems.copy([source], [path])
+        try:
+            _check_same(folder, entry)
+        except SourceError:
+            delete([path])
+            raise
+    else:
+        try:
+            content = read(source)
+        except OSError as error:
+            raise SourceError(error.strerror or str(error)) from error
+        _check_same(folder, entry)
+        write(path, content, entry.mtime)
+
+
+def _check_same(folder: str, entry: Entry) -> None:
+    try:
+        same = stat(folder, entry.path) == entry
+    except (OSError, ValueError) as error:
+        raise SourceError(f"it went while it was copied ({error})") from error
+    if not same:
+        raise SourceError("it changed while it was copied")
 
 
 def delete(paths: Iterable[str]) -> None:

@@ -155,11 +155,15 @@ def say_result(out: str, run: dict[str, Any], as_json: bool) -> None:
         click.echo(json.dumps({"event": "result", **run}))
         return
     table = rich.table.Table(box=rich.box.SIMPLE, show_header=False)
-    for name, count in run["counts"].items():
+    counts = dict(run["counts"])
+    unchanged, done = counts.pop("unchanged"), counts["enhanced"] + counts["skipped"]
+    for name, count in counts.items():
         table.add_row(name, f"{count:,}", style="red" if name == "failed" and count else None)
+    if unchanged:
+        table.add_row("needed nothing", f"{unchanged:,} of {done:,}")
     speed = run["megapixels"] / run["seconds"] if run["seconds"] else 0.0
     table.add_row("megapixels", f"{run['megapixels']:,.1f} in {run['seconds']:.1f} s, {speed:.1f} MP/s")
     table.add_row("to look at", storage.join(out, "report.html"))
-    if run["counts"]["failed"]:
+    if counts["failed"]:
         table.add_row("what failed", storage.join(out, "failures.csv"))
     rich.console.Console().print(table)

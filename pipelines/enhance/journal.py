@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from pipelines import storage
@@ -22,6 +22,10 @@ from pipelines.threads import ordered_map
 SUFFIX = ".jsonl"
 READERS = 32
 """Files read at a time."""
+
+
+Outputs = Callable[[Collection[str]], Iterable[str]]
+"""The images that a photo consists of, from those of them that are the original."""
 
 
 class Version(NamedTuple):
@@ -48,6 +52,7 @@ class PhotoRecord:
         path, size, mtime, settings: Fields of its `Version`.
         row: Row of metrics.csv; None if it failed.
         failure: `stage` and `error`; None if it did not fail.
+        unchanged: Those of its images, "enhanced" and "autocontrast", that are the original, byte for byte.
         time: Time of writing in seconds.
     """
 
@@ -57,6 +62,7 @@ class PhotoRecord:
     settings: str
     row: dict[str, Any] | None = None
     failure: dict[str, str] | None = None
+    unchanged: tuple[str, ...] = ()
     time: float = dataclasses.field(default_factory=time.time)
 
     def line(self) -> bytes:
@@ -68,7 +74,7 @@ class PhotoRecord:
         """The photo that it is about, and how it was enhanced."""
         return Version(self.path, self.size, self.mtime, self.settings)
 
-    def is_done(self, version: Version, outputs: Iterable[str], exists: Callable[[str], bool]) -> bool:
+    def is_done(self, version: Version, outputs: Outputs, exists: Callable[[str], bool]) -> bool:
         """Whether a photo is done: it was enhanced in this very version, and its images are there.
 
         Args:
@@ -76,7 +82,7 @@ class PhotoRecord:
             outputs: The images that it consists of.
             exists: Whether there is such an image.
         """
-        return self.row is not None and self.version == version and all(map(exists, outputs))
+        return self.row is not None and self.version == version and all(map(exists, outputs(self.unchanged)))
 
 
 class Journal:
@@ -85,7 +91,7 @@ class Journal:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self._file: int | None = None
-        self._held: set[bytes] | None = None
+        self._held: dict[bytes, tuple[str, ...]] | None = None
         self._opening = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -105,7 +111,7 @@ class Journal:
         if os.write(self._file, line) != len(line):
             raise OSError(f"the journal {self.folder} could not be written")
 
-    def is_done(self, version: Version, outputs: Iterable[str], exists: Callable[[str], bool]) -> bool:
+    def is_done(self, version: Version, outputs: Outputs, exists: Callable[[str], bool]) -> bool:
         """As `PhotoRecord.is_done`, for workers: what was recorded is kept in little memory, or looked up one by one.
 
         On a disk the journal is read at the first call: later records of other processes are not seen. On an object
@@ -114,8 +120,10 @@ class Journal:
         if storage.is_local(self.folder):
             with self._opening:
                 if self._held is None:
-                    self._held = {_key(record.version) for record in self._records() if record.row is not None}
-            return _key(version) in self._held and all(map(exists, outputs))
+                    done = (record for record in self._records() if record.row is not None)
+                    self._held = {_key(record.version): record.unchanged for record in done}
+            unchanged = self._held.get(_key(version))
+            return unchanged is not None and all(map(exists, outputs(unchanged)))
         try:
             record = _parse(storage.read(self._object(version.path)))
         except FileNotFoundError:
@@ -202,6 +210,8 @@ def _shared_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _parse(line: bytes) -> PhotoRecord | None:
     try:
-        return PhotoRecord(**json.loads(line, object_pairs_hook=_shared_names))
+        fields = json.loads(line, object_pairs_hook=_shared_names)
+        fields["unchanged"] = tuple(map(sys.intern, fields.get("unchanged", ())))
+        return PhotoRecord(**fields)
     except (ValueError, TypeError):
         return None

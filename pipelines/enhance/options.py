@@ -37,6 +37,13 @@ from pipelines.options import curve_options, job_options, silence_libraries
 )
 @click.option("--strip-metadata", is_flag=True, help="Drop EXIF, ICC profile, XMP, DPI and the file time.")
 @click.option(
+    "--unchanged",
+    type=click.Choice(["copy", "skip"]),
+    default="copy",
+    show_default=True,
+    help="Copy a photo that needs no change byte for byte, or write no image of it.",
+)
+@click.option(
     "--max-pixels",
     type=click.IntRange(1),
     default=500_000_000,

@@ -66,8 +66,11 @@ class PhotoProcessor:
 
     def is_done(self, task: Task) -> bool:
         """Whether the journal holds the photo, and its images are there."""
-        outputs = (storage.join(self.out, path) for path in self.settings.outputs(task.output))
-        return self.journal.is_done(task.version(self.digest), outputs, storage.exists)
+        return self.journal.is_done(
+            task.version(self.digest),
+            functools.partial(self.settings.outputs, task.output),
+            lambda path: storage.exists(storage.join(self.out, path)),
+        )
 
     def prepare(self, task: Task) -> Prepared | Done:
         """Reads and decodes a photo and makes its small copies."""
@@ -99,19 +102,17 @@ class PhotoProcessor:
         try:
             if isinstance(curves, photos.PhotoError):
                 raise curves
-            row = self._enhance(prepared, curves)
+            row, unchanged = self._enhance(prepared, curves)
         except photos.PhotoError as error:
             return self.failed(prepared.task, error, started)
-        return self._record(prepared.task, started, row=row)
+        return self._record(prepared.task, started, row=row, unchanged=tuple(unchanged))
 
     def failed(self, task: Task, error: photos.PhotoError, started: float) -> Done:
         """Writes down that a photo failed."""
         return self._record(task, started, failure={"stage": error.stage, "error": error.message})
 
-    def _record(
-        self, task: Task, started: float, row: dict[str, Any] | None = None, failure: dict[str, str] | None = None
-    ) -> Done:
-        record = PhotoRecord(*task.version(self.digest), row=row, failure=failure)
+    def _record(self, task: Task, started: float, **what: Any) -> Done:
+        record = PhotoRecord(*task.version(self.digest), **what)
         self.journal.append(record)
         return Done(record, time.perf_counter() - started)
 
@@ -125,18 +126,35 @@ class PhotoProcessor:
         with _writing(path):
             storage.write(storage.join(self.out, path), content, mtime)
 
-    def _enhance(self, prepared: Prepared, curves: Curves) -> dict[str, Any]:
+    def _keep(self, task: Task, folder: str) -> str:
+        """Copies the original into a folder of the results, or sees to it that nothing is there; returns a note."""
+        path = f"{folder}/{task.output}"
+        target = storage.join(self.out, path)
+        with _writing(path):
+            if self.settings.unchanged == "skip":
+                storage.delete([target])  # of a run with other settings
+                return f"{folder} unchanged, not written"
+            try:
+                storage.copy(self.source, storage.Entry(task.path, task.size, task.mtime), target)
+            except storage.SourceError as error:
+                raise photos.PhotoError("read", str(error)) from error
+        return f"{folder} unchanged, copied byte for byte"
+
+    def _enhance(self, prepared: Prepared, curves: Curves) -> tuple[dict[str, Any], list[str]]:
+        """Writes the images of a photo; returns its row, and the folders where its image is the original."""
         settings = self.settings
         task, photo, preview, _ = prepared
         original = photo.pixels
-        enhanced = self.enhancer().apply(original, curves)
+        enhanced = self.enhancer().apply(original, curves) if curves.grid.any() else original
         mtime = None if settings.strip_metadata else task.mtime
         encode = functools.partial(
             photos.encode, photo, quality=settings.quality, strip_metadata=settings.strip_metadata
         )
+        may_stay = settings.keep_files and photo.same_format and task.output == task.path
+        notes = photo.notes
+        unchanged: list[str] = []
+        shown = image_of(preview)
         before, after = eight_bit_values(original), eight_bit_values(enhanced)
-        picture = image_of(after)
-        self._write(f"enhanced/{task.output}", encode(picture if photo.pixels_16 is None else enhanced), mtime)
         row: dict[str, Any] = {
             "path": task.path,
             "output": task.output,
@@ -148,21 +166,30 @@ class PhotoProcessor:
             "psnr_autocontrast_db": None,
             "exposure": curves.exposure,
         }
-        table, baseline = None, None
+        same = math.isinf(row["psnr_enhanced_db"]) and (photo.pixels_16 is None or np.array_equal(original, enhanced))
+        if may_stay and same:
+            after_shown = shown
+            notes = [self._keep(task, "enhanced")]  # nothing that a photo would lose is lost
+            unchanged.append("enhanced")
+        else:
+            after_shown = image_of(pixels.preview(after))
+            self._write(f"enhanced/{task.output}", encode(enhanced), mtime)
+        contrasted, baseline = None, None
         if settings.autocontrast:
             table, row["psnr_autocontrast_db"] = photos.autocontrast_table(photo.image)
-            baseline = photo.image.point(table)
-            self._write(f"autocontrast/{task.output}", encode(baseline), mtime)
+            if may_stay and math.isinf(row["psnr_autocontrast_db"]):
+                contrasted, baseline = shown, photo.image
+                notes.append(self._keep(task, "autocontrast"))
+                unchanged.append("autocontrast")
+            else:
+                contrasted, baseline = shown.point(table), photo.image.point(table)
+                self._write(f"autocontrast/{task.output}", encode(baseline), mtime)
         if settings.reference is not None:
-            row |= self._compare(task, photo, before, after, baseline)
+            row |= self._compare(task, photo, before, after, baseline, notes)
         if task.thumbnail:
-            shown = image_of(preview)
-            contrasted = shown.point(table) if table else None
             with _writing(task.path):
-                report.write_thumbnails(
-                    self.out, row, shown, image_of(pixels.preview(after)), contrasted, photo.metadata.icc_profile
-                )
-        return row | {"notes": "; ".join(photo.notes)}
+                report.write_thumbnails(self.out, row, shown, after_shown, contrasted, photo.metadata.icc_profile)
+        return row | {"notes": "; ".join(notes)}, unchanged
 
     def _compare(
         self,
@@ -171,6 +198,7 @@ class PhotoProcessor:
         before: np.ndarray,
         enhanced: np.ndarray,
         autocontrast: Image.Image | None,
+        notes: list[str],
     ) -> dict[str, float | None]:
         """PSNR and SSIM against the reference; None where there is none of the same size, or SSIM is not defined."""
         images = {
@@ -185,9 +213,9 @@ class PhotoProcessor:
             try:
                 reference = photos.load(storage.read(path), path, max_pixels=self.settings.max_pixels).image
             except (OSError, photos.PhotoError) as error:
-                photo.notes.append(f"reference not readable: {error}")
+                notes.append(f"reference not readable: {error}")
         if reference is not None and reference.size != photo.image.size:
-            photo.notes.append("size differs from reference")
+            notes.append("size differs from reference")
             reference = None
         scores: dict[str, float | None] = {}
         target = None if reference is None else np.asarray(reference.convert("RGB"))

@@ -1,6 +1,7 @@
 """What a run has to do: which photos are there, which are done, what each is called; in files for the workers."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -109,7 +110,8 @@ def make_plan(
         sampled = report.is_sampled(entry.path, len(found))
         task = Task(entry.path, entry.size, entry.mtime, output, matched.get(entry.path, ""), sampled)
         record = known.get(entry.path)
-        if record and record.is_done(task.version(digest), settings.outputs(output), present.__contains__):
+        outputs = functools.partial(settings.outputs, output)
+        if record and record.is_done(task.version(digest), outputs, present.__contains__):
             plan.skipped += 1
         else:
             plan.todo.append(task)

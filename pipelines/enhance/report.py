@@ -27,7 +27,7 @@ THUMBNAILS = 2000  # photos that have thumbnails, at most
 _SAMPLE = 1800  # of them the even sample: a hash hits it within a few dozen, and the extremes come on top
 _EXTREMES = 15  # photos of each kind
 _CHUNK = 5000  # rows in a script
-_TEXTS = {"path", "output", "notes"}
+_TEXTS = {"path", "output", "notes", "unwritten"}
 _LAST = "after"  # is written last: where it is, all of a photo's thumbnails are
 
 
@@ -60,9 +60,12 @@ def write_thumbnails(
         icc_profile: The colours of all three; empty for sRGB.
     """
     stem = storage.join(out, f"report/thumbs/{_name(row)}")
+    encoded: dict[int, bytes] = {}  # once, where two of them are one image
     for kind, image in (("before", before), ("autocontrast", autocontrast), (_LAST, after)):
         if image is not None:
-            storage.write(f"{stem}-{kind}.jpg", _thumbnail(image, icc_profile))
+            if id(image) not in encoded:
+                encoded[id(image)] = _thumbnail(image, icc_profile)
+            storage.write(f"{stem}-{kind}.jpg", encoded[id(image)])
 
 
 def _thumbnail(image: Image.Image, icc_profile: bytes) -> bytes:
@@ -97,7 +100,8 @@ def write_report(
         out: The folder of the run.
         photos: The folder of the originals, for the links to them.
         rows: Rows of `metrics.csv` before they are rounded, sorted by path; None where there is no value, and `output`
-            relative to `enhanced/` and `autocontrast/`.
+            relative to `enhanced/` and `autocontrast/`; in `unwritten` those of the two where it is not, as the
+            original would be the same.
         failures: Rows of `failures.csv`: path, stage and error.
         run: The content of `run.json`.
     """
@@ -142,6 +146,7 @@ def _row_columns(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
         "path": [row["path"] for row in rows],
         "output": {i: row["output"] for i, row in enumerate(rows) if row["output"] != row["path"]},
         "notes": {i: row["notes"] for i, row in enumerate(rows) if row["notes"]},
+        "unwritten": {i: row["unwritten"] for i, row in enumerate(rows) if row.get("unwritten")},
         "numbers": {column: [row[column] for row in rows] for column in numbers},
     }
 
@@ -227,10 +232,13 @@ class _Thumbs:
         _delete(self._folder, lambda name: name.rpartition("-")[0] in kept)
 
     def _make(self, photos: str, row: Mapping[str, Any]) -> bool:
-        after = storage.join(self._out, f"enhanced/{row['output']}")
-        autocontrast = storage.join(self._out, f"autocontrast/{row['output']}")
+        before = storage.join(photos, row["path"])
+        after, autocontrast = (
+            before if folder in row.get("unwritten", ()) else storage.join(self._out, f"{folder}/{row['output']}")
+            for folder in ("enhanced", "autocontrast")
+        )
         try:
-            before_after = _small(storage.join(photos, row["path"])), _small(after)
+            before_after = _small(before), _small(after)
             baseline = None if row["psnr_autocontrast_db"] is None else _small(autocontrast)
             with Image.open(io.BytesIO(storage.read(after))) as enhanced:
                 icc_profile = enhanced.info.get("icc_profile", b"")

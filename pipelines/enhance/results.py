@@ -1,5 +1,6 @@
 """The files that tell what was done: metrics.csv, failures.csv, run.json and the report."""
 
+import functools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -40,19 +41,23 @@ def write_results(out: str, plan: EnhancePlan, journal: Journal, run: Mapping[st
         run: Content of run.json besides counts, megapixels and versions.
 
     Returns:
-        The content of run.json; its `counts` are found, enhanced, skipped, failed and ignored.
+        The content of run.json; its `counts` are found, enhanced, skipped, failed and ignored;
+        `unchanged` counts those of the enhanced and skipped that needed nothing.
     """
     settings = plan.settings
     records = journal.read() | {record.path: record for record in plan.clashes}
     records = {path: records[path] for path in sorted(plan.found) if path in records}
     journal.compact(records.values())
     present = {entry.path for entry in storage.walk(out)}
-    rows, failures = [], []
+    rows, failures, unchanged = [], [], 0
     for record in records.values():
         entry = plan.found[record.path]
         version = Version(entry.path, entry.size, entry.mtime, plan.digest)
-        if record.row and record.is_done(version, settings.outputs(record.row["output"]), present.__contains__):
-            rows.append(record.row)
+        outputs = functools.partial(settings.outputs, record.row["output"] if record.row else "")
+        if record.row and record.is_done(version, outputs, present.__contains__):
+            skipped = settings.unchanged == "skip" and record.unchanged
+            rows.append(record.row | {"unwritten": record.unchanged} if skipped else record.row)
+            unchanged += "enhanced" in record.unchanged
         elif record.failure and record.settings == plan.digest:
             failures.append({"path": record.path, **record.failure})
     worked_on = {task.path for task in plan.todo}
@@ -63,6 +68,7 @@ def write_results(out: str, plan: EnhancePlan, journal: Journal, run: Mapping[st
         "skipped": len(rows) - len(enhanced),
         "failed": len(failures),
         "ignored": plan.ignored,
+        "unchanged": unchanged,
     }
     megapixels = sum(row["width"] * row["height"] for row in enhanced) / 1e6
     columns = COLUMNS if settings.reference is None else COLUMNS + REFERENCE_COLUMNS

@@ -3,14 +3,15 @@
 import dataclasses
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:  # it brings Keras along, which help does without
     from zerodce.enhancement import CurveSize, Denoise, Exposure
 
 _DECISIVE = (
     *("reference", "curve_size", "exposure", "denoise", "autocontrast"),
-    *("output_format", "quality", "strip_metadata", "max_pixels"),
+    *("output_format", "quality", "strip_metadata", "unchanged", "max_pixels"),
 )
 
 
@@ -28,6 +29,7 @@ class EnhanceSettings:
         output_format: Format of all outputs; None for each photo's own.
         quality: JPEG, WebP and AVIF quality, 1 to 100; None for about the original's.
         strip_metadata: Whether EXIF, ICC profile, XMP, DPI and the file time are dropped.
+        unchanged: Whether a photo that nothing changes is copied byte for byte, or skipped: no image of it is written.
         max_pixels: Largest photo that is decoded, in pixels.
         max_failures: Number of failed photos above which the run ends; None for any number.
         workers: Threads per process; None for one a core.
@@ -47,6 +49,7 @@ class EnhanceSettings:
     output_format: str | None
     quality: int | None
     strip_metadata: bool
+    unchanged: Literal["copy", "skip"]
     max_pixels: int
     max_failures: int | None
     workers: int | None
@@ -64,9 +67,17 @@ class EnhanceSettings:
         """A short digest that changes when anything decisive does."""
         return hashlib.sha256(json.dumps(self.decisive(model_sha256), sort_keys=True).encode()).hexdigest()[:16]
 
-    def outputs(self, output: str) -> list[str]:
-        """The images that a photo's output consists of, relative to the folder of the results."""
-        images = [f"enhanced/{output}"]
-        if self.autocontrast:
-            images.append(f"autocontrast/{output}")
-        return images
+    @property
+    def keep_files(self) -> bool:
+        """Whether a file may stay as it is where its pixels do: nothing asks for another."""
+        return self.output_format is None and self.quality is None and not self.strip_metadata
+
+    def outputs(self, output: str, unchanged: Collection[str] = ()) -> list[str]:
+        """The images that a photo's output consists of, relative to the folder of the results.
+
+        Args:
+            output: Relative path of the enhanced photo.
+            unchanged: Those of "enhanced" and "autocontrast" that are the original.
+        """
+        folders = ["enhanced", "autocontrast"] if self.autocontrast else ["enhanced"]
+        return [f"{folder}/{output}" for folder in folders if self.unchanged == "copy" or folder not in unchanged]

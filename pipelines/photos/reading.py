@@ -53,6 +53,7 @@ class Photo:
         notes: Short sentences on what is different in the output.
         metadata: Metadata that goes into the output.
         lossless: Whether the file held the pixels without loss.
+        same_format: Whether the file is of the format to write already.
         jpeg_tables: The quantization table of each component of a JPEG; None for other files.
         jpeg_subsampling: Pillow's number of its chroma subsampling; the next finer one where it has none for it.
     """
@@ -64,6 +65,7 @@ class Photo:
     notes: list[str]
     metadata: Metadata
     lossless: bool
+    same_format: bool
     jpeg_tables: list[list[int]] | None
     jpeg_subsampling: int
 
@@ -110,9 +112,10 @@ def load(content: bytes, path: str, *, output_format: str | None = None, max_pix
     if alpha is not None and written not in _HOLDS_ALPHA:
         notes.append(f"alpha dropped ({written} holds none)")
         alpha = None
-    if source not in (written, "MPO"):
+    same = source == written or (source, written) == ("MPO", "JPEG")
+    if not same:
         notes.append(f"{source} written as {written}")
-    return Photo(image, pixels_16, alpha, written, notes, metadata, lossless, tables, subsampling)
+    return Photo(image, pixels_16, alpha, written, notes, metadata, lossless, same, tables, subsampling)
 
 
 def thumbnail(content: bytes, path: str, long_side: int, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:

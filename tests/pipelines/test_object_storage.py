@@ -61,6 +61,24 @@ def test_files_are_found_as_on_a_disk() -> None:
     assert list(storage.walk(BUCKET)) == []
 
 
+def test_a_copy_within_the_store_is_made_by_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    storage.write(f"{BUCKET}/in/a [1].jpg", b"123")
+    (entry,) = storage.walk(f"{BUCKET}/in")
+    with monkeypatch.context() as patch:
+        patch.delattr(boto3_client.Client, "upload_part")
+        patch.delattr(boto3_client.Client, "get_range")
+        storage.copy(f"{BUCKET}/in", entry, f"{BUCKET}/out/a.jpg")
+    assert storage.read(f"{BUCKET}/out/a.jpg") == b"123"
+    storage.copy(f"{BUCKET}/in", entry, str(tmp_path / "a.jpg"))
+    assert (tmp_path / "a.jpg").read_bytes() == b"123"
+    assert (tmp_path / "a.jpg").stat().st_mtime == entry.mtime
+
+    storage.write(f"{BUCKET}/in/a [1].jpg", b"1234")
+    with pytest.raises(storage.SourceError, match="changed"):
+        storage.copy(f"{BUCKET}/in", entry, f"{BUCKET}/out/b.jpg")
+    assert not storage.exists(f"{BUCKET}/out/b.jpg")
+
+
 def test_names_are_no_patterns() -> None:
     for folder in ("trip [1]", "trip 1", "what?", "whats", "a*", "ab"):
         storage.write(f"{BUCKET}/{folder}/a.jpg", folder.encode())
@@ -98,10 +116,10 @@ def test_a_journal_is_an_object_a_photo() -> None:
         journal.append(each)
     assert len(list(storage.walk(journal.folder))) == 2
     assert journal.read() == {"a.jpg": record, "b.jpg": failed}
-    assert journal.is_done(Version("a.jpg", 1, 2.0, "settings"), (), storage.exists)
-    assert not journal.is_done(Version("a.jpg", 1, 2.0, "other settings"), (), storage.exists)
-    assert not journal.is_done(Version("b.jpg", 1, 2.0, "settings"), (), storage.exists)
-    assert not journal.is_done(Version("c.jpg", 1, 2.0, "settings"), (), storage.exists)
+    assert journal.is_done(Version("a.jpg", 1, 2.0, "settings"), lambda _: (), storage.exists)
+    assert not journal.is_done(Version("a.jpg", 1, 2.0, "other settings"), lambda _: (), storage.exists)
+    assert not journal.is_done(Version("b.jpg", 1, 2.0, "settings"), lambda _: (), storage.exists)
+    assert not journal.is_done(Version("c.jpg", 1, 2.0, "settings"), lambda _: (), storage.exists)
     journal.compact([record])
     assert len(list(storage.walk(journal.folder))) == 1
     assert journal.read() == {"a.jpg": record}

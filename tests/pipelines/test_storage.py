@@ -1,6 +1,8 @@
 """Files on a local disk: listed once each, written whole or not at all."""
 
+import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,26 @@ def test_paths_of_object_stores_are_joined_with_slashes() -> None:
     assert storage.split("s3://bucket/photos/1.jpg") == ("s3://bucket/photos", "1.jpg")
     assert not storage.is_local("gs://bucket")
     assert storage.is_local("/disk")
+
+
+def test_a_copy_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"content")
+    os.utime(tmp_path / "a", (7.5, 7.5))
+    copy = tmp_path / "copies" / "a"
+    storage.copy(str(tmp_path), storage.Entry("a", 7, 7.5), str(copy))
+    assert (copy.read_bytes(), copy.stat().st_mtime) == (b"content", 7.5)
+
+    copy.unlink()
+    with pytest.raises(storage.SourceError, match="changed"):
+        storage.copy(str(tmp_path), storage.Entry("a", 7, 7.0), str(copy))
+    with pytest.raises(storage.SourceError, match="No such file"):
+        storage.copy(str(tmp_path), storage.Entry("b", 7, 7.5), str(copy))
+
+    def half(source: str, target: str) -> None:
+        Path(target).write_bytes(Path(source).read_bytes()[:3])
+        raise OSError(errno.ENOSPC, "No space left on device", source, None, target)
+
+    monkeypatch.setattr(shutil, "copyfile", half)
+    with pytest.raises(OSError, match="No space left"):
+        storage.copy(str(tmp_path), storage.Entry("a", 7, 7.5), str(copy))
+    assert os.listdir(tmp_path / "copies") == []

@@ -10,6 +10,7 @@ const rows = {
   path: new Array(data.rows),
   output: new Map(),
   notes: new Map(),
+  unwritten: new Map(), // folders without an image of the photo, which would be the original
   numbers: {},
 };
 const failures = { count: data.failures, loaded: 0, path: [], stage: [], error: [] };
@@ -53,7 +54,8 @@ function pictures(index) {
     };
   return { before: originalOf(rows.path[index]), ...fullSize(index) };
 }
-const fullSize = (index) => ({
-  after: `enhanced/${address(output(index))}`,
-  autocontrast: `autocontrast/${address(output(index))}`,
-});
+const fullSize = (index) => ({ after: imageOf("enhanced", index), autocontrast: imageOf("autocontrast", index) });
+const imageOf = (folder, index) =>
+  rows.unwritten.get(index)?.includes(folder)
+    ? originalOf(rows.path[index])
+    : `${folder}/${address(output(index))}`;

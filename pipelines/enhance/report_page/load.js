@@ -12,8 +12,8 @@ function receive(kind, start, columns) {
     columns.path.forEach((path, i) => {
       rows.path[start + i] = path;
     });
-    for (const name of ["output", "notes"])
-      for (const [i, text] of Object.entries(columns[name])) rows[name].set(start + Number(i), text);
+    for (const name of ["output", "notes", "unwritten"])
+      for (const [i, value] of Object.entries(columns[name] ?? {})) rows[name].set(start + Number(i), value);
     for (const [name, values] of Object.entries(columns.numbers)) {
       rows.numbers[name] ??= new Float64Array(rows.count).fill(NaN);
       values.forEach((value, i) => {

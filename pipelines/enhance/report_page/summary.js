@@ -4,9 +4,10 @@
 function drawSummary() {
   const { counts = {}, megapixels = 0, seconds = 0 } = data.run;
   const shown = data.rows;
-  $("headline").textContent = shown
-    ? `${grouped(shown)} ${shown === 1 ? "photo" : "photos"} enhanced`
-    : "No photo enhanced";
+  const changed = shown - (counts.unchanged ?? 0);
+  const headline = changed ? `${grouped(changed)} ${changed === 1 ? "photo" : "photos"} enhanced` : "No photo enhanced";
+  $("headline").textContent =
+    changed === shown ? headline : `${headline}, ${grouped(shown - changed)} of ${grouped(shown)} needed nothing`;
   document.title = `${$("headline").textContent} – zerodce`;
   const tiles = [
     ["found", counts.found],

@@ -78,7 +78,7 @@ def test_every_photo_is_enhanced_measured_and_counted(photos: Path, tmp_path: Pa
     before = {path: path.read_bytes() for path in photos.rglob("*.*")}
     assert run(photos, out) == 0
     assert {path: path.read_bytes() for path in photos.rglob("*.*")} == before
-    assert counts(out) == {"found": 4, "enhanced": 4, "skipped": 0, "failed": 0, "ignored": 1}
+    assert counts(out) == {"found": 4, "enhanced": 4, "skipped": 0, "failed": 0, "ignored": 1, "unchanged": 0}
     assert [row["path"] for row in rows(out)] == ["0.png", "1.png", "2.png", "trip ü/3.jpg"]
     assert rows(out, "failures.csv") == []
     assert (out / "report.html").is_file()
@@ -116,7 +116,14 @@ def test_a_second_run_does_only_what_changed(photos: Path, tmp_path: Path) -> No
     leftover.write_bytes(b"half a photo")
     (out / "autocontrast" / "2.png").unlink()
     assert run(photos, out) == 0
-    assert counts(out) | {"ignored": 0} == {"found": 4, "enhanced": 2, "skipped": 2, "failed": 0, "ignored": 0}
+    assert counts(out) | {"ignored": 0} == {
+        "found": 4,
+        "enhanced": 2,
+        "skipped": 2,
+        "failed": 0,
+        "ignored": 0,
+        "unchanged": 0,
+    }
     assert not leftover.exists()
     changed = {path for path, content in snapshot(out).items() if first.get(path) != content}
     assert changed == {"enhanced/1.png", "autocontrast/1.png"}  # 2.png was done again, to the same result
@@ -134,12 +141,26 @@ def test_a_broken_photo_is_a_row_and_is_tried_again(photos: Path, tmp_path: Path
     whole = (photos / "1.png").read_bytes()
     (photos / "1.png").write_bytes(whole[: len(whole) // 2])
     assert run(photos, out) == 1
-    assert counts(out) | {"ignored": 0} == {"found": 4, "enhanced": 3, "skipped": 0, "failed": 1, "ignored": 0}
+    assert counts(out) | {"ignored": 0} == {
+        "found": 4,
+        "enhanced": 3,
+        "skipped": 0,
+        "failed": 1,
+        "ignored": 0,
+        "unchanged": 0,
+    }
     (failure,) = rows(out, "failures.csv")
     assert (failure["path"], failure["stage"]) == ("1.png", "decode")
     (photos / "1.png").write_bytes(whole)
     assert run(photos, out) == 0
-    assert counts(out) | {"ignored": 0} == {"found": 4, "enhanced": 1, "skipped": 3, "failed": 0, "ignored": 0}
+    assert counts(out) | {"ignored": 0} == {
+        "found": 4,
+        "enhanced": 1,
+        "skipped": 3,
+        "failed": 0,
+        "ignored": 0,
+        "unchanged": 0,
+    }
 
 
 def test_two_photos_never_share_an_output(photos: Path, tmp_path: Path) -> None:
@@ -154,7 +175,14 @@ def test_two_photos_never_share_an_output(photos: Path, tmp_path: Path) -> None:
 
 def test_a_single_photo(photos: Path, tmp_path: Path) -> None:
     assert run(photos / "0.png", tmp_path / "out") == 0
-    assert counts(tmp_path / "out") == {"found": 1, "enhanced": 1, "skipped": 0, "failed": 0, "ignored": 0}
+    assert counts(tmp_path / "out") == {
+        "found": 1,
+        "enhanced": 1,
+        "skipped": 0,
+        "failed": 0,
+        "ignored": 0,
+        "unchanged": 0,
+    }
     assert (tmp_path / "out" / "enhanced" / "0.png").is_file()
 
 

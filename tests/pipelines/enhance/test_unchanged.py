@@ -1,0 +1,146 @@
+"""Photos that need nothing: the file itself stays, and is counted."""
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+
+from pipelines import cli, models, storage
+from pipelines.enhance import command
+from pipelines.enhance.journal import Journal
+from pipelines.enhance.photo import Done, PhotoProcessor, Prepared
+from pipelines.enhance.plan import Task
+from pipelines.enhance.settings import EnhanceSettings
+
+BEHIND = b"what some phone keeps behind the picture"
+BOTH = "enhanced unchanged, {0}; autocontrast unchanged, {0}"
+
+
+def ramp(low: int, high: int, width: int = 120, height: int = 80) -> Image.Image:
+    """Grey from `low` to `high`, as bright as a well-exposed photo where they are 0 and 255."""
+    return Image.fromarray(np.tile(np.linspace(low, high, width).astype(np.uint8)[:, np.newaxis], (height, 1, 3)))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A well-exposed JPEG that lies on its side, with bytes behind its end; one of little contrast; a dark one."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    content = io.BytesIO()
+    ramp(0, 255).save(content, "JPEG", quality=95, exif=exif)
+    (folder / "bright.jpg").write_bytes(content.getvalue() + BEHIND)
+    ramp(60, 190).save(folder / "flat.png")
+    ramp(0, 40).save(folder / "dark.png")
+    for number, path in enumerate(sorted(folder.iterdir())):
+        os.utime(path, ns=(10**18 + number, 10**18 + number))
+    return folder
+
+
+def run(photos: Path, out: Path, *options: str) -> dict[str, dict[str, str]]:
+    """`zerodce enhance` in this process, which has to succeed; returns the rows by path."""
+    params = cli.enhance.make_context("enhance", [str(photos), str(out), *options]).params
+    assert command.enhance(params.pop("photos"), params.pop("out"), EnhanceSettings(**params)) == 0
+    with open(out / "metrics.csv", newline="", encoding="utf-8") as file:
+        return {row["path"]: row for row in csv.DictReader(file)}
+
+
+def counts(out: Path) -> dict[str, int]:
+    found: dict[str, int] = json.loads((out / "run.json").read_text())["counts"]
+    return found
+
+
+def images(out: Path) -> set[str]:
+    return {str(path.relative_to(out)) for folder in ("enhanced", "autocontrast") for path in out.glob(f"{folder}/*")}
+
+
+def test_what_needs_nothing_is_copied_byte_for_byte_until_it_needs_something(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    found = run(photos, out)
+    assert counts(out) == {"found": 3, "enhanced": 3, "skipped": 0, "failed": 0, "ignored": 0, "unchanged": 2}
+    assert "2 of 3" in capsys.readouterr().out
+    for copy in (out / "enhanced" / "bright.jpg", out / "autocontrast" / "bright.jpg", out / "enhanced" / "flat.png"):
+        assert copy.read_bytes() == (photos / copy.name).read_bytes()
+        assert copy.stat().st_mtime == (photos / copy.name).stat().st_mtime
+        assert copy.stat().st_ino != (photos / copy.name).stat().st_ino
+    assert found["bright.jpg"] | {"exposure": ""} == {
+        "path": "bright.jpg",
+        "output": "bright.jpg",
+        "width": "80",
+        "height": "120",
+        "mean_input": found["bright.jpg"]["mean_enhanced"],
+        "mean_enhanced": found["bright.jpg"]["mean_input"],
+        "psnr_enhanced_db": "inf",
+        "psnr_autocontrast_db": "inf",
+        "exposure": "",
+        "notes": BOTH.format("copied byte for byte"),
+    }
+    assert found["flat.png"]["notes"] == "enhanced unchanged, copied byte for byte"
+    stretched = np.asarray(Image.open(out / "autocontrast" / "flat.png"))
+    assert (stretched.min(), stretched.max()) == (0, 255)
+    assert found["dark.png"]["notes"] == ""
+    run(photos, out)
+    assert counts(out) == {"found": 3, "enhanced": 0, "skipped": 3, "failed": 0, "ignored": 0, "unchanged": 2}
+
+
+def test_a_copied_photo_that_needs_light_by_now_is_done_anew(photos: Path, tmp_path: Path) -> None:
+    out, original = tmp_path / "out", (photos / "dark.png").read_bytes()
+    found = run(photos, out, "--exposure", "0")
+    assert counts(out)["unchanged"] == 3
+    assert found["dark.png"]["psnr_enhanced_db"] == "inf"
+    assert (out / "enhanced" / "dark.png").read_bytes() == original
+    found = run(photos, out)
+    assert (counts(out)["enhanced"], counts(out)["unchanged"]) == (3, 2)
+    assert float(found["dark.png"]["psnr_enhanced_db"]) < 30
+    assert np.asarray(Image.open(out / "enhanced" / "dark.png")).mean() > 1.5 * 20
+    run(photos, out, "--exposure", "0", "--unchanged", "skip")
+    assert images(out) == {"autocontrast/dark.png", "autocontrast/flat.png"}
+
+
+def test_what_needs_nothing_can_be_left_out(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = run(photos, out, "--quality", "90")
+    assert counts(out)["unchanged"] == 0
+    assert all("unchanged" not in row["notes"] for row in first.values())
+    assert len(images(out)) == 6
+
+    found = run(photos, out, "--unchanged", "skip")
+    assert images(out) == {"enhanced/dark.png", "autocontrast/dark.png", "autocontrast/flat.png"}
+    assert counts(out) == {"found": 3, "enhanced": 3, "skipped": 0, "failed": 0, "ignored": 0, "unchanged": 2}
+    assert found["bright.jpg"]["notes"] == BOTH.format("not written")
+    assert found["bright.jpg"]["mean_input"] == first["bright.jpg"]["mean_input"]
+    page = "".join(path.read_text() for path in (out / "report" / "data").glob("rows-*.js"))
+    assert '"unwritten":{"0":["enhanced","autocontrast"],"2":["enhanced"]}' in page
+
+    run(photos, out, "--unchanged", "skip")
+    assert counts(out) == {"found": 3, "enhanced": 0, "skipped": 3, "failed": 0, "ignored": 0, "unchanged": 2}
+    run(photos, out)
+    assert counts(out)["enhanced"] == 3
+    assert len(images(out)) == 6
+
+
+def test_a_photo_that_changes_while_it_is_copied_is_a_failure(photos: Path, tmp_path: Path) -> None:
+    params = cli.enhance.make_context("enhance", ["photos", "out"]).params
+    settings = EnhanceSettings(**{name: value for name, value in params.items() if name not in ("photos", "out")})
+    out = tmp_path / "out"
+    model, journal = models.read_model(None), Journal(str(out / "journal"))
+    processor = PhotoProcessor(str(photos), str(out), model, settings, "digest", journal)
+    entry = storage.stat(str(photos), "bright.jpg")
+    task = Task(entry.path, entry.size, entry.mtime, "bright.jpg", "", False)
+    prepared = processor.prepare(task)
+    assert isinstance(prepared, Prepared)
+    with open(photos / "bright.jpg", "ab") as file:
+        file.write(b"more")
+    done = processor.complete(prepared, processor.enhancer().estimate([prepared.small])[0])
+    assert isinstance(done, Done)
+    assert done.record is not None
+    assert done.record.failure == {"stage": "read", "error": "it changed while it was copied"}
+    assert not [path for path in (out / "enhanced").rglob("*") if path.is_file()]
