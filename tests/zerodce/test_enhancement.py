@@ -1,5 +1,7 @@
 """The way of a photo through a tone network: what the model makes of it at every pixel, at any size; what stays."""
 
+import dataclasses
+
 import cv2
 import keras
 import numpy as np
@@ -8,11 +10,12 @@ import pytest
 import zerodce
 from benchmarks.scenes import balls, grain, photograph, render
 from zerodce import metrics, tones
-from zerodce.curves import brighten
+from zerodce.curves import apply_curves, brighten
 from zerodce.enhancement import Enhancer, blackness
 from zerodce.model import ZeroDCE
 from zerodce.network import knots_of
 from zerodce.noise import estimate_noise
+from zerodce.pixels import small_copy
 from zerodce.recipes import DEFAULT, FUSION
 
 
@@ -59,6 +62,26 @@ def test_a_small_copy_gives_what_the_model_makes_of_the_photo(
     psnr, own = (-10 * np.log10(np.mean((made - reference) ** 2)) for made in (found, wanted))
     assert abs(psnr - own) < 0.1
     assert -10 * np.log10(np.mean((found - wanted) ** 2)) > 36
+
+
+def test_tiles_of_full_mode_are_the_whole_image(light: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that sees its neighbours, on 3 x 3 tiles; without the pixels around a tile, seams would show."""
+    keras.utils.set_random_seed(5)
+    model = ZeroDCE(dataclasses.replace(DEFAULT, initial_stddev=0.15))
+    monkeypatch.setattr("zerodce.enhancement.TILE", 64)
+    photo = photograph(light, 0.05, 1)[100:250, 200:370]
+    enhancer = Enhancer(model, "full", denoise="off")
+    (curves,) = enhancer.estimate([small_copy(photo, 128)])
+    image = photo[np.newaxis] / np.float32(255)
+    maps = np.clip(np.asarray(model.network(image)) * curves.strength, -1, 1)
+    wanted = np.rint(255 * np.asarray(apply_curves(image, maps))[0])
+
+    def farthest() -> float:
+        return float(np.abs(enhancer.apply(photo, curves) - wanted).max())
+
+    assert farthest() <= 1
+    monkeypatch.setattr("zerodce.enhancement.HALO", 0)
+    assert farthest() > 20
 
 
 def test_the_curves_are_those_of_the_knots_times_the_factor(model: ZeroDCE, light: np.ndarray) -> None:
