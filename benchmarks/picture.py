@@ -7,7 +7,7 @@ from PIL import Image
 
 SCENE = "still-life-1.jpg"
 WIDTH = 760
-"""Of each half, in pixels."""
+"""Size of each half in pixels."""
 
 
 def main() -> None:

@@ -147,7 +147,7 @@ def unpack(archive: Path, target: Path) -> None:
 
     Args:
         archive: A ZIP archive.
-        target: Gets the folders in `PARTS`; those it has are left alone.
+        target: Folder of the data set, for the folders in `PARTS`; those that it has are left alone.
 
     Raises:
         ArchiveError: It does not hold the data set, is damaged, or a member would land outside the folder or is

@@ -198,7 +198,7 @@ def listed_pairs(path: str, folder: str | None) -> list[Pair]:
 
     Args:
         path: The CSV file.
-        folder: What its paths are relative to; if None, its own folder, or `images` beside it, wherever the first
+        folder: Folder that its paths are relative to; if None, its own folder, or `images` beside it, wherever the first
             image is.
 
     Raises:
@@ -212,7 +212,8 @@ def listed_brackets(path: str, folder: str | None) -> list[Bracket]:
     """The scenes that a CSV file with the columns `scene` and `image` lists.
 
     Args:
-        path, folder: As of `listed_pairs`. The images of a scene are a series in the order of their rows.
+        path: The CSV file; the images of a scene are a series in the order of their rows.
+        folder: Folder that its paths are relative to, found as `listed_pairs` does if None.
 
     Raises:
         click.UsageError: It is not such a file, or lists nothing.
@@ -255,7 +256,7 @@ def score_all(
     """Scores images against their references, showing how far it is.
 
     Args:
-        kind: What the sources are called.
+        kind: Name of the sources, in the plural.
 
     Returns:
         A row for each image that could be read; name and error of each source that could not; name and small images

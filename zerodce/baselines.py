@@ -52,7 +52,7 @@ def own_multiples(context: np.ndarray, share: float = 1.0) -> np.ndarray:
 
     Args:
         context: Float (height, width, 3) in [0, 1]: a photo in small.
-        share: As in `zerodce.teacher.target`.
+        share: Share of the fusion, as in `zerodce.teacher.target`.
 
     Returns:
         Float (KNOTS,): strengths at the knots, in multiples of the photo's even strength; all 1 where that is 0.

@@ -19,7 +19,7 @@ from zerodce.pixels import on_pixels, small_copy
 from zerodce.tones import grid_of, tables
 
 CurveSize = int | Literal["auto", "full"]
-"""Where the curves are estimated: "full", the network sees every pixel; or the long side of a small copy in pixels."""
+"""Long side, in pixels, of the small copy that the curves are estimated on; "full": the network sees every pixel."""
 
 Exposure = float | Literal["auto"]
 """The mean brightness to aim at, in [0, 1]; `zerodce.exposure` says what "auto" does, and the bounds."""
@@ -57,8 +57,8 @@ class Curves:
         grid: Float (rows, columns, 16, 1 or 3): strengths by place and brightness, as `zerodce.tones` has them.
         strength: The factor that they hold already: the model's own times that of `zerodce.exposure`.
         exposure: Mean brightness of the enhanced small copy, in [0, 1].
-        black: How far the photo is a night before nothing, in [0, 1]; there, what lies below its noise stays black.
-        noise_gain: How much noise they add to the photo's, as `zerodce.denoising.amplification` returns it.
+        black: Degree, in [0, 1], to which the photo is a night before nothing, where what lies below its noise stays black.
+        noise_gain: Noise that the curves add to the photo's, as `zerodce.denoising.amplification` returns it.
     """
 
     grid: np.ndarray
@@ -73,9 +73,9 @@ class Enhancer:
 
     Args:
         model: A `ZeroDCE`.
-        curve_size: Where the curves are estimated: "auto", "full" (the network sees every pixel), or the long
-            side of a small copy in pixels.
-        exposure: "auto", or the mean brightness to aim at, in [0, 1]; `zerodce.exposure` says how, and its bounds.
+        curve_size: Long side, in pixels, of the small copy that the curves are estimated on; "auto"; or "full": the
+            network sees every pixel.
+        exposure: Mean brightness aimed at, in [0, 1], or "auto"; `zerodce.exposure` says how, and its bounds.
         denoise: "auto" takes out the noise that the curves add, "off" nothing; a number multiplies what `auto` does.
 
     Raises:
@@ -122,7 +122,7 @@ class Enhancer:
 
         Args:
             photo: uint8 or uint16 (height, width, 3 or 1), RGB or grey, the full range of its type.
-            curves: What `estimate` made of its small copy.
+            curves: Result of `estimate` for its small copy.
 
         Returns:
             The enhanced photo, shaped and typed as `photo`.

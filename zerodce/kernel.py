@@ -23,7 +23,7 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue):
             and linear between brightnesses, the last of which stands twice.
         enhanced: Written to; shaped and typed as `photo`.
         levels: The largest value of that type, a float.
-        iterations: Of the curves.
+        iterations: Number of iterations of the curves.
         hue: float32 (4,): brightness and saturation from which on a colour keeps its hue, partly and wholly.
     """
     height, width, channels = photo.shape

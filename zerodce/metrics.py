@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 CLIPPED, UNCLIPPED = 251, 247
-"""Of 255: a pixel is clipped from the one on, and not clipped below the other; JPEG leaves neither at the exact end."""
+"""Levels of 255 from which a pixel is clipped, and below which it is not; JPEG leaves neither at the exact end."""
 
 CELL, BLOCK = 4, 16
 """Sides in pixels: noise is what varies in a cell, structure what varies between the cells of a block."""

@@ -119,7 +119,7 @@ def tone_net(initial_stddev: float | None = None, dtype: Any = None) -> keras.Mo
     learning", SIGGRAPH 2017). docs/training-log.md has what more cells would add: next to nothing.
 
     Args:
-        initial_stddev: Of all kernels, as in `dce_net`.
+        initial_stddev: Standard deviation of all kernels, as in `dce_net`.
         dtype: Policy of the convolutions over the image; all else is float32.
 
     Returns:

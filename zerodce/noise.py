@@ -14,7 +14,7 @@ TONES = np.array([0.8, 2.2, 4.4, 9, 20, 50, 130], np.float32)
 """Luminances for which noise is measured, in steps of 1/255; between them it is interpolated."""
 
 BOUNDS = np.array([1.5, 3, 6, 12, 32, 80], np.float32)
-"""Where the patches of one tone end and those of the next begin."""
+"""Luminances between the patches of one tone and those of the next, in steps of 1/255."""
 
 PATCH = 8
 """Side of a patch in pixels of each size: that of a block of JPEG."""
@@ -23,7 +23,7 @@ CROP, CROPS = PATCH * 2 ** (SIZES - 1), 14
 """Patches lie in crops of 64 x 64 pixels, at most 14 x 14 of them, spread over the photo."""
 
 LOWEST, LOWEST_OF_NOISE = 0.1, 0.885
-"""Of the patches' standard deviations this quantile counts; on white noise it is this share of the true one."""
+"""Quantile of the patches' standard deviations that counts, and its share of the true one on white noise."""
 
 FEWEST = 12
 """A tone with fewer patches than this borrows from its neighbours."""

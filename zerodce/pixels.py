@@ -14,7 +14,7 @@ def on_pixels(function: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -
     """Applies a function of pixels to an image.
 
     Args:
-        function: From uint8 or uint16 (height, width, 3 or 1) to an array shaped and typed alike.
+        function: Function from uint8 or uint16 (height, width, 3 or 1) to an array shaped and typed alike.
         image: (height, width, 3) RGB, (height, width) or (height, width, 1) grey; uint8, uint16, or float in [0, 1].
 
     Returns:

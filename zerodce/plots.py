@@ -20,7 +20,7 @@ def loss_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
 
     Args:
         path: A PNG file.
-        rows: Those of `history.csv`.
+        rows: Rows of `history.csv`.
     """
     figure = Figure(figsize=(16, 7), layout="constrained")
     losses = [name for name in (*LOSS_NAMES, FUSION_LOSS) if name in rows[-1]]
@@ -72,7 +72,7 @@ def sheet(path: Path, rows: Sequence[dict[str, np.ndarray]], titles: Sequence[st
     Args:
         path: A PNG file.
         rows: uint8 (height, width, 3) images by name; in a row all of one size.
-        titles: Of the rows, above them; none if empty.
+        titles: Titles above the rows; none if empty.
     """
     width = max(sum(image.shape[1] + _MARGIN for image in row.values()) for row in rows)
     heights = [next(iter(row.values())).shape[0] + _HEADING + (_HEADING if titles else 0) + _MARGIN for row in rows]

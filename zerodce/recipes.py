@@ -8,12 +8,16 @@ class Recipe:
     """One way to train, as data.
 
     Attributes:
-        name: What `--recipe` calls it.
-        color_constancy, exposure, illumination_smoothness, spatial_consistency, ssim, total_variation:
-            The factor of each loss in the total; 0 leaves it out of the gradient.
+        name: Name of it for `--recipe`.
+        color_constancy: Factor of that loss in the total; 0 leaves it out of the gradient, as of the next five.
+        exposure: Factor of the exposure loss.
+        illumination_smoothness: Factor of the smoothness of the maps.
+        spatial_consistency: Factor of the loss of contrast between regions.
+        ssim: Factor of the structural dissimilarity.
+        total_variation: Factor of the total variation of the enhanced image.
         exposure_level: Brightness in [0, 1] that the exposure loss aims at.
         exposure_patch: Side in pixels of the patches the exposure loss looks at; None for the whole image.
-        writeup_terms: Compute spatial consistency, illumination smoothness and total variation with the
+        writeup_terms: Whether spatial consistency, illumination smoothness and total variation are computed with the
             faults of the project's first write-up (`zerodce.writeup`).
         well_exposed: Mean brightness in (0, 1] from which on a photo is left as it is; the darker it is, the
             more its curves act. None: the curves of every photo act as the network gives them.
@@ -21,9 +25,8 @@ class Recipe:
         clipnorm: Largest norm of each gradient; None for no bound.
         weight_decay: Decoupled weight decay of Adam; None for none.
         architecture: Name of the network, one of `zerodce.network.ARCHITECTURES`.
-        fusion: The factor of the distance from what an image teaches about itself (`zerodce.teacher`); 0 leaves it out.
-        fusion_share: How much of an image's own fusion there is in that, in [0, 1]; the rest is the image evenly
-            brightened.
+        fusion: Factor of the distance from what an image teaches about itself (`zerodce.teacher`); 0 leaves it out.
+        fusion_share: Share, in [0, 1], of an image's own fusion in that; the rest is the image evenly brightened.
     """
 
     name: str

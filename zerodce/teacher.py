@@ -85,7 +85,7 @@ def target(images: KerasTensor, share: float) -> KerasTensor:
 
     Args:
         images: Float (batch, height, width, 3) in [0, 1]; height and width are known.
-        share: How much of the fusion there is in the mixture, in [0, 1].
+        share: Share of the fusion in the mixture, in [0, 1].
 
     Returns:
         Images like the input, through which no gradient flows.

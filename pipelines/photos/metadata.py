@@ -210,7 +210,7 @@ class Metadata:
         Args:
             image: The image as the decoder left it.
             written: The format to write.
-            notes: Gets a sentence for all that cannot be kept.
+            notes: List to which a sentence is added for all that cannot be kept.
         """
         info = image.info
         found: dict[str, Any] = {"dpi": _dpi(info.get("dpi"))}

@@ -142,7 +142,7 @@ def channels(
         orientation: The EXIF orientation, 1 to 8, to apply.
         content: The file, which is read again for 16-bit colour.
         keep_16: Whether more than 8 bits can be written.
-        notes: Gets a sentence for each change.
+        notes: List to which a sentence is added for each change.
 
     Returns:
         The upright image as 8-bit RGB or L; its values in uint16 (height, width, 3 or 1), None where 8 bits are

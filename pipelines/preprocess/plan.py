@@ -47,7 +47,7 @@ class DatasetPlan:
     """The images of a data set.
 
     Attributes:
-        data: Their folder.
+        data: Folder of the images.
         references: The folder that the paths of their references are relative to.
         sources: Images of each shard, in the order of their records, by name of the shard, by split.
         rule: Rule of the splits, in words.
