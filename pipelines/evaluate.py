@@ -198,8 +198,8 @@ def listed_pairs(path: str, folder: str | None) -> list[Pair]:
 
     Args:
         path: The CSV file.
-        folder: Folder that its paths are relative to; if None, its own folder, or `images` beside it, wherever the first
-            image is.
+        folder: Folder that its paths are relative to; if None, its own folder, or `images` beside it, whichever has
+            the first image.
 
     Raises:
         click.UsageError: It is not such a file, or lists nothing.

@@ -57,7 +57,7 @@ class Curves:
         grid: Float (rows, columns, 16, 1 or 3): strengths by place and brightness, as `zerodce.tones` has them.
         strength: The factor that they hold already: the model's own times that of `zerodce.exposure`.
         exposure: Mean brightness of the enhanced small copy, in [0, 1].
-        black: Degree, in [0, 1], to which the photo is a night before nothing, where what lies below its noise stays black.
+        black: Degree, in [0, 1], to which the photo is a night before nothing; what lies below its noise stays black.
         noise_gain: Noise that the curves add to the photo's, as `zerodce.denoising.amplification` returns it.
     """
 
