@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from pipelines import models, photos, storage
 from pipelines.enhance import report
@@ -18,7 +17,7 @@ from pipelines.enhance.journal import Journal, PhotoRecord
 from pipelines.enhance.plan import Task
 from pipelines.enhance.settings import EnhanceSettings
 from pipelines.folders import OutputError
-from pipelines.photos.pixels import eight_bit_values, image_of, pixels_of
+from pipelines.photos.pixels import eight_bit_values, image_of
 from zerodce import metrics, pixels
 from zerodce.enhancement import Curves, Enhancer
 
@@ -86,7 +85,7 @@ class PhotoProcessor:
             )
         except photos.PhotoError as error:
             return self.failed(task, error, started)
-        preview = photo.preview()
+        preview = pixels.preview(photo.pixels)
         curve_size = self.enhancer().curve_size
         small = pixels.small_copy(preview if curve_size <= pixels.PREVIEW else photo.pixels, curve_size)
         return Prepared(task, photo, preview, small)
@@ -154,19 +153,19 @@ class PhotoProcessor:
         notes = photo.notes
         unchanged: list[str] = []
         shown = image_of(preview)
-        before, after = eight_bit_values(original), eight_bit_values(enhanced)
+        before, after = photo.eight_bits, eight_bit_values(enhanced)
         row: dict[str, Any] = {
             "path": task.path,
             "output": task.output,
-            "width": photo.image.width,
-            "height": photo.image.height,
+            "width": original.shape[1],
+            "height": original.shape[0],
             "mean_input": metrics.mean(before),
             "mean_enhanced": metrics.mean(after),
             "psnr_enhanced_db": metrics.psnr(before, after),
             "psnr_autocontrast_db": None,
             "exposure": curves.exposure,
         }
-        same = math.isinf(row["psnr_enhanced_db"]) and (photo.pixels_16 is None or np.array_equal(original, enhanced))
+        same = enhanced is original or (math.isinf(row["psnr_enhanced_db"]) and np.array_equal(enhanced, original))
         if may_stay and same:
             after_shown = shown
             notes = [self._keep(task, "enhanced")]  # nothing that a photo would lose is lost
@@ -176,13 +175,13 @@ class PhotoProcessor:
             self._write(f"enhanced/{task.output}", encode(enhanced), mtime)
         contrasted, baseline = None, None
         if settings.autocontrast:
-            table, row["psnr_autocontrast_db"] = photos.autocontrast_table(photo.image)
+            table, row["psnr_autocontrast_db"] = photos.autocontrast_table(before)
             if may_stay and math.isinf(row["psnr_autocontrast_db"]):
-                contrasted, baseline = shown, photo.image
+                contrasted, baseline = shown, before
                 notes.append(self._keep(task, "autocontrast"))
                 unchanged.append("autocontrast")
             else:
-                contrasted, baseline = shown.point(table), photo.image.point(table)
+                contrasted, baseline = image_of(photos.look_up(preview, table)), photos.look_up(before, table)
                 self._write(f"autocontrast/{task.output}", encode(baseline), mtime)
         if settings.reference is not None:
             row |= self._compare(task, photo, before, after, baseline, notes)
@@ -197,28 +196,24 @@ class PhotoProcessor:
         photo: photos.Photo,
         before: np.ndarray,
         enhanced: np.ndarray,
-        autocontrast: Image.Image | None,
+        autocontrast: np.ndarray | None,
         notes: list[str],
     ) -> dict[str, float | None]:
         """PSNR and SSIM against the reference; None where there is none of the same size, or SSIM is not defined."""
-        images = {
-            "input": before,
-            "enhanced": enhanced,
-            "autocontrast": None if autocontrast is None else pixels_of(autocontrast),
-        }
+        images = {"input": before, "enhanced": enhanced, "autocontrast": autocontrast}
         reference = None
         if task.reference:
             assert self.settings.reference is not None
             path = storage.join(self.settings.reference, task.reference)
             try:
-                reference = photos.load(storage.read(path), path, max_pixels=self.settings.max_pixels).image
+                reference = photos.load(storage.read(path), path, max_pixels=self.settings.max_pixels).eight_bits
             except (OSError, photos.PhotoError) as error:
                 notes.append(f"reference not readable: {error}")
-        if reference is not None and reference.size != photo.image.size:
+        if reference is not None and reference.shape[:2] != before.shape[:2]:
             notes.append("size differs from reference")
             reference = None
         scores: dict[str, float | None] = {}
-        target = None if reference is None else np.asarray(reference.convert("RGB"))
+        target = None if reference is None else _rgb(reference)
         for name, score in (("psnr_{}_reference_db", metrics.psnr), ("ssim_{}_reference", metrics.ssim)):
             for image_name, image in images.items():
                 value = math.nan if target is None or image is None else score(_rgb(image), target)

@@ -73,8 +73,8 @@ class CurveModelHandler(ModelHandler[Prepared, PredictionResult, Enhancer]):
 
 def batch_share(prepared: Prepared) -> int:
     """How many of the places of a batch a photo takes."""
-    image = prepared.photo.image
-    return max(1, round(image.width * image.height / 1e6 / BATCH_MEGAPIXELS * BATCH))
+    height, width = prepared.photo.pixels.shape[:2]
+    return max(1, round(height * width / 1e6 / BATCH_MEGAPIXELS * BATCH))
 
 
 def _estimate_one(prepared: Prepared, model: Enhancer) -> Curves | PhotoError:

@@ -2,7 +2,7 @@
 
 from pipelines.photos.errors import PhotoError
 from pipelines.photos.formats import is_photo, output_path
-from pipelines.photos.pixels import autocontrast_table
+from pipelines.photos.pixels import autocontrast_table, look_up
 from pipelines.photos.reading import Photo, decode, load, thumbnail
 from pipelines.photos.writing import encode
 
@@ -14,6 +14,7 @@ __all__ = [
     "encode",
     "is_photo",
     "load",
+    "look_up",
     "output_path",
     "thumbnail",
 ]

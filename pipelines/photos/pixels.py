@@ -20,6 +20,8 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_MIRRORED = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 5: (1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}
+"""Steps along rows and columns, after a transposition where the orientation is 5 or more."""
 
 Image.core.set_use_block_allocator(1)  # each image in one piece, so that Arrow can show it to NumPy
 
@@ -82,16 +84,26 @@ def turned(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
+def turned_pixels(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Pixels (height, width, channels) turned as `turned` does; a contiguous array."""
+    if orientation >= 5 and orientation in _TURNS:
+        pixels = pixels.transpose(1, 0, 2)
+    rows, columns = _MIRRORED[orientation] if orientation in _TURNS else (1, 1)
+    return np.ascontiguousarray(pixels[::rows, ::columns])
+
+
 def eight_bit_values(values: np.ndarray) -> np.ndarray:
     """uint8 of uint8 or uint16 values, the upper byte as Pillow takes it."""
     return values if values.dtype == np.uint8 else (values >> 8).astype(np.uint8)
 
 
-def view_of(image: Image.Image) -> np.ndarray:
-    """The values of an RGB or L image, uint8 (height, width, 4, 3 or 1): a view of Pillow's memory through Arrow.
+def pixels_of(image: Image.Image) -> np.ndarray:
+    """The values of an RGB or L image, uint8 (height, width, 3 or 1).
 
-    Pillow gives every RGB pixel a fourth byte. Where it cannot be viewed, this is a copy with three.
+    As `numpy.asarray`, which copies piece by piece and holds the GIL for it, but in a fifth of the time: a view
+    of Pillow's memory through Arrow, and OpenCV to leave out the fourth byte that Pillow gives every RGB pixel.
     """
+    import cv2
     import pyarrow
 
     try:
@@ -104,18 +116,8 @@ def view_of(image: Image.Image) -> np.ndarray:
         return values[..., np.newaxis] if values.ndim == 2 else values
     if image.mode == "L":
         return flat.to_numpy(zero_copy_only=True).reshape(image.height, image.width, 1)
-    return flat.flatten().to_numpy(zero_copy_only=True).reshape(image.height, image.width, 4)
-
-
-def pixels_of(image: Image.Image) -> np.ndarray:
-    """The values of an RGB or L image, uint8 (height, width, 3 or 1).
-
-    As `numpy.asarray`, which copies piece by piece and holds the GIL for it, but in a fifth of the time.
-    """
-    import cv2
-
-    values = view_of(image)
-    return cv2.cvtColor(values, cv2.COLOR_RGBA2RGB) if values.shape[2] == 4 else values
+    padded = flat.flatten().to_numpy(zero_copy_only=True).reshape(image.height, image.width, 4)
+    return cv2.cvtColor(padded, cv2.COLOR_RGBA2RGB)
 
 
 def image_of(pixels: np.ndarray) -> Image.Image:
@@ -239,24 +241,38 @@ def _colour_16(
     return np.ascontiguousarray(values[..., :channels]), None if opacity is None else values[..., channels]
 
 
-def autocontrast_table(image: Image.Image) -> tuple[list[int], float]:
+def autocontrast_table(pixels: np.ndarray) -> tuple[np.ndarray, float]:
     """Pillow's autocontrast of an image, which is one look-up table for each channel.
 
     Args:
-        image: 8-bit RGB or L.
+        pixels: uint8 (height, width, 3 or 1).
 
     Returns:
-        The table with which `image.point` gives `ImageOps.autocontrast(image)`, and the PSNR of that in dB against
-        `image`, worked out from the histogram.
+        The table with which `look_up` gives `ImageOps.autocontrast`, uint8 (256, 3 or 1), and the PSNR of that in dB
+        against `pixels`, worked out from the histograms; infinity where it changes nothing.
     """
-    histogram = np.array(image.histogram(), dtype=np.int64).reshape(-1, 256)
+    import cv2
+
     levels = np.arange(256, dtype=np.uint8)
+    lowest, highest = (
+        cv2.reduce(pixels, 0, kind).reshape(-1, pixels.shape[2]) for kind in (cv2.REDUCE_MIN, cv2.REDUCE_MAX)
+    )
+    histogram: list[int] = []
     error = 0
-    table = []
-    for counts in histogram:
-        present = np.flatnonzero(counts)
-        ramp = levels.clip(int(present[0]), int(present[-1]))
+    table = np.empty((256, pixels.shape[2]), np.uint8)
+    for channel, (low, high) in enumerate(zip(lowest.min(axis=0), highest.max(axis=0), strict=True)):
+        ramp = levels.clip(low, high)
         stretched = np.asarray(ImageOps.autocontrast(Image.fromarray(ramp[np.newaxis])))[0]
-        error += int(np.dot(counts, (stretched.astype(np.int64) - levels) ** 2))
-        table.extend(stretched.tolist())
-    return table, psnr_from_error(error, histogram.sum())
+        table[:, channel] = stretched
+        if not np.array_equal(stretched[low : int(high) + 1], levels[low : int(high) + 1]):
+            histogram = histogram or image_of(pixels).histogram()
+            counts = np.array(histogram[256 * channel : 256 * (channel + 1)])
+            error += int(np.dot(counts, (stretched.astype(np.int64) - levels) ** 2))
+    return table, psnr_from_error(error, pixels.size)
+
+
+def look_up(pixels: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """What a table, uint8 (256, channels), makes of uint8 pixels (height, width, channels)."""
+    import cv2
+
+    return cv2.LUT(pixels, table[np.newaxis]).reshape(pixels.shape)

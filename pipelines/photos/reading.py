@@ -14,9 +14,8 @@ from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 from pipelines.photos.errors import PhotoError
 from pipelines.photos.formats import UNREADABLE, named_format, written_format
 from pipelines.photos.metadata import Metadata
-from pipelines.photos.pixels import channels, depth_of, pixels_of, view_of
+from pipelines.photos.pixels import channels, depth_of, eight_bit_values, image_of, pixels_of, turned_pixels
 from pipelines.photos.raw import DNG_VERSION_TAG, open_raw
-from zerodce.pixels import preview
 
 try:
     import pillow_heif
@@ -46,8 +45,8 @@ class Photo:
     """A decoded photo, upright.
 
     Attributes:
-        image: 8-bit RGB or L.
-        pixels_16: The same in uint16 (height, width, 3 or 1); None where 8 bits are all there is or can be written.
+        pixels: RGB or grey, (height, width, 3 or 1): uint16 where there is more than 8 bits and it can be written, else
+            uint8.
         alpha: Opacity, uint8 or uint16 (height, width); None where there is none or it cannot be written.
         format: The format to write.
         notes: Short sentences on what is different in the output.
@@ -58,8 +57,7 @@ class Photo:
         jpeg_subsampling: Pillow's number of its chroma subsampling; the next finer one where it has none for it.
     """
 
-    image: Image.Image
-    pixels_16: np.ndarray | None
+    pixels: np.ndarray
     alpha: np.ndarray | None
     format: str
     notes: list[str]
@@ -70,14 +68,14 @@ class Photo:
     jpeg_subsampling: int
 
     @property
-    def pixels(self) -> np.ndarray:
-        """All there is of the photo: uint8, made anew at each call, or uint16 (height, width, 3 or 1)."""
-        return pixels_of(self.image) if self.pixels_16 is None else self.pixels_16
+    def eight_bits(self) -> np.ndarray:
+        """The pixels as uint8."""
+        return eight_bit_values(self.pixels)
 
-    def preview(self) -> np.ndarray:
-        """`zerodce.pixels.preview` of `pixels`, without a copy of all of them."""
-        values = view_of(self.image) if self.pixels_16 is None else self.pixels_16
-        return np.ascontiguousarray(preview(values)[..., :3])
+    @property
+    def image(self) -> Image.Image:
+        """The pixels as an image, RGB or L, made anew at each call."""
+        return image_of(self.eight_bits)
 
 
 def load(content: bytes, path: str, *, output_format: str | None = None, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -99,23 +97,28 @@ def load(content: bytes, path: str, *, output_format: str | None = None, max_pix
         image = _open(content, path, max_pixels)
         depth = depth_of(image, content)
         _note_other_pictures(image, notes)
-        image.load()
+        pixels = _jpeg_pixels(image, content)
+        if pixels is None:
+            image.load()
         metadata = Metadata.of(image, written, notes)
         tables = _jpeg_tables(image)
         orientation = _orientation(image)
         subsampling = _subsampling(image, orientation)
         source = image.format
         lossless = source not in ("JPEG", "MPO", "HEIF", "AVIF") and (source != "WEBP" or b"VP8L" in content[:64])
-        keep_16 = written in _HOLDS_16_BITS
-        image, pixels_16, alpha = channels(image, depth, orientation, content, keep_16, notes)
-    image.info = {}  # or it would go into the output, whatever was asked for
+        alpha = None
+        if pixels is not None:
+            pixels = turned_pixels(pixels, orientation)
+        else:
+            image, pixels, alpha = channels(image, depth, orientation, content, written in _HOLDS_16_BITS, notes)
+            pixels = pixels_of(image) if pixels is None else pixels
     if alpha is not None and written not in _HOLDS_ALPHA:
         notes.append(f"alpha dropped ({written} holds none)")
         alpha = None
     same = source == written or (source, written) == ("MPO", "JPEG")
     if not same:
         notes.append(f"{source} written as {written}")
-    return Photo(image, pixels_16, alpha, written, notes, metadata, lossless, same, tables, subsampling)
+    return Photo(pixels, alpha, written, notes, metadata, lossless, same, tables, subsampling)
 
 
 def thumbnail(content: bytes, path: str, long_side: int, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -211,6 +214,23 @@ def _open(content: bytes, path: str, max_pixels: int, half_size: bool = False) -
     if image.format == "TIFF" and DNG_VERSION_TAG in vars(image)["tag_v2"]:
         return open_raw(content, max_pixels, half_size)
     return image
+
+
+def _jpeg_pixels(image: Image.Image, content: bytes) -> np.ndarray | None:
+    """The pixels of a JPEG in colour as it lies, uint8 (height, width, 3), in less time than Pillow needs for the same.
+
+    None for other files, and for those that are damaged: of these Pillow says what is wrong.
+    """
+    import cv2
+
+    if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode != "RGB":
+        return None
+    with contextlib.suppress(cv2.error):
+        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+        if pixels is not None and pixels.shape == (image.height, image.width, 3):
+            return pixels
+    return None
 
 
 def _orientation(image: Image.Image) -> int:

@@ -8,7 +8,7 @@ import pyarrow
 import pytest
 from PIL import Image
 
-from pipelines.photos.pixels import eight_bit_values, image_of, pixels_of
+from pipelines.photos.pixels import eight_bit_values, image_of, pixels_of, turned, turned_pixels
 
 MAKERS: dict[str, Callable[[np.ndarray], Image.Image]] = {
     "image_of": image_of,
@@ -46,6 +46,15 @@ def test_an_image_in_several_blocks_of_memory_is_read_too() -> None:
     with pytest.raises(ValueError, match="multiple array blocks"):
         pyarrow.array(image)
     assert np.unique(pixels_of(image).reshape(-1, 3), axis=0).tolist() == [[1, 2, 3]]
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_pixels_turn_as_images_do(orientation: int) -> None:
+    pixels = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    expected = np.asarray(turned(Image.fromarray(pixels), orientation))
+    found = turned_pixels(pixels, orientation)
+    np.testing.assert_array_equal(found, expected)
+    assert found.flags.c_contiguous
 
 
 def test_sixteen_bits_to_eight_is_the_upper_byte() -> None:
