@@ -2,6 +2,7 @@
 
 import types
 
+import numpy as np
 import pytest
 
 from pipelines.enhance.transforms import batch_share
@@ -13,6 +14,6 @@ from pipelines.enhance.transforms import batch_share
 )
 def test_large_photos_take_more_places_of_a_batch(size: tuple[int, int], share: int) -> None:
     """Eight places hold 24 megapixels."""
-    image = types.SimpleNamespace(width=size[0], height=size[1])
-    prepared = types.SimpleNamespace(photo=types.SimpleNamespace(image=image))
+    pixels = np.broadcast_to(np.uint8(0), (size[1], size[0], 3))
+    prepared = types.SimpleNamespace(photo=types.SimpleNamespace(pixels=pixels))
     assert batch_share(prepared) == share  # type: ignore[arg-type]
