@@ -1,7 +1,7 @@
 r"""What the size of the small copy, from which the curves are estimated, costs in quality and saves in time.
 
-    python -m benchmarks.curve_size ../shared/data/lol \
-        --pairs docs/held-out-pairs.csv --images ../shared/data/sice/images
+    python -m benchmarks.curve_size lol \
+        --pairs docs/held-out-pairs.csv --images sice
 
 Curves alone, nothing denoised. Prints the table of docs/curve-size.md.
 """

@@ -1,8 +1,8 @@
 r"""Ways to take the noise out of enhanced images, beside each other: PSNR and SSIM against references, and time.
 
-    python -m benchmarks.denoise ../shared/data/lol \
-        --pairs docs/held-out-pairs.csv --images ../shared/data/sice/images \
-        --photo ../shared/data/photos/unpaired_misc__low_light_factoryside.jpeg
+    python -m benchmarks.denoise lol \
+        --pairs docs/held-out-pairs.csv --images sice \
+        --photo photos/unpaired_misc__low_light_factoryside.jpeg
 
 Every filter sees the same images, those that the shipped weights make with `--denoise off`. Time is processor time on
 the photo, all cores added up. Prints the table of docs/denoising.md.

@@ -1,7 +1,7 @@
 """How fast `zerodce enhance` is, beside the codecs alone and the network at full size, all in one run.
 
-    python -m benchmarks.enhance speed --photos ../shared/data/photos --small ../shared/data/lol/our485/low
-    python -m benchmarks.enhance memory --photos ../shared/data/photos
+    python -m benchmarks.enhance speed --photos photos --small lol/our485/low
+    python -m benchmarks.enhance memory --photos photos
 
 The job's speed is that after start-up: (pixels of ten copies of a folder - of one) / (difference of the times).
 """

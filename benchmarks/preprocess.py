@@ -1,7 +1,7 @@
 """How fast a folder becomes a data set, beside img2dataset, TFDS and the codecs alone; and how fast it is read.
 
-    python -m benchmarks.preprocess writing --photos ../shared/data/photos --small ../shared/data/lol/our485/low
-    python -m benchmarks.preprocess reading --images ../shared/data/sice/images
+    python -m benchmarks.preprocess writing --photos photos --small lol/our485/low
+    python -m benchmarks.preprocess reading --images sice
 
 Speeds of whole jobs are after start-up: (images of ten copies of a folder - of one) / (difference of the times). All
 write PNG of 256x256 of about the same size. The codec floor decodes (JPEG scaled in the DCT), resizes and

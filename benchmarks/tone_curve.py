@@ -1,6 +1,6 @@
 """The best one tone curve for all photos, which a network has to beat: prints `zerodce.baselines.TONE_CURVE`.
 
-python -m benchmarks.tone_curve ../shared/data/sice/images --split-file docs/training-split.csv
+python -m benchmarks.tone_curve sice --split-file docs/training-split.csv
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """How fast training is, beside the Keras example's loop on the same files in the same run.
 
-    python -m benchmarks.train speed --images ../shared/data/lol/our485/low
-    python -m benchmarks.train quality --images ../shared/data/sice/images --pairs ../shared/data/lol
+    python -m benchmarks.train speed --images lol/our485/low
+    python -m benchmarks.train quality --images sice --pairs lol
 
 `speed`: images/s of an epoch at 256x256, batch 32: from shards, with one batch held in memory, and by the loop of
 https://keras.io/examples/vision/zero_dce/ (decode, resize, its train step, float32; with the losses correctly

@@ -65,6 +65,12 @@ def test_the_six_lol_pairs(data: Path, tmp_path: Path) -> None:
         assert sheet.width == (len(METHODS) + 1) * (320 + 4)  # and the reference
 
 
+def test_the_list_of_the_six_lol_pairs(data: Path) -> None:
+    listed = evaluate.listed_pairs(str(Path(__file__).parents[2] / "docs" / "lol-pairs.csv"), str(data / "lol"))
+    found = evaluate.lol_pairs(str(data / "lol"))
+    assert {(pair.low, pair.reference) for pair in listed} == {(pair.low, pair.reference) for pair in found}
+
+
 def test_pairs_of_a_list(pairs: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = run("--pairs", pairs, "--out", out)
