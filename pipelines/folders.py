@@ -99,6 +99,19 @@ def refuse_links_out(out: str, names: Iterable[str]) -> None:
             raise click.UsageError(f"{path} is a link that leads to {target}: remove it, or choose another folder")
 
 
+def is_writable(out: str) -> bool:
+    """Whether the folder of the results is still there and takes a small file."""
+    probe = storage.join(out, f"{STATE}/writable")
+    try:
+        if storage.is_local(out) and not storage.exists(storage.join(out, STATE)):
+            return False
+        storage.write(probe, b"yes")
+        storage.delete([probe])
+    except OSError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def lock(out: str) -> Iterator[None]:
     """Makes the folder of the results and holds its lock, which a killed process gives back.

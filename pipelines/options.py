@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -50,6 +51,26 @@ class WordOrNumber(click.ParamType):
             return number
         except click.BadParameter as error:
             self.fail(f"{error.message} Or use {' or '.join(self.words)}.", param, ctx)
+
+
+_UNITS = {unit: 1000**power for power, unit in enumerate(("B", "KB", "MB", "GB", "TB"))}
+_UNITS |= {unit: 1024**power for power, unit in enumerate(("KIB", "MIB", "GIB", "TIB"), 1)}
+
+
+class ByteCount(click.ParamType):
+    """A number of bytes, as it is or with a unit: 2000000000, 2GB, 512MiB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number, unit = re.fullmatch(r"\s*([\d.]*)\s*(.*?)\s*", str(value), re.DOTALL).groups()  # type: ignore[union-attr]
+        try:
+            count = int(float(number) * _UNITS[unit.upper() or "B"])
+        except (ValueError, KeyError, OverflowError):
+            self.fail(f"{value!r} is not a number of bytes, such as 2000000000, 2GB or 512MiB.", param, ctx)
+        if count < 1:
+            self.fail(f"{value!r} is less than a byte.", param, ctx)
+        return count
 
 
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:

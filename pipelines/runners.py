@@ -46,6 +46,7 @@ class Job(threading.Thread):
             self.result.wait_until_finish()
         except BaseException as error:
             self.error = error
+            STOP.set()  # or photos that wait for their turn would wait for ever
 
     def stop(self) -> None:
         """Ends the job: locally after what is in flight, elsewhere by cancelling it."""

@@ -14,6 +14,7 @@ import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import Any
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
@@ -169,12 +170,28 @@ def _stays_inside(link: str, root: str) -> bool:
     return Path(os.path.realpath(link)).is_relative_to(root)
 
 
-def read(path: str) -> bytes:
-    """The whole content of a file."""
+def read(path: str, max_bytes: int | None = None) -> bytes:
+    """The whole content of a file; never waits for what is none, such as a pipe.
+
+    Args:
+        path: Path of the file.
+        max_bytes: Largest file that is read; local disks only.
+    """
     if is_local(path):
-        return Path(path).read_bytes()
+        with open(path, "rb", opener=_without_waiting) as file:
+            found = os.fstat(file.fileno())
+            if not S_ISREG(found.st_mode):
+                kind = errno.EISDIR if S_ISDIR(found.st_mode) else errno.EINVAL
+                raise OSError(kind, "it is not a regular file", path)
+            if max_bytes is not None and found.st_size > max_bytes:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+            return file.read()
     with _reaching(path), FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         return file.read()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def write(path: str, content: bytes, mtime: float | None = None) -> None:

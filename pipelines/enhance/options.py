@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from pipelines.enhance.settings import EnhanceSettings
-from pipelines.options import curve_options, job_options, silence_libraries
+from pipelines.options import ByteCount, curve_options, job_options, silence_libraries
 
 
 @click.command()
@@ -49,6 +49,18 @@ from pipelines.options import curve_options, job_options, silence_libraries
     default=500_000_000,
     show_default=True,
     help="Refuse larger photos before they are decoded.",
+)
+@click.option(
+    "--max-bytes",
+    type=ByteCount(),
+    default="4GB",
+    show_default=True,
+    help="Refuse larger files before they are read.",
+)
+@click.option(
+    "--max-memory",
+    type=ByteCount(),
+    help="What the job may take: a large photo waits until there is room.  [default: all there is]",
 )
 @click.option("--max-failures", type=click.IntRange(0), help="Stop once more photos than this have failed.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")

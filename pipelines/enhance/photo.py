@@ -11,24 +11,38 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipelines import models, photos, storage
+from pipelines import folders, memory, models, photos, storage
 from pipelines.enhance import report
 from pipelines.enhance.journal import Journal, PhotoRecord
 from pipelines.enhance.plan import Task
 from pipelines.enhance.settings import EnhanceSettings
 from pipelines.folders import OutputError
+from pipelines.memory import CancelledError, Share
 from pipelines.photos.pixels import eight_bit_values, image_of
 from zerodce import metrics, pixels
 from zerodce.enhancement import Curves, Enhancer
 
+LARGE_FILE = 64 * 2**20
+"""Files of so many bytes are read one after another, each once there is memory for it."""
+
+_ENDING = (OutputError, CancelledError)  # the job, not one photo
+
 
 class Prepared(NamedTuple):
-    """A decoded photo, its preview, and the small copy for its curves, as `zerodce.pixels` makes them."""
+    """A decoded photo, its preview, and the small copy for its curves, as `zerodce.pixels` makes them.
+
+    It holds a share of the memory until it is complete.
+    """
 
     task: Task
     photo: photos.Photo
     preview: np.ndarray
     small: np.ndarray
+    share: Share
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        """It never leaves its process, but Beam pickles some elements to learn their size: a photo is worth no copy."""
+        return object, ()
 
 
 class Done(NamedTuple):
@@ -71,24 +85,28 @@ class PhotoProcessor:
             lambda path: storage.exists(storage.join(self.out, path)),
         )
 
-    def prepare(self, task: Task) -> Prepared | Done:
-        """Reads and decodes a photo and makes its small copies."""
+    def prepare(self, task: Task, share: Share | None = None) -> Prepared | Done:
+        """Reads and decodes a photo and makes its small copies.
+
+        Args:
+            task: The photo.
+            share: Its place in the queue for memory; a place at the end if None.
+        """
         started = time.perf_counter()
-        if self.is_done(task):  # a cluster that lost a worker starts the job anew
-            return Done(None, 0.0)
+        share = share or memory.budget(self.settings.max_memory).queue()
         try:
-            photo = photos.load(
-                self._read(task),
-                task.path,
-                output_format=self.settings.output_format,
-                max_pixels=self.settings.max_pixels,
-            )
+            if self.is_done(task):  # a cluster that lost a worker starts the job anew
+                share.release()
+                return Done(None, 0.0)
+            with photos.failing_as("decode", *_ENDING):
+                photo = self._load(task, share)
+                preview = pixels.preview(photo.pixels)
+                curve_size = self.enhancer().curve_size
+                small = pixels.small_copy(preview if curve_size <= pixels.PREVIEW else photo.pixels, curve_size)
+                return Prepared(task, photo, preview, small, share)
         except photos.PhotoError as error:
+            share.release()
             return self.failed(task, error, started)
-        preview = pixels.preview(photo.pixels)
-        curve_size = self.enhancer().curve_size
-        small = pixels.small_copy(preview if curve_size <= pixels.PREVIEW else photo.pixels, curve_size)
-        return Prepared(task, photo, preview, small)
 
     def complete(self, prepared: Prepared, curves: Curves | photos.PhotoError) -> Done:
         """Applies the curves at full size, writes the images, measures, and writes the journal.
@@ -99,12 +117,15 @@ class PhotoProcessor:
         """
         started = time.perf_counter()
         try:
-            if isinstance(curves, photos.PhotoError):
-                raise curves
-            row, unchanged = self._enhance(prepared, curves)
+            with photos.failing_as("model", *_ENDING):
+                if isinstance(curves, photos.PhotoError):
+                    raise curves
+                row, unchanged = self._enhance(prepared, curves)
+            return self._record(prepared.task, started, row=row, unchanged=tuple(unchanged))
         except photos.PhotoError as error:
             return self.failed(prepared.task, error, started)
-        return self._record(prepared.task, started, row=row, unchanged=tuple(unchanged))
+        finally:
+            prepared.share.release()
 
     def failed(self, task: Task, error: photos.PhotoError, started: float) -> Done:
         """Writes down that a photo failed."""
@@ -112,24 +133,49 @@ class PhotoProcessor:
 
     def _record(self, task: Task, started: float, **what: Any) -> Done:
         record = PhotoRecord(*task.version(self.digest), **what)
-        self.journal.append(record)
+        try:
+            self.journal.append(record)
+        except OSError as error:
+            raise OutputError(f"{self.journal.folder}: {error.strerror or error}") from error
         return Done(record, time.perf_counter() - started)
+
+    def _load(self, task: Task, share: Share) -> photos.Photo:
+        """Reads and decodes a photo, once there is memory for it."""
+        settings, budget = self.settings, share.budget
+        if task.size > settings.max_bytes:
+            raise photos.PhotoError("too_large", f"{task.size} bytes are more than --max-bytes {settings.max_bytes}")
+        if task.size > budget.total:
+            raise photos.PhotoError("too_large", f"{task.size} bytes are more than --max-memory leaves for a photo")
+        if task.size > LARGE_FILE:
+            share.take(task.size, more=True)
+        content = self._read(task)
+
+        def admit(count: int, bits: int) -> None:
+            pixel = 2 if bits > 8 else 1  # bytes of a value
+            if len(content) + count * pixel * memory.LEAST_BYTES_PER_PIXEL > budget.total:
+                there = f"{(budget.total + memory.BASE) / 1e6:.0f} MB (--max-memory)"
+                raise photos.PhotoError("too_large", f"{count / 1e6:.0f} megapixels need more memory than {there}")
+            share.take(len(content) + count * pixel * memory.BYTES_PER_PIXEL)
+
+        return photos.load(
+            content, task.path, output_format=settings.output_format, max_pixels=settings.max_pixels, admit=admit
+        )
 
     def _read(self, task: Task) -> bytes:
         try:
-            return storage.read(storage.join(self.source, task.path))
+            return storage.read(storage.join(self.source, task.path), self.settings.max_bytes)
         except OSError as error:
-            raise photos.PhotoError("read", error.strerror or str(error)) from error
+            raise photos.PhotoError("read", photos.described(error)) from error
 
     def _write(self, path: str, content: bytes, mtime: float | None) -> None:
-        with _writing(path):
+        with _writing(self.out, path):
             storage.write(storage.join(self.out, path), content, mtime)
 
     def _keep(self, task: Task, folder: str) -> str:
         """Copies the original into a folder of the results, or sees to it that nothing is there; returns a note."""
         path = f"{folder}/{task.output}"
         target = storage.join(self.out, path)
-        with _writing(path):
+        with _writing(self.out, path):
             if self.settings.unchanged == "skip":
                 storage.delete([target])  # of a run with other settings
                 return f"{folder} unchanged, not written"
@@ -142,7 +188,7 @@ class PhotoProcessor:
     def _enhance(self, prepared: Prepared, curves: Curves) -> tuple[dict[str, Any], list[str]]:
         """Writes the images of a photo; returns its row, and the folders where its image is the original."""
         settings = self.settings
-        task, photo, preview, _ = prepared
+        task, photo, preview, *_ = prepared
         original = photo.pixels
         enhanced = self.enhancer().apply(original, curves) if curves.grid.any() else original
         mtime = None if settings.strip_metadata else task.mtime
@@ -186,8 +232,11 @@ class PhotoProcessor:
         if settings.reference is not None:
             row |= self._compare(task, photo, before, after, baseline, notes)
         if task.thumbnail:
-            with _writing(task.path):
-                report.write_thumbnails(self.out, row, shown, after_shown, contrasted, photo.metadata.icc_profile)
+            try:
+                with photos.failing_as("write", *_ENDING), _writing(self.out, task.path):
+                    report.write_thumbnails(self.out, row, shown, after_shown, contrasted, photo.metadata.icc_profile)
+            except photos.PhotoError as error:
+                notes.append(f"no small pictures in the report ({error.message})")
         return row | {"notes": "; ".join(notes)}, unchanged
 
     def _compare(
@@ -222,15 +271,14 @@ class PhotoProcessor:
 
 
 @contextlib.contextmanager
-def _writing(path: str) -> Iterator[None]:
-    """Tells what concerns one photo (a name too long) from what ends the job (a full disk)."""
+def _writing(out: str, path: str) -> Iterator[None]:
+    """Tells what concerns one photo (a name too long, a folder in its place) from what ends the job (a full disk)."""
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES):
-            raise OutputError(f"{path}: {reason}") from error
-        raise photos.PhotoError("write", reason) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS) or not folders.is_writable(out):
+            raise OutputError(f"{path}: {error.strerror or error}") from error
+        raise photos.PhotoError("write", photos.described(error)) from error
 
 
 def _rgb(pixels: np.ndarray) -> np.ndarray:

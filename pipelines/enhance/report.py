@@ -19,7 +19,7 @@ from urllib.parse import quote
 from PIL import Image
 
 from pipelines import storage
-from pipelines.photos import PhotoError, thumbnail
+from pipelines.photos import PhotoError, failing_as, thumbnail
 from zerodce.pixels import PREVIEW
 
 THUMBNAILS = 2000  # photos that have thumbnails, at most
@@ -238,12 +238,13 @@ class _Thumbs:
             for folder in ("enhanced", "autocontrast")
         )
         try:
-            before_after = _small(before), _small(after)
-            baseline = None if row["psnr_autocontrast_db"] is None else _small(autocontrast)
-            with Image.open(io.BytesIO(storage.read(after))) as enhanced:
-                icc_profile = enhanced.info.get("icc_profile", b"")
-            write_thumbnails(self._out, row, *before_after, baseline, icc_profile)
-        except (OSError, PhotoError):  # moved, or changed since: the page does without
+            with failing_as("write"):
+                before_after = _small(before), _small(after)
+                baseline = None if row["psnr_autocontrast_db"] is None else _small(autocontrast)
+                with Image.open(io.BytesIO(storage.read(after))) as enhanced:
+                    icc_profile = enhanced.info.get("icc_profile", b"")
+                write_thumbnails(self._out, row, *before_after, baseline, icc_profile)
+        except PhotoError:  # moved, or changed since: the page does without
             return False
         return True
 

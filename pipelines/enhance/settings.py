@@ -31,6 +31,8 @@ class EnhanceSettings:
         strip_metadata: Whether EXIF, ICC profile, XMP, DPI and the file time are dropped.
         unchanged: Whether a photo that nothing changes is copied byte for byte, or skipped: no image of it is written.
         max_pixels: Largest photo that is decoded, in pixels.
+        max_bytes: Largest file that is read, in bytes.
+        max_memory: What a process may take in all, in bytes; None for what the machine or container has.
         max_failures: Number of failed photos above which the run ends; None for any number.
         workers: Threads per process; None for one a core.
         runner: Name of the Beam runner.
@@ -51,6 +53,8 @@ class EnhanceSettings:
     strip_metadata: bool
     unchanged: Literal["copy", "skip"]
     max_pixels: int
+    max_bytes: int
+    max_memory: int | None
     max_failures: int | None
     workers: int | None
     runner: str

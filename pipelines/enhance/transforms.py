@@ -7,6 +7,7 @@ cross the shuffle; pixels live and die inside one fused step.
 import contextlib
 import functools
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
@@ -17,26 +18,21 @@ from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInf
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipelines import runners
+from pipelines import memory, runners
 from pipelines.enhance.photo import Done, PhotoProcessor, Prepared
 from pipelines.enhance.plan import Task, read_plan
-from pipelines.photos import PhotoError
+from pipelines.memory import Share
+from pipelines.photos import PhotoError, failing_as
 from pipelines.threads import OrderedPool
 from pipelines.workers import FileDoFn, WorkerRequirements
 from zerodce.enhancement import Curves, Enhancer
-
-BATCH = 8
-"""Photos whose small copies go through the network at a time."""
-
-BATCH_MEGAPIXELS = 24.0
-"""How large these photos, which wait decoded, may be together."""
 
 
 class CurveModelHandler(ModelHandler[Prepared, PredictionResult, Enhancer]):
     """RunInference's handler: small copies in, `Curves` out.
 
-    A batch that fails is tried one by one, so that a photo sinks none of its neighbours; the inference of the one
-    that fails is a PhotoError.
+    Each photo is a batch of its own: the network gains nothing from more, a photo that fails sinks no other, and none
+    waits decoded for a batch to fill up, with memory that another waits for. What fails is a PhotoError.
 
     Args:
         processor: Holder of the model.
@@ -54,8 +50,8 @@ class CurveModelHandler(ModelHandler[Prepared, PredictionResult, Enhancer]):
             tf.config.threading.set_intra_op_parallelism_threads(self.workers or 0)
         return self.processor.enhancer()
 
-    def batch_elements_kwargs(self) -> dict[str, Any]:
-        return {"min_batch_size": 1, "max_batch_size": BATCH, "element_size_fn": batch_share}
+    def should_skip_batching(self) -> bool:
+        return True
 
     def get_num_bytes(self, batch: Sequence[Prepared]) -> int:
         return sum(prepared.small.nbytes for prepared in batch)
@@ -63,25 +59,15 @@ class CurveModelHandler(ModelHandler[Prepared, PredictionResult, Enhancer]):
     def run_inference(
         self, batch: Sequence[Prepared], model: Enhancer, inference_args: dict[str, Any] | None = None
     ) -> Iterator[PredictionResult]:
-        curves: Sequence[Curves | PhotoError]
-        try:
-            curves = model.estimate([prepared.small for prepared in batch])
-        except Exception:
-            curves = [_estimate_one(prepared, model) for prepared in batch]
-        return (PredictionResult(*pair) for pair in zip(batch, curves, strict=True))
+        return (PredictionResult(prepared, _estimate(prepared, model)) for prepared in batch)
 
 
-def batch_share(prepared: Prepared) -> int:
-    """How many of the places of a batch a photo takes."""
-    height, width = prepared.photo.pixels.shape[:2]
-    return max(1, round(height * width / 1e6 / BATCH_MEGAPIXELS * BATCH))
-
-
-def _estimate_one(prepared: Prepared, model: Enhancer) -> Curves | PhotoError:
+def _estimate(prepared: Prepared, model: Enhancer) -> Curves | PhotoError:
     try:
-        return model.estimate([prepared.small])[0]
-    except Exception as error:
-        return PhotoError("model", str(error).split("\n", 1)[0])
+        with failing_as("model"):
+            return model.estimate([prepared.small])[0]
+    except PhotoError as error:
+        return error
 
 
 class ReadPlan(FileDoFn):
@@ -156,6 +142,32 @@ class ThreadMap(FileDoFn):
         self.milliseconds.update(round(done.seconds * 1000))
 
 
+class Prepare(ThreadMap):
+    """The first step of photos, which get their places in the queue for memory in the order of their coming.
+
+    Args:
+        processor: Processor of each photo.
+        requirements: Requirements on its worker.
+        workers: Number of threads; one for each core of the worker if None.
+    """
+
+    def __init__(self, processor: PhotoProcessor, requirements: WorkerRequirements, workers: int | None) -> None:
+        super().__init__(requirements, functools.partial(prepare, processor), workers)
+        self.max_memory = processor.settings.max_memory
+
+    def setup(self) -> None:
+        super().setup()
+        self.ended = threading.Event()
+
+    def teardown(self) -> None:
+        self.ended.set()
+        super().teardown()
+
+    def process(self, task: Task) -> Iterator[Any]:
+        share = memory.budget(self.max_memory).queue(lambda: self.ended.is_set() or runners.STOP.is_set())
+        yield from super().process((task, share))
+
+
 class Enhance(beam.PTransform):
     """From paths of plan files (`plan.write_plan`) to enhanced photos and journal records.
 
@@ -177,11 +189,17 @@ class Enhance(beam.PTransform):
             | "SpreadPlan" >> beam.Reshuffle()
             | "ReadPlan" >> beam.ParDo(ReadPlan(self.requirements))
             | "Spread" >> beam.Reshuffle()
-            | "Prepare" >> beam.ParDo(ThreadMap(self.requirements, self.processor.prepare, self.workers))
+            | "Prepare" >> beam.ParDo(Prepare(self.processor, self.requirements, self.workers))
+            | "Single" >> beam.Map(lambda prepared: [prepared])
             | "EstimateCurves" >> RunInference(CurveModelHandler(self.processor, self.workers))
             | "Finish"
             >> beam.ParDo(ThreadMap(self.requirements, functools.partial(complete, self.processor), self.workers))
         )
+
+
+def prepare(processor: PhotoProcessor, queued: tuple[Task, Share]) -> Prepared | Done:
+    """The first step of a photo, from its place in the queue for memory."""
+    return processor.prepare(*queued)
 
 
 def complete(processor: PhotoProcessor, prediction: PredictionResult) -> Done:

@@ -1,6 +1,6 @@
 """Photo files: what is a photo, what it holds, and how it is read and written. Knows no Beam and no jobs."""
 
-from pipelines.photos.errors import PhotoError
+from pipelines.photos.errors import PhotoError, described, failing_as
 from pipelines.photos.formats import is_photo, output_path
 from pipelines.photos.pixels import autocontrast_table, look_up
 from pipelines.photos.reading import Photo, decode, load, thumbnail
@@ -11,7 +11,9 @@ __all__ = [
     "PhotoError",
     "autocontrast_table",
     "decode",
+    "described",
     "encode",
+    "failing_as",
     "is_photo",
     "load",
     "look_up",

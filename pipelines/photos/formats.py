@@ -15,6 +15,7 @@ RAW_EXTENSIONS = frozenset(
 )
 # what Pillow knows by name but does not decode by itself
 UNREADABLE = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PALM", "PDF", "WMF"})
+_NO_PHOTOS = frozenset({"MPEG"})  # films are no photos, by whatever name Pillow knows them
 _JUNK_NAMES = frozenset({"thumbs.db"})
 _JUNK_FOLDERS = frozenset({"@eadir"})
 _EXTENSION_OF = {
@@ -32,7 +33,8 @@ _CHOICES = "JPEG, PNG, WebP, TIFF, BMP, JPEG2000, AVIF"
 @functools.cache
 def formats_by_extension() -> dict[str, str]:
     """Pillow's name of the format of every extension that counts as a photo, whatever extras are installed."""
-    known = {extension.lower(): name for extension, name in Image.registered_extensions().items()}
+    registered = Image.registered_extensions().items()
+    known = {extension.lower(): name for extension, name in registered if name not in _NO_PHOTOS}
     return known | dict.fromkeys(HEIF_EXTENSIONS, "HEIF") | dict.fromkeys(RAW_EXTENSIONS, "RAW")
 
 

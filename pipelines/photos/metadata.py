@@ -222,14 +222,14 @@ class Metadata:
                 notes.append("maker notes dropped")
         except Exception:  # Pillow's parser raises whatever damaged data leads it to
             notes.append("EXIF unreadable and dropped")
-        profile = info.get("icc_profile") or b""
+        profile = _bytes(info, "icc_profile", "ICC profile", notes)
         if profile and image.mode in ("CMYK", "LAB"):
             notes.append("ICC profile dropped")
         else:
             found["icc_profile"] = profile
-        xmp = info.get("xmp") or b""
+        xmp = _bytes(info, "xmp", "XMP", notes)
         found["xmp"] = re.sub(rb"(tiff:Orientation(?:=[\"']|>))[2-8]", rb"\g<1>1", xmp)
-        found["comment"] = info.get("comment") or b""
+        found["comment"] = _bytes(info, "comment", "comment", notes)
         if written == "PNG" and isinstance(image, PngImagePlugin.PngImageFile):
             found["text"] = tuple(
                 (k, str(v)) for k, v in image.text.items() if not k.startswith(("XML:", "Raw profile"))
@@ -276,6 +276,17 @@ class Metadata:
             if xmp := options.pop("xmp"):
                 text.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
         return {name: value for name, value in options.items() if value}
+
+
+def _bytes(info: dict[Any, Any], name: str, called: str, notes: list[str]) -> bytes:
+    """What Pillow found under a name; a damaged file may hold anything in its place."""
+    value = info.get(name) or b""
+    if isinstance(value, str):
+        value = value.encode("utf-8", "surrogateescape")
+    if not isinstance(value, bytes):
+        notes.append(f"{called} unreadable and dropped")
+        return b""
+    return value
 
 
 def _dpi(value: Any) -> tuple[float, float] | None:

@@ -1,6 +1,7 @@
 """Camera RAW files, developed by LibRaw as the camera's own settings say."""
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
@@ -11,12 +12,18 @@ from pipelines.photos.metadata import exif_of_tags
 DNG_VERSION_TAG = 50706
 
 
-def open_raw(content: bytes, max_pixels: int, half_size: bool = False) -> Image.Image:
+def open_raw(
+    content: bytes,
+    max_pixels: int,
+    admit: Callable[[int, int], None] = lambda pixels, bits: None,
+    half_size: bool = False,
+) -> Image.Image:
     """Develops a RAW file: camera white balance, no brightening, 8 bits, upright.
 
     Args:
         content: The file.
         max_pixels: Refuse larger photos before they are developed.
+        admit: Is called before it is developed, with the number of its pixels and the bits of a value.
         half_size: Half the width and height, in a quarter of the time.
 
     Returns:
@@ -34,6 +41,7 @@ def open_raw(content: bytes, max_pixels: int, half_size: bool = False) -> Image.
             width, height = raw.sizes.width, raw.sizes.height
             if width * height > max_pixels:
                 raise PhotoError("too_large", f"{width}x{height} is more than --max-pixels {max_pixels}")
+            admit(width * height, 16)  # LibRaw's own
             pixels = raw.postprocess(use_camera_wb=True, no_auto_bright=True, output_bps=8, half_size=half_size)
     except rawpy.LibRawFileUnsupportedError:
         raise PhotoError("unsupported", "LibRaw does not know this RAW file") from None

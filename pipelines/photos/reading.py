@@ -5,13 +5,15 @@ import ctypes
 import dataclasses
 import io
 import logging
+import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
-from pipelines.photos.errors import PhotoError
+from pipelines.memory import CancelledError
+from pipelines.photos.errors import PhotoError, described, failing_as
 from pipelines.photos.formats import UNREADABLE, named_format, written_format
 from pipelines.photos.metadata import Metadata
 from pipelines.photos.pixels import channels, depth_of, eight_bit_values, image_of, pixels_of, turned_pixels
@@ -78,7 +80,14 @@ class Photo:
         return image_of(self.eight_bits)
 
 
-def load(content: bytes, path: str, *, output_format: str | None = None, max_pixels: int = MAX_PIXELS) -> Photo:
+def load(
+    content: bytes,
+    path: str,
+    *,
+    output_format: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    admit: Callable[[int, int], None] = lambda pixels, bits: None,
+) -> Photo:
     """Decodes a photo.
 
     Args:
@@ -86,6 +95,8 @@ def load(content: bytes, path: str, *, output_format: str | None = None, max_pix
         path: Name of the file, which says the format to write and whether it is camera RAW.
         output_format: The format to write, None for the one that `path` says.
         max_pixels: Refuse photos with more, before they are decoded.
+        admit: Is called before it is decoded, with the number of its pixels and the bits of a value; it may wait, or
+            raise PhotoError.
 
     Raises:
         PhotoError: It is damaged (decode), of a kind that is not read here (unsupported), or too large.
@@ -94,9 +105,11 @@ def load(content: bytes, path: str, *, output_format: str | None = None, max_pix
     written = written_format(path, output_format)
     notes: list[str] = []
     with _reading(content, path):
-        image = _open(content, path, max_pixels)
+        image = _open(content, path, max_pixels, admit)
         depth = depth_of(image, content)
-        _note_other_pictures(image, notes)
+        if image.format != "RAW":  # which is decoded already
+            admit(image.width * image.height, depth.bits)
+        _note_other_pictures(image, content, notes)
         pixels = _jpeg_pixels(image, content)
         if pixels is None:
             image.load()
@@ -169,7 +182,7 @@ def decode(
     with _reading(content, path):
         image = _open(content, path, max_pixels)
         depth = depth_of(image, content)
-        _note_other_pictures(image, notes)
+        _note_other_pictures(image, content, notes)
         image.draft(None, at_least if _orientation(image) < 5 else at_least[::-1])
         image.load()
         # asked anew, for Pillow turns a TIFF as it loads it
@@ -182,37 +195,38 @@ def decode(
 
 @contextlib.contextmanager
 def _reading(content: bytes, path: str) -> Iterator[None]:
-    """Makes a PhotoError of whatever a decoder raises on bad input, for they raise nearly everything."""
-    try:
-        yield
-    except PhotoError:
-        raise
-    except UnidentifiedImageError:
-        name = named_format(path)
-        if "HEIF" not in Image.OPEN and (name == "HEIF" or content[4:12] in _HEIF_STARTS):
-            raise PhotoError("unsupported", "HEIC needs pillow-heif: pip install 'zerodce[heif]'") from None
-        if name in UNREADABLE:
-            raise PhotoError("unsupported", f"{name} is not a format that is read here") from None
-        raise PhotoError("decode", "not an image, or damaged at its start") from None
-    except NotImplementedError as error:
-        raise PhotoError("unsupported", str(error)) from error
-    except MemoryError as error:
-        raise PhotoError("too_large", "not enough memory to decode it") from error
-    except Exception as error:
-        raise PhotoError("decode", str(error) or type(error).__name__) from error
+    """Makes a PhotoError of whatever a decoder raises on bad input."""
+    with failing_as("decode", CancelledError):
+        try:
+            yield
+        except UnidentifiedImageError:
+            name = named_format(path)
+            if "HEIF" not in Image.OPEN and (name == "HEIF" or content[4:12] in _HEIF_STARTS):
+                raise PhotoError("unsupported", "HEIC needs pillow-heif: pip install 'zerodce[heif]'") from None
+            if name in UNREADABLE:
+                raise PhotoError("unsupported", f"{name} is not a format that is read here") from None
+            raise PhotoError("decode", "not an image, or damaged at its start") from None
+        except NotImplementedError as error:
+            raise PhotoError("unsupported", str(error)) from error
 
 
-def _open(content: bytes, path: str, max_pixels: int, half_size: bool = False) -> Image.Image:
+def _open(
+    content: bytes,
+    path: str,
+    max_pixels: int,
+    admit: Callable[[int, int], None] = lambda pixels, bits: None,
+    half_size: bool = False,
+) -> Image.Image:
     """Reads the header (of a RAW file all); `half_size` lets a RAW file be developed smaller."""
     if named_format(path) == "RAW" and not content.startswith(_NOT_RAW):
-        return open_raw(content, max_pixels, half_size)
+        return open_raw(content, max_pixels, admit, half_size)
     image = Image.open(io.BytesIO(content))
     if image.format in UNREADABLE:
         raise PhotoError("unsupported", f"{image.format} is not a format that is read here")
     if image.width * image.height > max_pixels:
         raise PhotoError("too_large", f"{image.width}x{image.height} is more than --max-pixels {max_pixels}")
     if image.format == "TIFF" and DNG_VERSION_TAG in vars(image)["tag_v2"]:
-        return open_raw(content, max_pixels, half_size)
+        return open_raw(content, max_pixels, admit, half_size)
     return image
 
 
@@ -241,14 +255,48 @@ def _orientation(image: Image.Image) -> int:
     return orientation if isinstance(orientation, int) else 1
 
 
-def _note_other_pictures(image: Image.Image, notes: list[str]) -> None:
-    count = 1 if image.format in _ONE_PICTURE else getattr(image, "n_frames", 1)
+def _note_other_pictures(image: Image.Image, content: bytes, notes: list[str]) -> None:
+    try:
+        count = _count_frames(image, content)
+    except Exception as error:  # what is wrong with the others is no fault of the first
+        notes.append(f"further frames unreadable ({described(error)})")
+        count = 1
+        image.seek(0)
     if image.format == "MPO" and count > 1:
         notes.append("second MPO image dropped" if count == 2 else f"{count - 1} further MPO images dropped")
     elif count > 1:
         notes.append(f"first frame of {count}")
-    if b"hdrgm:Version" in image.info.get("xmp", b"") or any("gainmap" in name for name in image.info.get("aux", ())):
+    xmp = image.info.get("xmp", b"")
+    with_gain_map = isinstance(xmp, bytes) and b"hdrgm:Version" in xmp
+    if with_gain_map or any("gainmap" in name for name in image.info.get("aux", ())):
         notes.append("gain map dropped")
+
+
+def _count_frames(image: Image.Image, content: bytes) -> int:
+    if image.format in _ONE_PICTURE:
+        return 1
+    if image.format == "TIFF":
+        return _count_directories(content)
+    return int(getattr(image, "n_frames", 1))
+
+
+def _count_directories(content: bytes) -> int:
+    """The number of a TIFF's directories, by their links alone: Pillow reads each, and looks it up among all before.
+
+    Raises:
+        struct.error: A link leads out of the file.
+    """
+    order = "<" if content[:2] == b"II" else ">"
+    big = content[2:4] in (b"+\x00", b"\x00+")
+    link, number, entry = ("Q", "Q", 20) if big else ("L", "H", 12)
+    (position,) = struct.unpack_from(order + link, content, 8 if big else 4)
+    seen: set[int] = set()
+    while position and position not in seen:
+        seen.add(position)
+        (entries,) = struct.unpack_from(order + number, content, position)
+        position += struct.calcsize(order + number) + entries * entry
+        (position,) = struct.unpack_from(order + link, content, position)
+    return len(seen)
 
 
 def _jpeg_tables(image: Image.Image) -> list[list[int]] | None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
-from pipelines.photos.errors import PhotoError
+from pipelines.photos.errors import PhotoError, failing_as
 from pipelines.photos.metadata import tags_of_photo
 from pipelines.photos.pixels import eight_bit_values, image_of
 from pipelines.photos.reading import Photo
@@ -29,23 +29,36 @@ def encode(
         quality: For JPEG, WebP and AVIF, 1 to 100; None for about the original's.
         strip_metadata: Leave out EXIF, ICC profile, XMP, DPI, comments and IPTC.
 
+    Metadata that makes the encoder fail is left out, and noted in the photo's notes.
+
     Raises:
         PhotoError: It cannot be encoded.
     """
-    try:
-        image = pixels if isinstance(pixels, Image.Image) else image_of(eight_bit_values(pixels))
-        options = {} if strip_metadata else photo.metadata.options(image, photo.format)
-        if photo.format == "TIFF":
-            return _tiff(_with_alpha(np.asarray(pixels), photo.alpha), options)
-        if not isinstance(pixels, Image.Image) and pixels.dtype == np.uint16:
-            return _png_16(_with_alpha(pixels, photo.alpha), options)
-        if photo.alpha is not None:
-            image = Image.fromarray(_with_alpha(np.asarray(pixels), photo.alpha))
-        buffer = io.BytesIO()
-        image.save(buffer, photo.format, **_quality(photo, quality), **options)
-        return buffer.getvalue()
-    except Exception as error:  # whatever an encoder raises costs one photo, not the run
-        raise PhotoError("encode", str(error) or type(error).__name__) from error
+    if not strip_metadata:
+        try:
+            with failing_as("encode"):
+                return _encode(photo, pixels, quality, with_metadata=True)
+        except PhotoError as error:
+            note = f"metadata could not be written and was dropped ({error.message})"
+    with failing_as("encode"):
+        content = _encode(photo, pixels, quality, with_metadata=False)
+    if not strip_metadata and note not in photo.notes:
+        photo.notes.append(note)
+    return content
+
+
+def _encode(photo: Photo, pixels: np.ndarray | Image.Image, quality: int | None, with_metadata: bool) -> bytes:
+    image = pixels if isinstance(pixels, Image.Image) else image_of(eight_bit_values(pixels))
+    options = photo.metadata.options(image, photo.format) if with_metadata else {}
+    if photo.format == "TIFF":
+        return _tiff(_with_alpha(np.asarray(pixels), photo.alpha), options)
+    if not isinstance(pixels, Image.Image) and pixels.dtype == np.uint16:
+        return _png_16(_with_alpha(pixels, photo.alpha), options)
+    if photo.alpha is not None:
+        image = Image.fromarray(_with_alpha(np.asarray(pixels), photo.alpha))
+    buffer = io.BytesIO()
+    image.save(buffer, photo.format, **_quality(photo, quality), **options)
+    return buffer.getvalue()
 
 
 def _with_alpha(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:

@@ -15,11 +15,13 @@ import filelock
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin, TiffTags
 
-from pipelines import cli, storage
-from pipelines.enhance import command
+from pipelines import cli, memory, models, storage
+from pipelines.enhance import command, report
+from pipelines.enhance import photo as photo_module
 from pipelines.enhance.settings import EnhanceSettings
+from pipelines.photos import reading, writing
 from pipelines.workers import WorkerRequirements
 from zerodce.enhancement import Enhancer
 
@@ -163,6 +165,106 @@ def test_a_broken_photo_is_a_row_and_is_tried_again(photos: Path, tmp_path: Path
     }
 
 
+def test_a_profile_of_the_wrong_type_costs_a_note_and_no_photo(photos: Path, tmp_path: Path) -> None:
+    """The thumbnail's encoder raises TypeError for what Pillow gives of such a tag."""
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags.tagtype[TiffImagePlugin.ICCPROFILE] = TiffTags.LONG
+    tags[TiffImagePlugin.ICCPROFILE] = 7
+    dark(7).save(photos / "0.tif", tiffinfo=tags)
+    assert run(photos, tmp_path / "out") == 0
+    assert counts(tmp_path / "out")["enhanced"] == 5
+    (row,) = [row for row in rows(tmp_path / "out") if row["path"] == "0.tif"]
+    assert row["notes"] == "ICC profile unreadable and dropped"
+
+
+class UnheardOfError(BaseException):
+    """As some libraries raise, which no `except Exception` catches."""
+
+
+def raising_first(errors: list[UnheardOfError], function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, but its first calls raise the errors."""
+
+    def called(*arguments: Any, **options: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return function(*arguments, **options)
+
+    return called
+
+
+def test_whatever_a_photo_raises_in_whatever_step_is_one_row(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(4, 7):
+        dark(seed).save(photos / f"{seed}.png")
+    models.load_enhancer(models.read_model(None), "auto", "auto", "auto")  # which calls some of these itself
+    for where, name, times in (
+        (reading, "depth_of", 1),
+        (photo_module.pixels, "small_copy", 1),
+        (Enhancer, "estimate", 1),
+        (Enhancer, "apply", 1),
+        (photo_module.metrics, "psnr", 1),
+        (writing, "_encode", 2),  # the second time without the metadata
+    ):
+        errors = [UnheardOfError(f"{name}\nand more") for _ in range(times)]
+        monkeypatch.setattr(where, name, raising_first(errors, getattr(where, name)))
+    assert run(photos, tmp_path / "out", "--workers", "1") == 1
+    failures = {row["error"]: row["stage"] for row in rows(tmp_path / "out", "failures.csv")}
+    assert failures == {
+        "UnheardOfError: depth_of": "decode",
+        "UnheardOfError: small_copy": "decode",
+        "UnheardOfError: estimate": "model",
+        "UnheardOfError: apply": "model",
+        "UnheardOfError: psnr": "model",
+        "UnheardOfError: _encode": "encode",
+    }
+    assert counts(tmp_path / "out")["enhanced"] == 1
+
+
+def test_pictures_of_the_report_that_fail_cost_a_note(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*arguments: Any) -> None:
+        raise TypeError("no bytes")
+
+    monkeypatch.setattr(report, "write_thumbnails", failing)
+    assert run(photos, tmp_path / "out") == 0
+    notes = {row["notes"] for row in rows(tmp_path / "out")}
+    assert notes == {"no small pictures in the report (TypeError: no bytes)"}
+
+
+def test_what_is_too_large_is_a_row_before_it_is_read(photos: Path, tmp_path: Path) -> None:
+    """A film is no photo, a file of 100 GB is not read, and 200 megapixels in 200 kB are not decoded in 2 GB."""
+    for name in ("film.mpg", "huge.tif"):
+        with open(photos / name, "wb") as file:
+            file.truncate(100 * 10**9)
+    Image.new("1", (20_000, 10_000)).save(photos / "bomb.png")
+    assert run(photos, tmp_path / "out", "--max-memory", "2GB") == 1
+    found = {"found": 6, "enhanced": 4, "skipped": 0, "failed": 2, "ignored": 2, "unchanged": 0}
+    assert counts(tmp_path / "out") == found
+    bomb, huge = rows(tmp_path / "out", "failures.csv")
+    assert (bomb["stage"], bomb["error"]) == (
+        "too_large",
+        "200 megapixels need more memory than 2000 MB (--max-memory)",
+    )
+    assert (huge["stage"], huge["error"]) == (
+        "too_large",
+        "100000000000 bytes are more than --max-bytes 4000000000",
+    )
+
+
+def test_photos_wait_for_memory_and_all_come_through(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With room for one of the larger photos at a time, and one that is larger than all there is."""
+    for seed, width in enumerate((300, 300, 400, 300)):
+        dark(seed, width, 200).save(photos / f"large{seed}.jpg")
+    budget = memory.Budget(70_000 * memory.BYTES_PER_PIXEL)
+    monkeypatch.setattr(memory, "budget", lambda max_memory: budget)
+    assert run(photos, tmp_path / "out", "--workers", "3") == 0
+    assert counts(tmp_path / "out")["enhanced"] == 8
+
+
 def test_two_photos_never_share_an_output(photos: Path, tmp_path: Path) -> None:
     dark(5).save(photos / "0.pcx")
     dark(6).save(photos / "0.pcx.png")
@@ -291,7 +393,7 @@ def test_one_photo_that_the_model_cannot_take_sinks_no_other(
     monkeypatch.setattr(Enhancer, "estimate", fussy)
     assert run(photos, tmp_path / "out") == 1
     (failure,) = rows(tmp_path / "out", "failures.csv")
-    assert failure == {"path": "trip ü/3.jpg", "stage": "model", "error": "not this one"}
+    assert failure == {"path": "trip ü/3.jpg", "stage": "model", "error": "RuntimeError: not this one"}
     assert len(rows(tmp_path / "out")) == 3
 
 

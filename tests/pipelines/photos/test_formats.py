@@ -49,7 +49,9 @@ def test_not_photos_by_name(path: str) -> None:
 
 
 def test_all_of_pillows_extensions_are_photos() -> None:
-    assert all(formats.is_photo("a" + extension) for extension in Image.registered_extensions())
+    films = {".mpg", ".mpeg"}
+    photos = {extension for extension in Image.registered_extensions() if formats.is_photo("a" + extension)}
+    assert photos == set(Image.registered_extensions()) - films
 
 
 @pytest.mark.parametrize(
