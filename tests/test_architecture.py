@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,14 @@ def arrows() -> dict[str, set[str]]:
 def room(module: str) -> str:
     """The part of `pipelines` that a module belongs to: the name below the package."""
     return module.split(".")[1] if "." in module else ""
+
+
+def test_the_architecture_page_names_every_module() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    tables = "\n".join(line for line in page.splitlines() if line.startswith("|"))
+    named = set(re.findall(r"`(\w+)/?`", tables))
+    assert named >= {"journal", "metadata", "zerodce"}
+    assert {name for name in MODULES if name.rpartition(".")[2] not in named} == set()
 
 
 @pytest.mark.parametrize("package", FORBIDDEN)
