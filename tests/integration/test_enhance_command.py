@@ -17,9 +17,7 @@ PHOTOS = 40
 
 def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
-    return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    )
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
 @pytest.fixture(scope="module")

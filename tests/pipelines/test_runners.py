@@ -30,7 +30,7 @@ class SlowPipeline:
 
 def test_a_job_that_is_stopped_while_it_is_submitted_is_cancelled() -> None:
     pipeline = SlowPipeline()
-    job = runners.Job(pipeline)  # type: ignore[arg-type]
+    job = runners.Job(pipeline)
     job.start()
     assert pipeline.submitting.wait(10)
     threading.Timer(0.2, pipeline.submitted.set).start()

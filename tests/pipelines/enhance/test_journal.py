@@ -11,7 +11,7 @@ from pipelines.enhance.journal import Follower, Journal, PhotoRecord, Version
 
 
 def record(path: str, **changes: object) -> PhotoRecord:
-    return dataclasses.replace(PhotoRecord(path, 10, 1.5, "digest", row={"path": path}), **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(PhotoRecord(path, 10, 1.5, "digest", row={"path": path}), **changes)
 
 
 @pytest.fixture

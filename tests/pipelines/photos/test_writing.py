@@ -100,7 +100,8 @@ def test_tiff_of_many_strips_is_read_by_others() -> None:
         with tifffile.TiffFile(io.BytesIO(content)) as file:
             page = file.pages.first
             assert len(page.dataoffsets) > 1
-            assert (page.compression.name, page.predictor.name) == ("ADOBE_DEFLATE", "HORIZONTAL")
+            assert page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
+            assert page.predictor == tifffile.PREDICTOR.HORIZONTAL
         read = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(read[..., ::-1], values)
 

@@ -475,9 +475,13 @@ def many(tmp_path: Path) -> Path:
 def test_killed_at_any_moment_the_next_run_ends_with_the_same_bytes(many: Path, tmp_path: Path) -> None:
     run(many, tmp_path / "whole", shard_records=2)
     rows = tmp_path / "out" / ".zerodce" / "preprocess" / "rows"
+
+    def written(number: int) -> Callable[[], bool]:
+        return lambda: rows.is_dir() and len(os.listdir(rows)) >= number
+
     for kills, at_least in enumerate(random.Random(0).sample(range(1, 12), 2)):
         with started(many, tmp_path / "out") as process:
-            wait_for(lambda at_least=at_least: rows.is_dir() and len(os.listdir(rows)) >= at_least, process)
+            wait_for(written(at_least), process)
             process.send_signal(signal.SIGKILL)
             process.wait()
         assert not (tmp_path / "out" / "manifest.json").exists(), f"finished before kill {kills}"
