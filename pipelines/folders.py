@@ -10,7 +10,7 @@ import click
 import filelock
 
 from pipelines import storage
-from pipelines.photos import is_photo
+from pipelines.photos import is_ignored, is_photo
 
 STATE = ".zerodce"
 """The folder in OUT for what a job needs until it is finished, or for the next run; each job has its own part of it."""
@@ -34,12 +34,18 @@ class Listing(NamedTuple):
     ignored: int
 
 
-def find(path: str) -> Listing:
+def find(path: str, unreadable: dict[str, str] | None = None) -> Listing:
     """Lists the photos of a folder, or one photo.
+
+    Args:
+        path: A folder, or a file.
+        unreadable: Gets the reason for every file and folder that cannot be read, by its relative path; if None, the
+            first of them is an error.
 
     Raises:
         click.UsageError: There is nothing to enhance.
     """
+    others: dict[str, OSError | None] = {}
     try:
         storage.reach(path)
         if storage.is_file(path):
@@ -48,15 +54,25 @@ def find(path: str) -> Listing:
         else:
             if not storage.exists(path):
                 raise click.UsageError(f"{path} does not exist: name a folder of photos, or one photo")
-            folder, entries = storage.absolute(path), list(storage.walk(path))
+            folder, entries = storage.absolute(path), list(storage.walk(path, others))
     except OSError as error:
         raise click.UsageError(f"{path} cannot be read: {error.strerror or error}") from error
-    if not entries:
+    reasons = {
+        name: error.strerror or str(error)
+        for name, error in sorted(others.items())
+        if error and not is_ignored(f"{name}/")  # as a folder
+    }
+    if not entries and not others:
         raise click.UsageError(f"{path} is empty: name a folder of photos")
     found = sorted((entry for entry in entries if is_photo(entry.path)), key=lambda entry: entry.path)
+    if reasons and (unreadable is None or not found):
+        name, reason = next(iter(reasons.items()))
+        raise click.UsageError(f"{storage.join(path, name)} cannot be read: {reason}")
     if not found:
-        raise click.UsageError(f"{path} holds no photos, only {len(entries)} other file(s)")
-    return Listing(folder, found, len(entries) - len(found))
+        raise click.UsageError(f"{path} holds no photos, only {len(entries) + len(others)} other file(s)")
+    if unreadable is not None:
+        unreadable |= reasons
+    return Listing(folder, found, len(entries) - len(found) + len(others) - len(reasons))
 
 
 def refuse_overlap(source: str, out: str) -> None:
@@ -68,12 +84,22 @@ def refuse_overlap(source: str, out: str) -> None:
     """
     if storage.is_local(source) != storage.is_local(out):
         return
-    if storage.is_local(source):
-        first, second = (os.path.join(os.path.realpath(path), "") for path in (source, out))
-    else:
-        first, second = (path.rstrip("/") + "/" for path in (source, out))
-    if first.startswith(second) or second.startswith(first):
+    lies_in = _lies_in if storage.is_local(source) else _starts_with
+    if lies_in(source, out) or lies_in(out, source):
         raise click.UsageError(f"{source} and {out} overlap: choose an output folder outside the photos")
+
+
+def _starts_with(path: str, folder: str) -> bool:
+    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    """Whether a path is a folder or lies in it, by device and inode: names differ in case, and through mounts."""
+    path = os.path.realpath(path)
+    if not os.path.exists(folder):
+        return Path(path).is_relative_to(os.path.realpath(folder))
+    above = filter(os.path.exists, map(str, (path, *Path(path).parents)))
+    return any(os.path.samefile(parent, folder) for parent in above)
 
 
 def refuse_other_job(out: str, job: str) -> None:
@@ -112,6 +138,11 @@ def is_writable(out: str) -> bool:
     return True
 
 
+def folds_case(out: str) -> bool:
+    """Whether the folder of the results takes `a.jpg` and `A.JPG` for one file; its lock has to be there."""
+    return storage.is_local(out) and storage.exists(storage.join(out, f"{STATE}/LOCK"))
+
+
 @contextlib.contextmanager
 def lock(out: str) -> Iterator[None]:
     """Makes the folder of the results and holds its lock, which a killed process gives back.
@@ -120,7 +151,7 @@ def lock(out: str) -> Iterator[None]:
         click.UsageError: Its folder of state is a link that leads elsewhere.
         click.ClickException: The folder cannot be written, or another process works on it.
     """
-    refuse_links_out(out, [STATE])
+    refuse_links_out(out, [STATE, f"{STATE}/lock"])
     state = storage.join(out, STATE)
     probe = storage.join(state, "writable")
     held = filelock.FileLock(storage.join(state, "lock"))

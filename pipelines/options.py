@@ -1,6 +1,7 @@
 """What the options of the commands share: their types, groups of them, the start as a module, a quiet terminal."""
 
 import argparse
+import io
 import logging
 import os
 import re
@@ -25,6 +26,8 @@ def silence_libraries() -> None:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger().setLevel(logging.CRITICAL)  # what concerns a user is an error row, not a log line
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no text at all
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.stderr.flush()
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import Any
+from typing import Any, BinaryIO
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
@@ -140,8 +140,15 @@ def stat(folder: str, relative: str) -> Entry:
     return Entry(relative, metadata.size_in_bytes, metadata.last_updated_in_seconds)
 
 
-def walk(folder: str) -> Iterator[Entry]:
-    """Lists all files below a folder, in no particular order; links that lead out of the folder are left out."""
+def walk(folder: str, others: dict[str, OSError | None] | None = None) -> Iterator[Entry]:
+    """Lists all files below a folder, in no particular order.
+
+    Args:
+        folder: The folder.
+        others: Gets what is neither a file nor a folder, by its relative path: links that lead out of the folder, to
+            another folder or nowhere, pipes, sockets and devices with None; links that lead to themselves and folders
+            that cannot be read with the error, which is raised for a folder if this is None.
+    """
     if not is_local(folder):
         reach(folder)
         prefix = len(folder.rstrip("/")) + 1
@@ -151,23 +158,48 @@ def walk(folder: str) -> Iterator[Entry]:
             yield Entry(metadata.path[prefix:], metadata.size_in_bytes, metadata.last_updated_in_seconds)
         return
     root = os.path.realpath(folder)
+    raising = others is None
+    others = {} if others is None else others
     pending = [""]
     while pending:
         parent = pending.pop()
-        with os.scandir(os.path.join(root, parent)) as entries:
-            for entry in entries:
-                relative = f"{parent}/{entry.name}" if parent else entry.name
-                if entry.is_symlink() and not _stays_inside(entry.path, root):
-                    continue
+        try:
+            with os.scandir(os.path.join(root, parent)) as entries:
+                found = list(entries)
+        except OSError as error:
+            if raising or not parent:
+                raise
+            others[parent] = error
+            continue
+        for entry in found:
+            relative = f"{parent}/{entry.name}" if parent else entry.name
+            try:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(relative)
-                elif entry.is_file():
-                    found = entry.stat()
-                    yield Entry(relative, found.st_size, found.st_mtime)
+                elif entry.is_file() and not (entry.is_symlink() and not _stays_inside(entry.path, root)):
+                    status = entry.stat()
+                    yield Entry(relative, status.st_size, status.st_mtime)
+                else:
+                    others[relative] = None
+            except OSError as error:
+                others[relative] = error
 
 
 def _stays_inside(link: str, root: str) -> bool:
     return Path(os.path.realpath(link)).is_relative_to(root)
+
+
+def leads_out(path: str, root: str) -> bool:
+    """Whether links lead what is written under a path out of a folder that it seems to lie in; local disks only."""
+    return is_local(path) and not Path(os.path.realpath(os.path.dirname(path))).is_relative_to(os.path.realpath(root))
+
+
+def is_same(first: str, second: str) -> bool:
+    """Whether two paths are one file, by device and inode; local disks only."""
+    try:
+        return is_local(first) and is_local(second) and os.path.samefile(first, second)
+    except FileNotFoundError:
+        return False
 
 
 def read(path: str, max_bytes: int | None = None) -> bytes:
@@ -178,16 +210,26 @@ def read(path: str, max_bytes: int | None = None) -> bytes:
         max_bytes: Largest file that is read; local disks only.
     """
     if is_local(path):
-        with open(path, "rb", opener=_without_waiting) as file:
-            found = os.fstat(file.fileno())
-            if not S_ISREG(found.st_mode):
-                kind = errno.EISDIR if S_ISDIR(found.st_mode) else errno.EINVAL
-                raise OSError(kind, "it is not a regular file", path)
-            if max_bytes is not None and found.st_size > max_bytes:
+        with open_local(path) as file:
+            if max_bytes is not None and os.fstat(file.fileno()).st_size > max_bytes:
                 raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
             return file.read()
     with _reaching(path), FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         return file.read()
+
+
+def open_local(path: str) -> BinaryIO:
+    """Opens a file on a local disk for reading; what is no regular file, such as a pipe, is refused, never waited for.
+
+    Raises:
+        OSError: It cannot be read, or is no file.
+    """
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
+    mode = os.fstat(file.fileno()).st_mode
+    if not S_ISREG(mode):
+        file.close()
+        raise OSError(errno.EISDIR if S_ISDIR(mode) else errno.EINVAL, "it is not a regular file", path)
+    return file
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -12,10 +12,11 @@ import rich.box
 import rich.console
 import rich.table
 from apache_beam.options.pipeline_options import PipelineOptions
+from rich.text import Text
 
 from pipelines import folders, models, progress, runners, storage
-from pipelines.enhance import results
-from pipelines.enhance.journal import Follower, Journal
+from pipelines.enhance import output_folder, report, results
+from pipelines.enhance.journal import Follower, Journal, PhotoRecord
 from pipelines.enhance.photo import PhotoProcessor
 from pipelines.enhance.plan import EnhancePlan, make_plan, write_plan
 from pipelines.enhance.settings import EnhanceSettings
@@ -39,9 +40,9 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
         click.ClickException: A bad model, or an output that cannot be written.
     """
     options = runners.pipeline_options(settings.runner, settings.beam_args)
-    listing = folders.find(photos)
-    folders.refuse_overlap(photos, out)
-    folders.refuse_other_job(out, "enhance")
+    unreadable: dict[str, str] = {}
+    listing = folders.find(photos, unreadable)
+    output_folder.check(out, photos, settings.overwrite)
     references: list[storage.Entry] = []
     if settings.reference is not None:
         folder, references, _ = folders.find(settings.reference)
@@ -52,18 +53,29 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
     if not runners.is_local(settings.runner):
         check_cluster(options, settings.beam_args, [listing.folder, out])
     journal = Journal(storage.join(storage.absolute(out), f"{folders.STATE}/journal"))
-    known = journal.read()
-    plan = make_plan(listing, out, settings, digest, {} if settings.overwrite else known, references)
-    if settings.dry_run:
-        say_plan(plan, out)
-        return 0
-    processor = PhotoProcessor(listing.folder, storage.absolute(out), model, settings, digest, journal)
-    models.check_model(processor.enhancer, settings.model)
-    with folders.lock(out):
-        results.remove_leftovers(out)
-        journal.forget(known, (task.path for task in plan.todo))
-        run = {"photos": photos, "runner": settings.runner, "settings": settings.decisive(model_sha256)}
-        return run_job(plan, processor, run, options)
+
+    def planned(known: dict[str, PhotoRecord]) -> EnhancePlan:
+        return make_plan(listing, out, settings, digest, {} if settings.overwrite else known, references, unreadable)
+
+    try:
+        if settings.dry_run:
+            say_plan(planned(journal.read()), out)
+            return 0
+        processor = PhotoProcessor(listing.folder, storage.absolute(out), model, settings, digest, journal)
+        models.check_model(processor.enhancer, settings.model)
+        with folders.lock(out):
+            output_folder.check(out, photos, settings.overwrite)  # somebody may have ended a run since
+            output_folder.remember_source(out, photos)
+            results.remove_leftovers(out)
+            known = journal.read()
+            plan = planned(known)
+            ours = report.files_of(out, (record.row for record in known.values() if record.row))
+            journal.forget(known, (task.path for task in plan.todo))
+            run = {"photos": photos, "runner": settings.runner, "settings": settings.decisive(model_sha256)}
+            return run_job(plan, processor, run, options, ours)
+    except OSError as error:
+        reason = f"{error.filename2 or error.filename or out}: {error.strerror or error}"
+        raise click.ClickException(f"{reason}; what is done is kept, and the same command goes on from here") from error
 
 
 def say_plan(plan: EnhancePlan, out: str) -> None:
@@ -75,6 +87,7 @@ def say_plan(plan: EnhancePlan, out: str) -> None:
         "to_enhance": len(plan.todo),
         "skipped": plan.skipped,
         "clashes": len(plan.clashes),
+        "unreadable": len(plan.unreadable),
         "ignored": plan.ignored,
         "megabytes": round(megabytes, 1),
     }
@@ -83,7 +96,7 @@ def say_plan(plan: EnhancePlan, out: str) -> None:
         return
     for task in plan.todo:
         click.echo(f"{task.path} -> {storage.join(out, 'enhanced/' + task.output)}")
-    for record in plan.clashes:
+    for record in (*plan.unreadable, *plan.clashes):
         click.echo(f"{record.path}: {(record.failure or {})['error']}")
     click.echo(
         f"{len(plan.todo)} of {len(plan.found)} photos would be enhanced, {plan.skipped} are done, {len(plan.clashes)} "
@@ -91,7 +104,9 @@ def say_plan(plan: EnhancePlan, out: str) -> None:
     )
 
 
-def run_job(plan: EnhancePlan, processor: PhotoProcessor, run: dict[str, Any], options: PipelineOptions) -> int:
+def run_job(
+    plan: EnhancePlan, processor: PhotoProcessor, run: dict[str, Any], options: PipelineOptions, ours: set[str]
+) -> int:
     """Runs the job with its progress shown, and writes what tells about it.
 
     Args:
@@ -99,6 +114,7 @@ def run_job(plan: EnhancePlan, processor: PhotoProcessor, run: dict[str, Any], o
         processor: Processor of each photo.
         run: Content of run.json that is known at the start.
         options: Beam's options.
+        ours: Files of the report that earlier runs wrote.
 
     Returns:
         The exit code.
@@ -135,7 +151,7 @@ def run_job(plan: EnhancePlan, processor: PhotoProcessor, run: dict[str, Any], o
         reason = runners.failure_reason(job.error)
     seconds = round(time.monotonic() - started, 3)
     run = run | {"interrupted": interrupted, "seconds": seconds, "error": reason or None}
-    run = results.write_results(processor.out, plan, processor.journal, run)
+    run = results.write_results(processor.out, plan, processor.journal, run, ours)
     counts = run["counts"]
     missing = counts["found"] - sum(counts[name] for name in ("enhanced", "skipped", "failed"))
     if missing and not interrupted and not reason:
@@ -163,7 +179,7 @@ def say_result(out: str, run: dict[str, Any], as_json: bool) -> None:
         table.add_row("needed nothing", f"{unchanged:,} of {done:,}")
     speed = run["megapixels"] / run["seconds"] if run["seconds"] else 0.0
     table.add_row("megapixels", f"{run['megapixels']:,.1f} in {run['seconds']:.1f} s, {speed:.1f} MP/s")
-    table.add_row("to look at", storage.join(out, "report.html"))
+    table.add_row("to look at", Text(storage.join(out, "report.html"), overflow="fold"))
     if counts["failed"]:
-        table.add_row("what failed", storage.join(out, "failures.csv"))
+        table.add_row("what failed", Text(storage.join(out, "failures.csv"), overflow="fold"))
     rich.console.Console().print(table)

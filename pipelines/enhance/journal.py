@@ -4,6 +4,7 @@ A local journal is one file for each process, appended to; on an object store it
 A line that a kill cut short does not count. Of several lines about a photo the latest holds.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -22,6 +23,8 @@ from pipelines.threads import ordered_map
 SUFFIX = ".jsonl"
 READERS = 32
 """Files read at a time."""
+
+_NUMBERS = ("width", "height", "mean_input", "mean_enhanced", "psnr_enhanced_db")  # in a row
 
 
 Outputs = Callable[[Collection[str]], Iterable[str]]
@@ -188,7 +191,7 @@ class Follower:
         for name in os.listdir(self.folder):
             if not name.endswith(SUFFIX):
                 continue
-            with open(os.path.join(self.folder, name), "rb") as file:
+            with contextlib.suppress(OSError), storage.open_local(os.path.join(self.folder, name)) as file:
                 file.seek(self._read.get(name, 0))
                 for line in file:
                     if not line.endswith(b"\n"):
@@ -209,9 +212,23 @@ def _shared_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _parse(line: bytes) -> PhotoRecord | None:
+    """The record in a line; None if the line was cut short, or holds something else."""
     try:
         fields = json.loads(line, object_pairs_hook=_shared_names)
         fields["unchanged"] = tuple(map(sys.intern, fields.get("unchanged", ())))
-        return PhotoRecord(**fields)
-    except (ValueError, TypeError):
+        record = PhotoRecord(**fields)
+    except (ValueError, TypeError, AttributeError):
         return None
+    return record if _is_sound(record) else None
+
+
+def _is_sound(record: PhotoRecord) -> bool:
+    """Whether its fields are what they have to be."""
+    texts: list[Any] = [record.path, record.settings]
+    numbers: list[Any] = [record.size, record.mtime, record.time]
+    for part, names in ((record.row, ("path", "output", "notes")), (record.failure, ("stage", "error"))):
+        if not isinstance(part, dict | None):
+            return False
+        texts += [part.get(name) for name in names] if part else []
+    numbers += [record.row.get(name) for name in _NUMBERS] if record.row else []
+    return all(isinstance(text, str) for text in texts) and all(isinstance(number, int | float) for number in numbers)

@@ -167,15 +167,24 @@ class PhotoProcessor:
         except OSError as error:
             raise photos.PhotoError("read", photos.described(error)) from error
 
-    def _write(self, path: str, content: bytes, mtime: float | None) -> None:
+    def _target(self, task: Task, path: str) -> str:
+        """Where an image goes: never out of the folder, and never over the original, whatever lies there by now."""
+        target = storage.join(self.out, path)
+        if storage.leads_out(target, self.out):
+            raise photos.PhotoError("write", f"{path} lies behind a link that leads out of the results")
+        if storage.is_same(target, storage.join(self.source, task.path)):
+            raise photos.PhotoError("write", f"{path} is the original itself")
+        return target
+
+    def _write(self, task: Task, path: str, content: bytes, mtime: float | None) -> None:
         with _writing(self.out, path):
-            storage.write(storage.join(self.out, path), content, mtime)
+            storage.write(self._target(task, path), content, mtime)
 
     def _keep(self, task: Task, folder: str) -> str:
         """Copies the original into a folder of the results, or sees to it that nothing is there; returns a note."""
         path = f"{folder}/{task.output}"
-        target = storage.join(self.out, path)
         with _writing(self.out, path):
+            target = self._target(task, path)
             if self.settings.unchanged == "skip":
                 storage.delete([target])  # of a run with other settings
                 return f"{folder} unchanged, not written"
@@ -218,7 +227,7 @@ class PhotoProcessor:
             unchanged.append("enhanced")
         else:
             after_shown = image_of(pixels.preview(after))
-            self._write(f"enhanced/{task.output}", encode(enhanced), mtime)
+            self._write(task, f"enhanced/{task.output}", encode(enhanced), mtime)
         contrasted, baseline = None, None
         if settings.autocontrast:
             table, row["psnr_autocontrast_db"] = photos.autocontrast_table(before)
@@ -228,7 +237,7 @@ class PhotoProcessor:
                 unchanged.append("autocontrast")
             else:
                 contrasted, baseline = image_of(photos.look_up(preview, table)), photos.look_up(before, table)
-                self._write(f"autocontrast/{task.output}", encode(baseline), mtime)
+                self._write(task, f"autocontrast/{task.output}", encode(baseline), mtime)
         if settings.reference is not None:
             row |= self._compare(task, photo, before, after, baseline, notes)
         if task.thumbnail:

@@ -3,12 +3,14 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Iterable, Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import click
 
-from pipelines import photos, storage
+from pipelines import folders, photos, storage
 from pipelines.enhance import report
 from pipelines.enhance.journal import PhotoRecord, Version
 from pipelines.enhance.settings import EnhanceSettings
@@ -54,6 +56,7 @@ class EnhancePlan:
         todo: Photos to enhance, sorted by path.
         skipped: Number of photos that are done already and unchanged.
         clashes: Records of the photos whose output would overwrite another's.
+        unreadable: Records of the folders and files that could not even be looked at.
         ignored: Number of other files.
     """
 
@@ -64,6 +67,7 @@ class EnhancePlan:
     todo: list[Task]
     skipped: int
     clashes: list[PhotoRecord]
+    unreadable: list[PhotoRecord]
     ignored: int
 
 
@@ -74,6 +78,7 @@ def make_plan(
     digest: str,
     known: dict[str, PhotoRecord],
     references: Iterable[storage.Entry],
+    unreadable: Mapping[str, str] = MappingProxyType({}),
 ) -> EnhancePlan:
     """Decides what there is to do.
 
@@ -84,6 +89,7 @@ def make_plan(
         digest: Digest of the settings and the model; done with others is not done.
         known: The journal's records, by path.
         references: References, of which each photo gets that of its name.
+        unreadable: The reason for each folder and file that could not be looked at, by its path.
 
     Raises:
         click.UsageError: Two references fit one photo.
@@ -94,28 +100,40 @@ def make_plan(
         matched = match_references([entry.path for entry in found], [entry.path for entry in references])
     except AmbiguousReferenceError as error:
         raise click.UsageError(str(error)) from None
+    outputs = {entry.path: photos.output_path(entry.path, settings.output_format) for entry in found}
+    place = _folded if folders.folds_case(out) else str
     owners: dict[str, str] = {}
     # a photo whose output has its own name comes first, whatever the order of the paths
-    for entry in sorted(found, key=lambda entry: photos.output_path(entry.path, settings.output_format) != entry.path):
-        owners.setdefault(photos.output_path(entry.path, settings.output_format), entry.path)
-    plan = EnhancePlan(
-        listing.folder, settings, digest, {entry.path: entry for entry in found}, [], 0, [], listing.ignored
-    )
+    for path in sorted(outputs, key=lambda path: outputs[path] != path):
+        owners.setdefault(place(outputs[path]), path)
+    failed = [
+        PhotoRecord(path, 0, 0.0, digest, failure={"stage": "read", "error": reason})
+        for path, reason in unreadable.items()
+    ]
+    everything = {entry.path: entry for entry in found}
+    everything |= {record.path: storage.Entry(record.path, 0, 0.0) for record in failed}
+    plan = EnhancePlan(listing.folder, settings, digest, everything, [], 0, [], failed, listing.ignored)
     for entry in found:
-        output = photos.output_path(entry.path, settings.output_format)
-        if owners[output] != entry.path:
-            failure = {"stage": "write", "error": f"its output {output} is also that of {owners[output]}: rename one"}
+        output = outputs[entry.path]
+        owner = owners[place(output)]
+        if owner != entry.path:
+            failure = {"stage": "write", "error": f"its output {output} is also that of {owner}: rename one"}
             plan.clashes.append(PhotoRecord(entry.path, entry.size, entry.mtime, digest, failure=failure))
             continue
         sampled = report.is_sampled(entry.path, len(found))
         task = Task(entry.path, entry.size, entry.mtime, output, matched.get(entry.path, ""), sampled)
         record = known.get(entry.path)
-        outputs = functools.partial(settings.outputs, output)
-        if record and record.is_done(task.version(digest), outputs, present.__contains__):
+        images = functools.partial(settings.outputs, output)
+        if record and record.is_done(task.version(digest), images, present.__contains__):
             plan.skipped += 1
         else:
             plan.todo.append(task)
     return plan
+
+
+def _folded(path: str) -> str:
+    """A path as a file system that folds case compares it."""
+    return unicodedata.normalize("NFC", path).casefold()
 
 
 def write_plan(out: str, plan: EnhancePlan) -> list[str]:

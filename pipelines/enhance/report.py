@@ -10,7 +10,8 @@ import heapq
 import io
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import Any
@@ -24,6 +25,8 @@ from zerodce.pixels import PREVIEW
 
 THUMBNAILS = 2000  # photos that have thumbnails, at most
 
+_LIST = ".zerodce/report.json"  # of what was written to report/data and report/thumbs
+_OURS = re.compile(r"data/(rows|failures)-\d+\.js|thumbs/[0-9a-f]{16}-(before|autocontrast|after)\.jpg")
 _SAMPLE = 1800  # of them the even sample: a hash hits it within a few dozen, and the extremes come on top
 _EXTREMES = 15  # photos of each kind
 _CHUNK = 5000  # rows in a script
@@ -89,12 +92,31 @@ def _name(row: Mapping[str, Any]) -> str:
     return _digest("\n".join([row["path"], *measured])).hex()
 
 
+def files_of(out: str, rows: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The files of a report that earlier runs wrote, relative to `report/`: what they wrote down, and pictures of rows.
+
+    Args:
+        out: The folder of the run.
+        rows: Rows of photos that were enhanced, as the journal has them.
+    """
+    pictured = {_name(row) for row in rows}
+    return _listed(out) | {
+        f"thumbs/{name}" for name in _names(storage.join(out, "report/thumbs")) if _stem(name) in pictured
+    }
+
+
 def write_report(
-    out: str, photos: str, rows: Iterable[Mapping[str, Any]], failures: Iterable[Mapping[str, Any]], run: dict[str, Any]
+    out: str,
+    photos: str,
+    rows: Iterable[Mapping[str, Any]],
+    failures: Iterable[Mapping[str, Any]],
+    run: dict[str, Any],
+    ours: Collection[str] = (),
 ) -> None:
     """Writes `OUT/report.html` and `OUT/report/`; of the rows it keeps only a script's worth in memory.
 
-    The extremes that have no thumbnails yet get theirs here, from the files. Thumbnails that no row needs are removed.
+    The extremes that have no thumbnails yet get theirs here, from the files. Of what was written before, and of nothing
+    else in these folders, scripts and thumbnails that no row needs are removed.
 
     Args:
         out: The folder of the run.
@@ -104,13 +126,20 @@ def write_report(
             original would be the same.
         failures: Rows of `failures.csv`: path, stage and error.
         run: The content of `run.json`.
+        ours: What `files_of` found before the run; what is written down by now counts as well.
     """
+    ours = {*ours, *_listed(out)}
     thumbs = _Thumbs(out)
     data = _Data(out)
     row_count = data.write("rows", map(thumbs.seen, rows), _row_columns)
     failure_count = data.write("failures", failures, _failure_columns)
-    data.remove_others()
     thumbs.finish(photos)
+    pictures, kept = thumbs.files()
+    ours |= pictures
+    kept |= {f"data/{name}" for name in data.written}
+    _write_list(out, ours | kept)  # before anything goes, so that it is known after a kill
+    storage.delete(storage.join(out, f"report/{name}") for name in ours - kept)
+    _write_list(out, kept)
     page = {
         "run": run,
         "chunk": _CHUNK,
@@ -160,7 +189,7 @@ class _Data:
 
     def __init__(self, out: str) -> None:
         self._folder = storage.join(out, "report/data")
-        self._written: set[str] = set()
+        self.written: set[str] = set()
 
     def write(
         self,
@@ -176,7 +205,7 @@ class _Data:
                 name = f"{kind}-{(count - 1) // _CHUNK:05}.js"
                 script = f"receive({_json(kind)},{count - len(chunk)},{_json(columns(chunk))});\n"
                 storage.write(storage.join(self._folder, name), script.encode())
-                self._written.add(name)
+                self.written.add(name)
                 chunk.clear()
 
         for row in rows:
@@ -187,9 +216,6 @@ class _Data:
         flush()
         return count
 
-    def remove_others(self) -> None:
-        _delete(self._folder, lambda name: name in self._written)
-
 
 class _Thumbs:
     """Which rows have thumbnails: `names`, by the index of the row."""
@@ -198,15 +224,21 @@ class _Thumbs:
         self.names: dict[int, str] = {}
         self._out = out
         self._folder = storage.join(out, "report/thumbs")
-        self._there = {name.removesuffix("-after.jpg") for name in _names(self._folder) if name.endswith("-after.jpg")}
+        there = _names(self._folder)
+        self._there = {name.removesuffix("-after.jpg") for name in there if name.endswith("-after.jpg")}
+        self._parts = set(map(_stem, there))
         self._paths: dict[int, str] = {}  # of the photos in `names`
+        self._seen: set[str] = set()
         self._rows = 0
         self._extremes: dict[str, list[tuple[float, int, Mapping[str, Any]]]] = {}
 
     def seen(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         index = self._rows
         self._rows += 1
-        if (name := _name(row)) in self._there:
+        name = _name(row)
+        if name in self._parts:
+            self._seen.add(name)
+        if name in self._there:
             self.names[index], self._paths[index] = name, row["path"]
         before, after = row["mean_input"], row["mean_enhanced"]
         for kind, extremity in {
@@ -228,8 +260,13 @@ class _Thumbs:
         others = sorted(self.names.keys() - extremes.keys(), key=lambda index: _position(self._paths[index]))
         for index in others[max(0, THUMBNAILS - len(self.names.keys() & extremes.keys())) :]:
             del self.names[index]
+
+    def files(self) -> tuple[set[str], set[str]]:
+        """The files of thumbnails of the rows, relative to `report/`, and those of them that are in `names`."""
         kept = set(self.names.values())
-        _delete(self._folder, lambda name: name.rpartition("-")[0] in kept)
+        stems = {f"thumbs/{name}": _stem(name) for name in _names(self._folder)}
+        ours = {name for name, stem in stems.items() if stem in self._seen or stem in kept}
+        return ours, {name for name in ours if stems[name] in kept}
 
     def _make(self, photos: str, row: Mapping[str, Any]) -> bool:
         before = storage.join(photos, row["path"])
@@ -249,6 +286,24 @@ class _Thumbs:
         return True
 
 
+def _stem(name: str) -> str:
+    """What the files of one photo's thumbnails begin with; empty for another name."""
+    stem, _, kind = name.rpartition("-")
+    return stem if kind in ("before.jpg", "autocontrast.jpg", "after.jpg") else ""
+
+
+def _listed(out: str) -> set[str]:
+    """What earlier runs wrote down that they wrote; only names that can be theirs."""
+    try:
+        return set(filter(_OURS.fullmatch, json.loads(storage.read(storage.join(out, _LIST)))))
+    except (OSError, ValueError, TypeError):  # there is none, or it is damaged
+        return set()
+
+
+def _write_list(out: str, names: set[str]) -> None:
+    storage.write(storage.join(out, _LIST), json.dumps(sorted(names)).encode())
+
+
 def _small(path: str) -> Image.Image:
     return Image.fromarray(thumbnail(storage.read(path), path, PREVIEW))
 
@@ -257,7 +312,3 @@ def _names(folder: str) -> list[str]:
     if storage.is_local(folder) and not os.path.isdir(folder):
         return []
     return [entry.path for entry in storage.walk(folder)]
-
-
-def _delete(folder: str, keep: Callable[[str], bool]) -> None:
-    storage.delete(storage.join(folder, name) for name in _names(folder) if not keep(name))

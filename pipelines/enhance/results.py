@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pipelines import storage, versions
@@ -31,7 +31,9 @@ REFERENCE_COLUMNS = tuple(
 FAILURE_COLUMNS = ("path", "stage", "error")
 
 
-def write_results(out: str, plan: EnhancePlan, journal: Journal, run: Mapping[str, Any]) -> dict[str, Any]:
+def write_results(
+    out: str, plan: EnhancePlan, journal: Journal, run: Mapping[str, Any], ours: Collection[str] = ()
+) -> dict[str, Any]:
     """Writes metrics.csv, failures.csv, run.json and the report from the journal.
 
     Args:
@@ -39,13 +41,14 @@ def write_results(out: str, plan: EnhancePlan, journal: Journal, run: Mapping[st
         plan: Plan of the run.
         journal: Journal of the run, which is compacted; nobody may be appending.
         run: Content of run.json besides counts, megapixels and versions.
+        ours: Files of the report that earlier runs wrote; of these those that are needed no more are removed.
 
     Returns:
         The content of run.json; its `counts` are found, enhanced, skipped, failed and ignored;
         `unchanged` counts those of the enhanced and skipped that needed nothing.
     """
     settings = plan.settings
-    records = journal.read() | {record.path: record for record in plan.clashes}
+    records = journal.read() | {record.path: record for record in (*plan.clashes, *plan.unreadable)}
     records = {path: records[path] for path in sorted(plan.found) if path in records}
     journal.compact(records.values())
     present = {entry.path for entry in storage.walk(out)}
@@ -76,11 +79,11 @@ def write_results(out: str, plan: EnhancePlan, journal: Journal, run: Mapping[st
     storage.write(storage.join(out, "failures.csv"), to_csv(FAILURE_COLUMNS, failures))
     content = {**run, "counts": counts, "megapixels": round(megapixels, 3), "versions": versions.of_run()}
     storage.write(storage.join(out, "run.json"), json.dumps(content, indent=2).encode())
-    report.write_report(out, plan.source, rows, failures, content)
+    report.write_report(out, plan.source, rows, failures, content, ours)
     return content
 
 
 def remove_leftovers(out: str) -> None:
-    """Removes the temporary files of a run that was killed. Nobody may be writing."""
+    """Removes the temporary files of a run that was killed, by their names. Nobody may be writing."""
     leftovers = (entry.path for entry in storage.walk(out) if entry.path.endswith(storage.TEMPORARY_SUFFIX))
     storage.delete([storage.join(out, path) for path in leftovers])

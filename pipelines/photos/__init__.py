@@ -1,7 +1,7 @@
 """Photo files: what is a photo, what it holds, and how it is read and written. Knows no Beam and no jobs."""
 
 from pipelines.photos.errors import PhotoError, described, failing_as
-from pipelines.photos.formats import is_photo, output_path
+from pipelines.photos.formats import is_ignored, is_photo, output_path
 from pipelines.photos.pixels import autocontrast_table, look_up
 from pipelines.photos.reading import Photo, decode, load, thumbnail
 from pipelines.photos.writing import encode
@@ -14,6 +14,7 @@ __all__ = [
     "described",
     "encode",
     "failing_as",
+    "is_ignored",
     "is_photo",
     "load",
     "look_up",

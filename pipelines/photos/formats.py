@@ -48,12 +48,19 @@ def is_photo(path: str) -> bool:
         True for the extensions that Pillow knows and those of HEIF and camera RAW; never for `._*`,
         `Thumbs.db`, or anything in `@eaDir` and dot folders.
     """
+    return posixpath.splitext(path)[1].lower() in formats_by_extension() and not is_ignored(path)
+
+
+def is_ignored(path: str) -> bool:
+    """Whether a path is one of those that cameras, viewers and systems leave among photos, or lies in such a folder.
+
+    Args:
+        path: Relative path with `/` of a file or a folder.
+    """
     *folders, name = path.split("/")
-    if posixpath.splitext(name)[1].lower() not in formats_by_extension():
-        return False
     if name.startswith("._") or name.lower() in _JUNK_NAMES:
-        return False
-    return not any(folder.startswith(".") or folder.lower() in _JUNK_FOLDERS for folder in folders)
+        return True
+    return any(folder.startswith(".") or folder.lower() in _JUNK_FOLDERS for folder in folders)
 
 
 def named_format(path: str) -> str:

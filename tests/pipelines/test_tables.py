@@ -1,5 +1,7 @@
 """CSV files: written as they are read, rounded, and refused with a reason."""
 
+import csv
+import io
 import math
 
 import pytest
@@ -21,6 +23,19 @@ def test_what_was_written_is_read() -> None:
     content = to_csv(["a", "b"], [{"a": "1\n2", "b": "ü"}, {"a": "3", "b": None}])
     assert from_csv(content, ["b", "a"]) == [(3, {"a": "1\n2", "b": "ü"}), (4, {"a": "3", "b": ""})]
     assert from_csv(b"\xef\xbb\xbfa,x\r\n1,2\r\n", ["a"]) == [(2, {"a": "1"})]
+
+
+@pytest.mark.parametrize(
+    "name", ["=1+1.jpg", "+a", "-1.jpg", "@a", "\ta", "a\rb.jpg", "\r", "'=a", "''@", "'a'", "a\n"]
+)
+def test_a_name_is_no_formula_splits_no_row_and_is_read_back(name: str) -> None:
+    content = to_csv(["path", "number"], [{"path": name, "number": -1.5}, {"path": "next", "number": 2}])
+    header, first, last = csv.reader(io.StringIO(content.decode(), newline=""))
+    assert (header, last) == (["path", "number"], ["next", "2"])
+    assert first[0] in (name, "'" + name)
+    assert first[0][0] not in "=+-@\t\r"
+    assert first[1] == "-1.5"
+    assert [row["path"] for _, row in from_csv(content, ["path"])] == [name, "next"]
 
 
 @pytest.mark.parametrize(

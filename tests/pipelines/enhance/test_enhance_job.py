@@ -1,10 +1,12 @@
 """The archive job, run whole in this process on small photos: outputs, rows, counts, and going on after trouble."""
 
+import contextlib
 import csv
 import errno
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +19,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps, TiffImagePlugin, TiffTags
 
-from pipelines import cli, memory, models, storage
-from pipelines.enhance import command, report
+from pipelines import cli, folders, memory, models, storage
+from pipelines.enhance import command, output_folder, report, transforms
 from pipelines.enhance import photo as photo_module
 from pipelines.enhance.settings import EnhanceSettings
 from pipelines.photos import reading, writing
@@ -263,6 +265,177 @@ def test_photos_wait_for_memory_and_all_come_through(
     monkeypatch.setattr(memory, "budget", lambda max_memory: budget)
     assert run(photos, tmp_path / "out", "--workers", "3") == 0
     assert counts(tmp_path / "out")["enhanced"] == 8
+
+
+def test_another_source_is_refused_and_nothing_of_the_first_is_touched(photos: Path, tmp_path: Path) -> None:
+    out, other = tmp_path / "out", tmp_path / "other"
+    other.mkdir()
+    shutil.copy2(photos / "0.png", other / "0.png")  # of the same size and time
+    assert run(photos, out) == 0
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for source in (other, photos / "0.png", photos / "trip ü"):
+        for option in ("--dry-run", "--json"):
+            with pytest.raises(click.UsageError) as error:
+                run(source, out, option)
+            assert error.value.exit_code == 2
+            assert error.value.message == (
+                f"{out} holds what was made of {photos}, not of {source}: choose another folder, or replace it with "
+                "--overwrite"
+            )
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    (tmp_path / "link").symlink_to(photos)
+    assert run(tmp_path / "link", out) == 0  # the same folder by another name
+    assert counts(out)["skipped"] == 4
+    assert run(other, out, "--overwrite") == 0
+    assert [row["path"] for row in rows(out)] == ["0.png"]
+    with pytest.raises(click.UsageError, match="holds what was made of"):
+        run(photos, out)
+
+
+@pytest.mark.parametrize(
+    ("remembered", "same"),
+    [("{photos}", True), ("photos", True), ("../photos/", True), ("/elsewhere", False), ("x", False)],
+)
+def test_what_the_first_version_left_goes_on(photos: Path, tmp_path: Path, remembered: str, same: bool) -> None:
+    """It wrote only run.json, with the folder as it was given."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.json").write_text(json.dumps({"photos": remembered.format(photos=photos)}))
+    with contextlib.nullcontext() if same else pytest.raises(click.UsageError, match="holds what was made of"):
+        output_folder.check(str(tmp_path / "out"), str(photos), overwrite=False)
+
+
+@pytest.mark.parametrize("name", ["enhanced", "autocontrast", "report", "report/thumbs", "report/data", ".zerodce"])
+@pytest.mark.parametrize("target", ["photos", "outside"])
+def test_no_folder_of_the_results_lies_elsewhere(photos: Path, tmp_path: Path, name: str, target: str) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "out" / name).parent.mkdir(parents=True)
+    (tmp_path / "out" / name).symlink_to(tmp_path / target)
+    before = {path: path.stat() for path in photos.rglob("*")}
+    with pytest.raises(click.UsageError, match=f"{tmp_path / 'out' / name} is a link that leads to") as error:
+        run(photos, tmp_path / "out", "--overwrite")
+    assert error.value.exit_code == 2
+    assert {path: path.stat() for path in photos.rglob("*")} == before
+    assert not list((tmp_path / "outside").iterdir())
+
+
+def test_links_deeper_in_the_results_cost_the_photos_behind_them(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "enhanced").mkdir(parents=True)
+    (out / "enhanced" / "trip ü").symlink_to(photos / "trip ü")
+    os.link(photos / "0.png", out / "enhanced" / "0.png")
+    before = {path: path.read_bytes() for path in photos.rglob("*.*")}
+    assert run(photos, out) == 1
+    assert {path: path.read_bytes() for path in photos.rglob("*.*")} == before
+    failures = {row["path"]: (row["stage"], row["error"]) for row in rows(out, "failures.csv")}
+    assert failures == {
+        "0.png": ("write", "enhanced/0.png is the original itself"),
+        "trip ü/3.jpg": (
+            "write",
+            "enhanced/trip ü/3.jpg lies behind a link that leads out of the folder of the results",
+        ),
+    }
+
+
+def test_only_what_is_ours_is_removed(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    foreign = [
+        out / "report" / name
+        for name in ("data/mine.js", "thumbs/mine.jpg", "thumbs/0123456789abcdef-after.jpg", "data/rows-00009.js")
+    ]
+    for path in foreign:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"mine")
+    assert run(photos, out) == 0
+    first = {path.name for path in (out / "report" / "thumbs").iterdir()}
+    dark(9).save(photos / "1.png")
+    (photos / "2.png").unlink()
+    assert run(photos, out) == 0
+    second = {path.name for path in (out / "report" / "thumbs").iterdir()}
+    assert len(first - second) == 6  # before, autocontrast and after, of two photos
+    assert len(second - first) == 3
+    assert [path.read_bytes() for path in foreign] == [b"mine"] * 4
+
+
+def test_what_cannot_be_looked_at_is_a_row_and_what_is_no_file_is_ignored(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / "round.jpg").symlink_to("round.jpg")
+    (photos / "broken.jpg").symlink_to("nowhere")
+    os.mkfifo(photos / "pipe.jpg")
+    for name in ("lost+found", ".trash"):
+        (photos / name).mkdir()
+    scandir = os.scandir
+
+    def refusing(path: str) -> Any:
+        if path.endswith(("lost+found", ".trash")):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert run(photos, tmp_path / "out") == 1
+    failures = {row["path"]: (row["stage"], row["error"]) for row in rows(tmp_path / "out", "failures.csv")}
+    assert failures == {
+        "lost+found": ("read", "Permission denied"),
+        "round.jpg": ("read", "Too many levels of symbolic links"),
+    }
+    found = counts(tmp_path / "out")
+    assert (found["found"], found["enhanced"], found["ignored"]) == (6, 4, 4)
+    with pytest.raises(click.UsageError, match=r"lost\+found cannot be read: Permission denied"):
+        folders.find(str(photos))
+
+
+def test_a_photo_that_became_a_pipe_is_a_row(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_plan = transforms.read_plan
+
+    def swapping(path: str) -> Any:
+        (photos / "1.png").unlink()
+        os.mkfifo(photos / "1.png")
+        return read_plan(path)
+
+    monkeypatch.setattr(transforms, "read_plan", swapping)
+    assert run(photos, tmp_path / "out") == 1
+    (failure,) = rows(tmp_path / "out", "failures.csv")
+    assert (failure["path"], failure["stage"]) == ("1.png", "read")
+
+
+def test_where_case_does_not_count_two_photos_clash(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dark(8).save(photos / "0.PNG")
+    monkeypatch.setattr(folders, "folds_case", lambda out: True)
+    assert run(photos, tmp_path / "out") == 1
+    (failure,) = rows(tmp_path / "out", "failures.csv")
+    assert (failure["path"], failure["error"]) == ("0.png", "its output 0.png is also that of 0.PNG: rename one")
+
+
+@pytest.mark.parametrize("name", ["", ".zerodce", "enhanced", ".zerodce/journal"])
+def test_a_file_in_the_place_of_a_folder_is_refused(photos: Path, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "out" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("")
+    with pytest.raises(click.UsageError, match="is not a folder: remove it"):
+        run(photos, tmp_path / "out")
+
+
+def test_a_folder_in_the_place_of_a_table_is_a_line(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "run.json").mkdir(parents=True)
+    with pytest.raises(click.ClickException, match=r"run\.json: Is a directory; what is done is kept") as error:
+        run(photos, tmp_path / "out")
+    assert error.value.exit_code == 1
+
+
+def test_a_folder_in_the_place_of_an_output_is_a_row(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "enhanced" / "1.png").mkdir(parents=True)
+    assert run(photos, tmp_path / "out") == 1
+    (failure,) = rows(tmp_path / "out", "failures.csv")
+    assert (failure["path"], failure["stage"]) == ("1.png", "write")
+    assert failure["error"].startswith("IsADirectoryError")
+
+
+def test_names_are_printed_as_they_are(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not as markup of rich's."""
+    assert run(photos, tmp_path / "night [edited] x[/bold]") == 0
+    assert "night[edited]x[/bold]" in "".join(capsys.readouterr().out.split())
 
 
 def test_two_photos_never_share_an_output(photos: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The journal: what is appended is there, whoever reads it, and whatever a kill cut short is not."""
 
 import dataclasses
+import os
 import pickle
 import threading
 from pathlib import Path
@@ -11,7 +12,9 @@ from pipelines.enhance.journal import Follower, Journal, PhotoRecord, Version
 
 
 def record(path: str, **changes: object) -> PhotoRecord:
-    return dataclasses.replace(PhotoRecord(path, 10, 1.5, "digest", row={"path": path}), **changes)
+    row = {"path": path, "output": path, "notes": "", "width": 3, "height": 2}
+    row |= dict.fromkeys(("mean_input", "mean_enhanced", "psnr_enhanced_db"), 0.5)
+    return dataclasses.replace(PhotoRecord(path, 10, 1.5, "digest", row=row), **changes)
 
 
 @pytest.fixture
@@ -45,10 +48,39 @@ def test_a_line_cut_short_does_not_count(tmp_path: Path) -> None:
         assert set(Journal(str(tmp_path)).read()) == {"a"}
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[]",
+        b"7",
+        b'{"path": "a"}',
+        b'{"path": "a", "size": 1, "mtime": 1.0, "settings": "s", "row": ["a"]}',
+        b'{"path": "a", "size": 1, "mtime": 1.0, "settings": "s", "row": {"path": "a"}}',
+        b'{"path": 1, "size": 1, "mtime": 1.0, "settings": "s", "failure": {"stage": "read", "error": "x"}}',
+        b'{"path": "a", "size": "1", "mtime": null, "settings": "s"}',
+        b'{"path": "a", "size": 1, "mtime": 1.0, "settings": "s", "unchanged": 3}',
+        b'{"path": "a", "size": 1, "mtime": 1.0, "settings": "s", "failure": {"stage": "read"}}',
+    ],
+)
+def test_json_of_another_shape_does_not_count(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / "odd.jsonl").write_bytes(record("whole").line() + line + b"\n")
+    assert set(Journal(str(tmp_path)).read()) == {"whole"}
+
+
+def test_what_is_no_file_is_neither_read_nor_waited_for(journal: Journal) -> None:
+    journal.append(record("a"))
+    os.mkfifo(Path(journal.folder) / "pipe.jsonl")
+    (Path(journal.folder) / "folder.jsonl").mkdir()
+    follower = Follower(journal.folder)
+    assert set(journal.read()) == {"a"}
+    journal.append(record("b"))
+    assert [found.path for found in follower.poll()] == ["b"]
+
+
 def test_threads_append_whole_lines(journal: Journal) -> None:
     def append(worker: int) -> None:
         for i in range(200):
-            journal.append(record(f"{worker}/{i}", row={"notes": "x" * 500}))
+            journal.append(record(f"{worker}/{i}", row=record("").row | {"notes": "x" * 500}))
 
     threads = [threading.Thread(target=append, args=(worker,)) for worker in range(8)]
     for thread in threads:

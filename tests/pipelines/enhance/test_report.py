@@ -211,8 +211,9 @@ class TestChosenThumbnails:
         image = Image.new("RGB", (6, 4))
         for row in rows[:2]:
             report.write_thumbnails(str(out), row, image, image, None)
+        ours = report.files_of(str(out), rows)
         rows[1] |= {"mean_input": 0.123}
-        report.write_report(str(out), str(photos), rows, [], RUN)
+        report.write_report(str(out), str(photos), rows, [], RUN, ours)
         assert set(page_data(out)["thumbs"]) == {"0"}
         assert len(list((out / "report/thumbs").iterdir())) == 2
 

@@ -1,0 +1,77 @@
+"""The folder of the results: of which photos it is, what of it is ours, and that none of it lies elsewhere."""
+
+import json
+import os
+from typing import Any
+
+import click
+
+from pipelines import folders, storage
+
+FOLDERS = ("enhanced", "autocontrast", "report", "report/data", "report/thumbs")
+"""Where images and the report go, relative to the folder."""
+
+_STATE = (folders.STATE, f"{folders.STATE}/journal", f"{folders.STATE}/plan")
+_SOURCE = f"{folders.STATE}/source.json"
+
+
+def check(out: str, photos: str, overwrite: bool) -> None:
+    """Checks a folder before a run, and before anything in it is touched.
+
+    Args:
+        out: Folder of the results; it need not be there.
+        photos: The folder of photos, or the photo, of the run.
+        overwrite: Whether what was made of other photos may be replaced.
+
+    Raises:
+        click.UsageError: It is no folder, or holds what is made of other photos, what another job left, or a link
+            that leads elsewhere; or photos and results lie in one another.
+    """
+    folders.refuse_links_out(out, [*_STATE, *FOLDERS])
+    if storage.is_local(out):
+        for path in (out, *(storage.join(out, name) for name in (*_STATE, *FOLDERS))):
+            if os.path.lexists(path) and not os.path.isdir(path):
+                raise click.UsageError(f"{path} is not a folder: remove it, or choose another folder for the results")
+    for path in (out, *(storage.join(out, name) for name in FOLDERS)):
+        folders.refuse_overlap(photos, path)
+    folders.refuse_other_job(out, "enhance")
+    if not overwrite:
+        _refuse_other_source(out, source_of(photos))
+
+
+def source_of(photos: str) -> str:
+    """The folder of photos, or the photo, by a name that does not depend on how it was written."""
+    return os.path.realpath(photos) if storage.is_local(photos) else photos.rstrip("/")
+
+
+def remember_source(out: str, photos: str) -> None:
+    """Writes down of which photos the results are."""
+    storage.write(storage.join(out, _SOURCE), json.dumps({"source": source_of(photos)}).encode())
+
+
+def _refuse_other_source(out: str, source: str) -> None:
+    remembered = _read(out, _SOURCE).get("source")
+    if not isinstance(remembered, str):  # the first version wrote no such file, and the name as it was given
+        remembered = _read(out, "run.json").get("photos")
+        if not isinstance(remembered, str):
+            return
+        if storage.is_local(remembered) and not os.path.isabs(remembered):
+            parts = [part for part in os.path.normpath(remembered).split(os.sep) if part not in (".", "..")]
+            if source.split(os.sep)[len(source.split(os.sep)) - len(parts) :] == parts:
+                return
+        else:
+            remembered = source_of(remembered)
+    if remembered != source:
+        raise click.UsageError(
+            f"{out} holds what was made of {remembered}, not of {source}: choose another folder, or replace it with "
+            "--overwrite"
+        )
+
+
+def _read(out: str, name: str) -> dict[str, Any]:
+    """The JSON object in a file; empty if there is none."""
+    try:
+        content = json.loads(storage.read(storage.join(out, name)))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
