@@ -1,11 +1,14 @@
 """The command `zerodce train`: a data-set folder in, what `zerodce.training.fit` makes of it out."""
 
+import contextlib
 import dataclasses
 import datetime
 import hashlib
 import json
-import shutil
+import os
+import re
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +22,97 @@ import tfrecord_tools
 from pipelines import folders, storage, versions
 from tfrecord_tools.manifest import FILENAME
 from zerodce import training
-from zerodce.callbacks import TrainingError
+from zerodce.callbacks import TEMPORARY_NAME, TrainingError
 from zerodce.training import TrainingSettings
 
-OUTPUTS = ("model.keras", "history.csv", "losses.png", "run.json", "checkpoints", "samples", "tensorboard")
+_FOLDERS = ("checkpoints", "samples", "tensorboard", "tensorboard/train", "tensorboard/validation")
+_NAMED = (
+    *("model.keras", "history.csv", "losses.png", "run.json"),
+    *("checkpoints/best.keras", "checkpoints/last.keras", "checkpoints/state.npz"),
+)
+_SAMPLE = "samples/epoch-{:04d}.png"
+_FILE = re.compile(
+    "|".join(map(re.escape, _NAMED))
+    + r"|samples/epoch-\d{4,}\.png|tensorboard/(train|validation)/events\.out\.tfevents\.[^/]+"
+)
+
+
+class RunFiles(keras.callbacks.Callback):
+    """The files that runs wrote into a folder, by a list kept there: no others are ever replaced or deleted.
+
+    A name is on the list before a file of that name is written; those of TensorBoard's files, which nobody knows
+    before, are as soon as they are there.
+
+    Args:
+        target: The folder, whose lock is held.
+
+    Raises:
+        TrainingError: The list is damaged.
+    """
+
+    def __init__(self, target: Path) -> None:
+        super().__init__()
+        self.target = target
+        self.path = target / folders.STATE / "train" / "files.json"
+        self.names = self._read()
+        self.others = self.present() - self.names
+
+    def _read(self) -> set[str]:
+        try:
+            return {name for name in json.loads(self.path.read_bytes()) if _FILE.fullmatch(name)}
+        except FileNotFoundError:
+            # an earlier version kept no list; what it left is known by the state
+            return self.present() if (self.target / "checkpoints/state.npz").exists() else set()
+        except (ValueError, TypeError):
+            raise TrainingError(f"{self.path} is damaged: choose another folder") from None
+
+    def present(self) -> set[str]:
+        """Names of the files that a run could have written, whoever did."""
+        return set(filter(_FILE.fullmatch, self._files()))
+
+    def _files(self) -> list[str]:
+        inside = [folder for folder in ("", *_FOLDERS) if (self.target / folder).is_dir()]
+        return [os.path.join(folder, name) for folder in inside for name in os.listdir(self.target / folder)]
+
+    def refuse_others(self) -> None:
+        """Raises click.UsageError if a run would replace a file that none wrote."""
+        for name in sorted(self.others):
+            if not name.startswith("tensorboard/"):  # whose files never have the same name
+                raise click.UsageError(
+                    f"{self.target / name} was written by no run that {self.path} lists: move it away, or choose "
+                    "another folder"
+                )
+
+    def discard(self) -> None:
+        """Deletes the listed files, and the folders that they leave empty."""
+        for name in self.names:
+            (self.target / name).unlink(missing_ok=True)
+        for folder in sorted(_FOLDERS, reverse=True):
+            with contextlib.suppress(OSError):  # something else lies in it
+                (self.target / folder).rmdir()
+        self.names = set()
+
+    def begin(self) -> None:
+        """Puts the names that every run writes on the list, and deletes what a killed one was writing."""
+        for name in self._files():
+            if TEMPORARY_NAME.fullmatch(os.path.basename(name)) or storage.TEMPORARY_NAME.fullmatch(name):
+                (self.target / name).unlink(missing_ok=True)
+        self.add(_NAMED)
+
+    def add(self, names: Iterable[str]) -> None:
+        """Puts names on the list, which is safe when this returns."""
+        if not self.names.issuperset(names):
+            self.names.update(names)
+            storage.write(str(self.path), json.dumps(sorted(self.names)).encode())
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self.add(self.present() - self.others)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.add([_SAMPLE.format(epoch + 1)])
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.add(self.present() - self.others)
 
 
 class Terminal(keras.callbacks.Callback):
@@ -102,14 +192,23 @@ def train(dataset: str, out: str, settings: TrainingSettings, *, resume: bool, o
         raise click.UsageError(
             f"{out} is not empty: choose another, or go on with --resume, or start anew with --overwrite"
         )
+    if resume and not (target / "checkpoints" / "state.npz").exists():
+        raise click.UsageError(
+            f"{out} holds no run to go on with (there is no checkpoints/state.npz): leave --resume out to start one"
+        )
+    folders.refuse_other_job(out, "train")
+    folders.refuse_links_out(out, [folders.STATE, f"{folders.STATE}/train", *_FOLDERS])
     try:
         images, validation, data = open_splits(source, settings.batch_size)
         if settings.crop and settings.crop > min(data["width"], data["height"]):  # before the run in OUT is touched
             raise TrainingError(f"--crop {settings.crop} is larger than the images, {data['width']}x{data['height']}")
         with folders.lock(out):
+            files = RunFiles(target)
+            files.refuse_others()
             if overwrite:
-                discard(target)
-            return run(images, validation, data, target, settings, resume)
+                files.discard()
+            files.begin()
+            return run(images, validation, data, files, settings, resume)
     except (tfrecord_tools.DatasetError, TrainingError) as error:
         raise click.ClickException(str(error)) from None
     except tf.errors.ResourceExhaustedError:
@@ -151,11 +250,12 @@ def run(
     images: tf.data.Dataset,
     validation: tf.data.Dataset | None,
     data: dict[str, Any],
-    target: Path,
+    files: RunFiles,
     settings: TrainingSettings,
     resume: bool,
 ) -> int:
     """Trains, showing it, and writes `run.json`; the exit code."""
+    target = files.target
     steps = -(-data["train"] // settings.batch_size)
     terminal = Terminal(settings.epochs, steps, settings.batch_size)
     say = terminal.console.print
@@ -167,7 +267,9 @@ def run(
     )
     try:
         with terminal.bar:
-            result = training.fit(images, validation, target, settings, data=data, resume=resume, callbacks=[terminal])
+            result = training.fit(
+                images, validation, target, settings, data=data, resume=resume, callbacks=[files, terminal]
+            )
     except KeyboardInterrupt:
         click.echo("Interrupted: the same command with --resume goes on from here.", err=True)
         return 130
@@ -198,13 +300,3 @@ def summary(row: dict[str, float]) -> str:
     names = {"total_loss": "loss", "val_total_loss": "val loss", "val_psnr": "val PSNR", "val_ssim": "val SSIM"}
     digits = {"val_psnr": 2}
     return ", ".join(f"{text} {row[name]:.{digits.get(name, 4)}f}" for name, text in names.items() if name in row)
-
-
-def discard(target: Path) -> None:
-    """Deletes what an earlier run left, and nothing else."""
-    for name in OUTPUTS:
-        path = target / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)

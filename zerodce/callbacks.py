@@ -6,8 +6,8 @@ import dataclasses
 import json
 import math
 import os
+import re
 import time
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,9 @@ Monitor = Literal["total_loss", "psnr", "ssim"]
 
 SAVE_SECONDS = 10.0
 """Least time between two states written within an epoch, in seconds."""
+
+TEMPORARY_NAME = re.compile(r"\.zerodce-tmp-\d+-.+")
+"""The name of a file that is being written; a kill leaves it behind."""
 
 
 class TrainingError(Exception):
@@ -147,29 +150,39 @@ class Progress(keras.callbacks.Callback):
         self._metrics: list[np.ndarray] = []
         self._last = self._saved = time.monotonic()
 
-    def restore(self, model: ZeroDCE) -> bool:
-        """Loads the state into this object and a compiled model; False if there is none yet."""
+    def restore(self, model: ZeroDCE) -> None:
+        """Loads the state into this object and a compiled model.
+
+        Raises:
+            TrainingError: There is none, it is damaged, or of another run.
+        """
         try:
             with np.load(self.path) as file:
                 state = json.loads(str(file["state"]))
                 arrays = {name: list(_numbered(file, name)) for name in ("model", "optimizer", "metrics", "average")}
+            self.identity.check(state["identity"])
+            model.optimizer.build(model.trainable_variables)
+            for variables, values in (
+                (model.network.variables, arrays["model"]),
+                (model.optimizer.variables, arrays["optimizer"]),
+            ):
+                for variable, value in zip(variables, values, strict=True):
+                    variable.assign(value)
+            self.average.weights = arrays["average"]
+            self._metrics = arrays["metrics"]
+            self.epoch, self.step = int(state["epoch"]), int(state["step"])
+            self.seconds, self.rows = float(state["seconds"]), [dict(row) for row in state["rows"]]
         except FileNotFoundError:
-            return False
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise TrainingError(f"{self.path} cannot be read ({error}); start anew with --overwrite") from None
-        self.identity.check(state["identity"])
-        model.optimizer.build(model.trainable_variables)
-        for variables, values in (
-            (model.network.variables, arrays["model"]),
-            (model.optimizer.variables, arrays["optimizer"]),
-        ):
-            for variable, value in zip(variables, values, strict=True):
-                variable.assign(value)
-        self.average.weights = arrays["average"]
-        self._metrics = arrays["metrics"]
-        self.epoch, self.step = state["epoch"], state["step"]
-        self.seconds, self.rows = state["seconds"], state["rows"]
-        return True
+            raise TrainingError(
+                f"there is no run to go on with: {self.path} does not exist; leave --resume out to start one"
+            ) from None
+        except TrainingError:
+            raise
+        except Exception as error:  # whatever lies there
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise TrainingError(
+                f"{self.path} cannot be read as the state of a run ({reason}); start anew with --overwrite"
+            ) from None
 
     def save(self) -> None:
         """Writes the state."""
@@ -346,7 +359,7 @@ def write_history(path: Path, rows: list[dict[str, float]]) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, with its suffix, that takes its place when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".zerodce-tmp-{os.getpid()}-{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)

@@ -110,13 +110,12 @@ def fit(
         out: Folder on a local disk, made if it is not there.
         settings: Recipe, and how to train with it.
         data: Description of the training data, with which that of a resumed run is compared.
-        resume: Go on from the state in `out` if it holds one; the result is that of a run never interrupted.
-            Only `epochs` may differ.
+        resume: Go on from the state in `out`; the result is that of a run never interrupted. Only `epochs` may differ.
         callbacks: Further callbacks; they see an epoch's logs as Keras makes them.
 
     Raises:
-        TrainingError: No image to train on, images smaller than the crop, a loss that became NaN, or a state
-            in `out` that is damaged or of another run.
+        TrainingError: No image to train on, images smaller than the crop, a loss that became NaN, or, to resume from, a
+            state or a best model that is missing, damaged or of another run.
     """
     count = _check(train, validation, settings)
     steps = math.ceil(count / settings.batch_size)
@@ -134,6 +133,8 @@ def fit(
     compile_model(model, settings.learning_rate, settings.schedule, settings.epochs * steps)
     if resume:
         progress.restore(model)
+        if progress.rows:  # before hours of training
+            _check_kept(checkpoints / "best.keras", settings.recipe)
     early = EarlyStopping(progress, settings.monitor, settings.patience or settings.epochs)
     following = [
         StopOnNaN(progress),
@@ -159,6 +160,7 @@ def fit(
         )
 
     write_history(out / "history.csv", progress.rows)
+    _check_kept(checkpoints / "best.keras", settings.recipe)
     with replacing(out / "model.keras") as temporary:
         shutil.copyfile(checkpoints / "best.keras", temporary)
     with replacing(out / "losses.png") as temporary:
@@ -225,6 +227,17 @@ def batches(images: tf.data.Dataset, settings: TrainingSettings, epoch: int, ste
 
     stream = tf.data.Dataset.range(epoch, settings.epochs).flat_map(one_epoch)
     return stream.skip(step).prefetch(tf.data.AUTOTUNE)
+
+
+def _check_kept(path: Path, recipe: Recipe) -> None:
+    """Raises `TrainingError` if a file is not a model that a run with this recipe kept."""
+    try:
+        model = keras.saving.load_model(path, compile=False)
+        reason = "" if isinstance(model, ZeroDCE) and model.recipe == recipe else "another model"
+    except Exception as error:  # whatever lies there
+        reason = str(error).split("\n", 1)[0]
+    if reason:
+        raise TrainingError(f"{path} is not the model that the run kept ({reason}); start anew with --overwrite")
 
 
 def fastest_dtype() -> Literal["float32", "mixed_bfloat16"]:

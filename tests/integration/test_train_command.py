@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from pipelines.cli import main
+from zerodce.callbacks import replacing
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -99,12 +101,16 @@ def test_killed_and_resumed_it_is_the_same_run(dataset: Path, trained: Path) -> 
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    with np.load(out / "checkpoints" / "state.npz") as state:
+        kept = json.loads(str(state["state"]))["epoch"]
     refused = run("train", dataset, out, *OPTIONS)
     assert refused.exit_code == 2
     assert "go on with --resume, or start anew with --overwrite" in refused.output
     resumed = run("train", dataset, out, *OPTIONS, "--resume")
     assert resumed.exit_code == 0, resumed.output
-    assert "epoch 1/4" not in resumed.output
+    assert [f"epoch {number}/4" in resumed.output for number in (1, 2, 3, 4)] == [
+        kept < number for number in (1, 2, 3, 4)
+    ]
     assert len(history(out)) == 4
     for row, expected in zip(history(out), history(trained), strict=True):
         assert row == pytest.approx(expected, rel=1e-3, abs=1e-6)
@@ -129,6 +135,143 @@ def test_overwrite_deletes_the_run_and_nothing_else(dataset: Path, trained: Path
     assert result.exit_code == 0, result.output
     assert len(history(out)) == 1
     assert (out / "notes.txt").read_text() == "of an earlier run"
+
+
+ONE_EPOCH = ("--epochs", 1, "--batch-size", 16, "--mixed-precision", "off")
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in out.rglob("*")
+        if path.is_file() and not path.match(".zerodce/lock")
+    }
+
+
+def test_overwrite_deletes_what_runs_wrote_and_what_a_killed_one_was_writing(
+    dataset: Path, trained: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(trained, out)
+    theirs = {
+        "samples/mine.png",
+        "checkpoints/mine/best.keras",
+        "tensorboard/train/events.out.tfevents.1.x",
+        "notes.txt",
+    }
+    for name in theirs:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("not to be deleted")
+    for name in ("model.keras", "checkpoints/state.npz", "samples/epoch-0001.png"):
+        replacing(out / name).__enter__().write_text("killed here")
+    before = contents(out)
+    assert sum("zerodce-tmp" in name for name in before) == 3
+    result = run("train", dataset, out, *ONE_EPOCH, "--overwrite")
+    assert result.exit_code == 0, result.output
+    after = contents(out)
+    assert len(history(out)) == 1
+    assert {name: after[name] for name in theirs} == dict.fromkeys(theirs, b"not to be deleted")
+    assert {name for name in after if name.startswith("samples/")} == {"samples/mine.png", "samples/epoch-0001.png"}
+    assert not [name for name in after if "zerodce-tmp" in name]
+    events = {name for name in before if name.startswith("tensorboard/")} - theirs
+    assert len(events) == 2
+    assert not events & after.keys()
+    fresh = tmp_path / "fresh"
+    assert run("train", dataset, fresh, *ONE_EPOCH).exit_code == 0
+    assert (out / "model.keras").stat().st_size == (fresh / "model.keras").stat().st_size
+    assert len(after) == len(contents(fresh)) + len(theirs)
+
+
+def test_overwrite_leaves_folders_of_others_alone(dataset: Path, tmp_path: Path) -> None:
+    theirs = (
+        "samples/mine.png",
+        "checkpoints/mine.bin",
+        "tensorboard/train/events.out.tfevents.1.mine",
+        "mine/model.keras",
+    )
+    for name in theirs:
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("mine")
+    assert run("train", dataset, tmp_path, *ONE_EPOCH, "--overwrite").exit_code == 0
+    assert run("train", dataset, tmp_path, *ONE_EPOCH, "--overwrite").exit_code == 0
+    assert [(tmp_path / name).read_text() for name in theirs] == ["mine"] * 4
+
+
+@pytest.mark.parametrize("name", ["model.keras", "run.json", "checkpoints/best.keras", "samples/epoch-0001.png"])
+def test_a_file_of_somebody_else_is_not_replaced(dataset: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    result = run("train", dataset, tmp_path, *ONE_EPOCH, "--overwrite")
+    assert result.exit_code == 2
+    assert f"{tmp_path / name} was written by no run" in result.output
+    assert contents(tmp_path) == {name: b"mine"}
+
+
+def test_the_list_of_files_names_no_others(dataset: Path, trained: Path, tmp_path: Path) -> None:
+    out, mine = tmp_path / "out", tmp_path / "mine.txt"
+    shutil.copytree(trained, out)
+    mine.write_text("mine")
+    listed = out / ".zerodce" / "train" / "files.json"
+    names = set(json.loads(listed.read_text()))
+    assert contents(out).keys() - {".zerodce/train/files.json"} <= names
+    listed.write_text(json.dumps([*names, "../mine.txt", "notes.txt", str(mine)]))
+    (out / "notes.txt").write_text("mine")
+    assert run("train", dataset, out, *ONE_EPOCH, "--overwrite").exit_code == 0
+    assert (mine.read_text(), (out / "notes.txt").read_text()) == ("mine", "mine")
+    listed.write_text("{")
+    result = run("train", dataset, out, *ONE_EPOCH, "--overwrite")
+    assert result.exit_code == 1
+    assert f"{listed} is damaged: choose another folder" in result.output
+    assert (out / "model.keras").exists()
+
+
+@pytest.mark.parametrize("folder", ["checkpoints", "samples", "tensorboard", ".zerodce"])
+def test_no_link_is_followed_out_of_the_folder(dataset: Path, trained: Path, tmp_path: Path, folder: str) -> None:
+    outside, out = tmp_path / "outside", tmp_path / "out"
+    shutil.copytree(trained / folder, outside)
+    shutil.copytree(trained, out)
+    shutil.rmtree(out / folder)
+    (out / folder).symlink_to(outside)
+    before = contents(outside)
+    for option in ("--overwrite", "--resume"):
+        result = run("train", dataset, out, *OPTIONS, option)
+        assert result.exit_code == 2
+        assert f"{out / folder} is a link that leads to {outside}" in result.output
+    assert contents(outside) == before
+
+
+def test_resuming_without_a_state_changes_nothing(dataset: Path, trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(trained, out)
+    (out / "checkpoints" / "state.npz").unlink()
+    before = contents(out)
+    result = run("train", dataset, out, *OPTIONS, "--resume")
+    assert result.exit_code == 2
+    assert f"{out} holds no run to go on with (there is no checkpoints/state.npz)" in result.output
+    assert contents(out) == before
+    assert run("train", dataset, tmp_path / "new", *OPTIONS, "--resume").exit_code == 2
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["checkpoints/state.npz", "checkpoints/best.keras"])
+def test_a_damaged_run_is_not_resumed(dataset: Path, trained: Path, tmp_path: Path, name: str) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(trained, out)
+    (out / name).write_bytes(b"")
+    before = contents(out)
+    result = run("train", dataset, out, *OPTIONS, "--resume")
+    assert result.exit_code == 1
+    (line,) = [line for line in result.output.splitlines() if line.startswith("Error: ")]
+    assert str(out / name) in line
+    assert "start anew with --overwrite" in line
+    assert contents(out) == before
+
+
+def test_the_folder_of_another_command_is_refused(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("mine")
+    result = run("train", dataset, tmp_path, *ONE_EPOCH, "--overwrite")
+    assert result.exit_code == 2
+    assert f"{tmp_path} holds what `zerodce enhance` left" in result.output
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import itertools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -186,11 +187,57 @@ def test_a_run_is_not_resumed_as_another(
         training.fit(train, validation, out, SETTINGS, data={"train": 5}, resume=True)
 
 
-def test_a_damaged_state_is_refused(train: tf.data.Dataset, tmp_path: Path) -> None:
+def write_array(path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: path.write_bytes(b"PK\x03\x04 cut short"),
+        lambda path: path.touch(),
+        lambda path: path.write_text("text"),
+        lambda path: np.savez(path, weights=np.zeros(3)),
+        lambda path: np.savez(path, state=np.array("{}")),
+        lambda path: np.savez(path, state=np.array("[1]")),
+        lambda path: np.savez(path, state=np.array([{}], dtype=object)),
+        write_array,
+        lambda path: path.mkdir(),
+    ],
+    ids=["cut short", "empty", "text", "other arrays", "no fields", "a list", "pickled", "one array", "a folder"],
+)
+def test_a_damaged_or_foreign_state_is_refused(
+    train: tf.data.Dataset, tmp_path: Path, write: Callable[[Path], object]
+) -> None:
     (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "state.npz").write_bytes(b"PK\x03\x04 cut short")
-    with pytest.raises(TrainingError, match=r"state\.npz cannot be read"):
+    write(tmp_path / "checkpoints" / "state.npz")
+    with pytest.raises(TrainingError, match=r"state\.npz cannot be read") as refusal:
         training.fit(train, None, tmp_path, SETTINGS, resume=True)
+    assert "\n" not in str(refusal.value)
+
+
+def test_without_a_state_there_is_nothing_to_resume(train: tf.data.Dataset, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"state\.npz does not exist; leave --resume out"):
+        training.fit(train, None, tmp_path, SETTINGS, resume=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("junk", [b"", b"junk", None])
+def test_a_best_model_that_is_none_is_not_handed_out(
+    train: tf.data.Dataset, unbroken: tuple[Path, training.Result], tmp_path: Path, junk: bytes | None
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(unbroken[0], out)
+    shipped = (out / "model.keras").read_bytes()
+    if junk is None:
+        (out / "checkpoints" / "best.keras").unlink()
+    else:
+        (out / "checkpoints" / "best.keras").write_bytes(junk)
+    with pytest.raises(TrainingError, match=r"best\.keras is not the model that the run kept"):
+        training.fit(train, None, out, dataclasses.replace(SETTINGS, epochs=4), resume=True)
+    assert (out / "model.keras").read_bytes() == shipped
+    assert len(history(out)) == 3
 
 
 # the batches
