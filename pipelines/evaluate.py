@@ -14,9 +14,11 @@ from PIL import Image
 from rich import box, progress
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipelines import folders, models, photos, references, storage
 from pipelines.tables import TableError, from_csv, to_csv
+from tfrecord_tools.records import printable
 from zerodce import evaluation, fusion, metrics, plots
 from zerodce.enhancement import CurveSize, Denoise, Enhancer, Exposure
 from zerodce.exposure import WELL_EXPOSED
@@ -154,7 +156,7 @@ def evaluate(lol: str | None, settings: EvaluateSettings) -> int:
         click.echo("Interrupted: nothing was written.", err=True)
         return 130
     for name, error in failures:
-        click.echo(f"{name}: {error}", err=True)
+        click.echo(printable(f"{name}: {error}"), err=True)
     if not rows:
         could = f"be read and has an image of a mean below {WELL_EXPOSED}" if brackets else "be read"
         raise click.ClickException(f"none of the {len(found)} {kind} could {could}")
@@ -320,7 +322,9 @@ def show(rows: Sequence[dict[str, Any]], means: Sequence[dict[str, Any]]) -> Non
         for method in evaluation.METHODS:
             table.add_column(method, justify="right", no_wrap=True)
         for row in rows:
-            table.add_row(row["path"], *(f"{row[f'psnr_{method}_db']:.2f}" for method in evaluation.METHODS))
+            table.add_row(
+                Text(printable(row["path"])), *(f"{row[f'psnr_{method}_db']:.2f}" for method in evaluation.METHODS)
+            )
         console.print(table)
     table = Table(box=box.SIMPLE, padding=(0, 0, 0, 1), pad_edge=False)
     for column in ("", "method"):
@@ -328,7 +332,7 @@ def show(rows: Sequence[dict[str, Any]], means: Sequence[dict[str, Any]]) -> Non
     for heading in ("PSNR dB", "SSIM", "clipped %", "hue deg", "noise"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in means:
-        names = itertools.chain([f"{row['path']} {row['part']}".strip()], itertools.repeat(""))
+        names = itertools.chain([Text(f"{row['path']} {row['part']}".strip())], itertools.repeat(Text()))
         for name, method in zip(names, evaluation.METHODS, strict=False):
             psnr, ssim, clipped, hue, noise = (row[measure.format(method)] for measure in evaluation.MEASURES)
             scores = (f"{psnr:.2f}", f"{ssim:.3f}", f"{100 * clipped:.2f}", f"{hue:.1f}", f"{noise:.1f}")
@@ -348,5 +352,5 @@ def draw(sheet: Sequence[tuple[str, dict[str, np.ndarray]]]) -> bytes:
     """The sheet as a PNG file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "comparison.png"
-        plots.sheet(path, [images for _, images in sheet], [name for name, _ in sheet])
+        plots.sheet(path, [images for _, images in sheet], [printable(name) for name, _ in sheet])
         return path.read_bytes()

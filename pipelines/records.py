@@ -56,10 +56,8 @@ def inspect(dataset: str) -> None:
         try:
             for _, record in zip(range(_ROWS), read_records(dataset, split), strict=False):
                 stored = record.image
-                paired = f"  reference {record.reference.filename}" if record.reference else ""
-                click.echo(
-                    f"  {stored.filename}  {stored.width}x{stored.height}  {len(stored.encoded):,} bytes{paired}"
-                )
+                paired = f"  reference {record.reference.label}" if record.reference else ""
+                click.echo(f"  {stored.label}  {stored.width}x{stored.height}  {len(stored.encoded):,} bytes{paired}")
         except DatasetError as error:
             raise click.ClickException(str(error)) from None
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tfrecord_tools.framing import CorruptShardError, read_frames
 from tfrecord_tools.manifest import FILENAME, REJECTED, SHARD_NAME, Manifest, Shard, check_files, read_manifest
-from tfrecord_tools.records import ForeignRecordError, Record, StoredImage
+from tfrecord_tools.records import ForeignRecordError, Record, StoredImage, printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ def verify(
                 faults += checked.faults(pool, names_by_hash)
                 for filename in checked.filenames:
                     if (other := first_with.setdefault(filename, shard.name)) != shard.name:
-                        faults.append(Fault(shard.name, f"{filename} is also in {other}"))
+                        faults.append(Fault(shard.name, f"{printable(filename)} is also in {other}"))
             progress(shard)
     for path in sorted(folder.iterdir()):
         if SHARD_NAME.fullmatch(path.name) and path.name not in {shard.name for shard in shards}:
@@ -115,15 +115,15 @@ class _Shard:
         width, height = self.manifest.image["width"], self.manifest.image["height"]
         fits = stored.width <= width and stored.height <= height
         if not fits or (self.manifest.image["resize"] != "fit" and (stored.width, stored.height) != (width, height)):
-            return f"{stored.filename} is {stored.width}x{stored.height}, the data set {width}x{height}"
+            return f"{stored.label} is {stored.width}x{stored.height}, the data set {width}x{height}"
         try:
             with Image.open(io.BytesIO(stored.encoded), formats=[self.manifest.image["encoding"]]) as image:
                 image.load()
                 decoded = (image.mode, image.width, image.height)
         except Exception as error:  # decoders raise nearly everything on bad input
-            return f"{stored.filename} cannot be decoded ({error})"
+            return f"{stored.label} cannot be decoded ({error})"
         if decoded != ("RGB", stored.width, stored.height):
-            return f"{stored.filename} is {decoded[0]} {decoded[1]}x{decoded[2]}, not what its record says"
+            return f"{stored.label} is {decoded[0]} {decoded[1]}x{decoded[2]}, not what its record says"
         return ""
 
 

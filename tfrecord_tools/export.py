@@ -1,14 +1,16 @@
 """A data set back as a folder of images, or at a glance as a contact sheet."""
 
-import io
 import itertools
 import math
+import os
 import posixpath
+import uuid
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from PIL import Image, ImageDraw, ImageFont
 
+from tfrecord_tools.decoding import decode
 from tfrecord_tools.manifest import DatasetError
 from tfrecord_tools.reading import open_dataset, read_records
 from tfrecord_tools.records import Record, StoredImage
@@ -31,26 +33,41 @@ def export_images(folder: str | Path, out: str | Path) -> Iterator[Path]:
         The path of each file once it is written.
 
     Raises:
-        DatasetError: The folder is no whole data set, or a record's file name leads out of `out`.
+        DatasetError: The folder is no whole data set, two images would be one file, or a link in `out` leads out of it.
         OSError: A file cannot be written.
     """
     manifest = open_dataset(folder)
     for split in manifest.splits:
         if not manifest.records(split):
             continue
+        written: set[Path] = set()
         for record in read_records(folder, split):
             for kind, image in (("image", record.image), ("reference", record.reference)):
-                if image is not None:
-                    path = Path(out) / split / kind / _relative_path(image)
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(image.encoded)
-                    yield path
+                if image is None:
+                    continue
+                path = Path(out) / split / kind / _relative_path(image)
+                if kind == "image" and path in written:  # one reference may belong to several images
+                    raise DatasetError(f"two records of {split} are of one file, {image.label}")
+                written.add(path)
+                _write(path, image.encoded, Path(out))
+                yield path
+
+
+def _write(path: Path, content: bytes, out: Path) -> None:
+    """Writes a file below a folder, complete or not at all, and through no link."""
+    if not path.parent.resolve().is_relative_to(out.resolve()):
+        raise DatasetError(f"{path.parent} leads out of {out} through a link: remove it, or choose another folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _relative_path(image: StoredImage) -> PurePosixPath:
     path = PurePosixPath(image.filename)
-    if path.is_absolute() or ".." in path.parts or not path.name:
-        raise DatasetError(f"the file name {image.filename!r} in a record leads out of the folder")
     extensions = _EXTENSIONS[image.format]
     return path if path.suffix.lower() in extensions else path.with_name(path.name + extensions[0])
 
@@ -84,12 +101,12 @@ def contact_sheet(folder: str | Path, split: str, images: int = 60, columns: int
 
 def _pictures(records: Iterator[Record]) -> Iterator[tuple[Image.Image, str]]:
     for record in records:
-        yield _thumbnail(record.image), posixpath.basename(record.image.filename)
+        yield _thumbnail(record.image), posixpath.basename(record.image.label)
         if record.reference:
             yield _thumbnail(record.reference), "its reference"
 
 
 def _thumbnail(stored: StoredImage) -> Image.Image:
-    with Image.open(io.BytesIO(stored.encoded)) as image:
-        image.thumbnail((_CELL, _CELL))
-        return image.copy()
+    image = decode(stored)
+    image.thumbnail((_CELL, _CELL))
+    return image

@@ -12,6 +12,20 @@ REJECTED = "rejected.csv"
 SHARD_NAME = re.compile(r"[^/]+-\d{5,}-of-\d{5,}\.tfrecord")
 
 
+_SPLIT_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
+_COUNTS = ("found", "records", "rejected", "references", "without_reference", "ignored")
+_FIELDS: dict[str, dict[str, type]] = {
+    "image": {"width": int, "height": int, "resize": str, "filter": str, "encoding": str},
+    "counts": dict.fromkeys(_COUNTS, int),
+    "sources": {"bytes": int, "sha256": str, "listing": str},
+    "features": {},
+    "notes": {},
+    "settings": {},
+    "versions": {},
+}
+_OF_SHARD: dict[str, type] = {"name": str, "records": int, "references": int, "bytes": int, "sha256": str}
+
+
 class DatasetError(ValueError):
     """A data-set folder that cannot be trusted; the message names what is wrong and what to do."""
 
@@ -84,7 +98,8 @@ class Manifest:
         """The manifest in the text of `manifest.json`.
 
         Raises:
-            DatasetError: It is not a manifest of this schema version, or its counts contradict one another.
+            DatasetError: It is not a manifest of this schema version, lacks a field, has a split or a shard of a name
+                that none has (such as `../x`), or its counts contradict one another.
         """
         try:
             content = json.loads(text)
@@ -96,15 +111,39 @@ class Manifest:
                 split: [Shard(**shard) for shard in entry["shards"]] for split, entry in content["splits"].items()
             }
             manifest = cls(**content)
+            manifest._check()
             held = {split: manifest.records(split) for split in manifest.splits}
-            total = manifest.counts["records"]
+            counts = manifest.counts
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             if isinstance(error, DatasetError):
                 raise
             raise DatasetError(f"not the manifest of a data set ({type(error).__name__}: {error})") from None
-        if claimed != held or sum(held.values()) != total:
+        if claimed != held or not sum(held.values()) == counts["records"] == counts["found"] - counts["rejected"]:
             raise DatasetError("its record counts contradict one another")
         return manifest
+
+    def _check(self) -> None:
+        """Raises `DatasetError` for a field that is missing or of another type, and for a name that is none."""
+        for group, fields in _FIELDS.items():
+            _check_fields(group, getattr(self, group), fields)
+        names = set()
+        for split, shards in self.splits.items():
+            if not _SPLIT_NAME.fullmatch(split):
+                raise DatasetError(f"{split!a} is not the name of a split")
+            for shard in shards:
+                _check_fields("shards", vars(shard), _OF_SHARD)
+                if not re.fullmatch(rf"{split}-\d{{5,}}-of-\d{{5,}}\.tfrecord", shard.name) or shard.name in names:
+                    raise DatasetError(f"{shard.name!a} is not the name of a shard of {split}, or named twice")
+                names.add(shard.name)
+
+
+def _check_fields(group: str, values: Any, fields: dict[str, type]) -> None:
+    if not isinstance(values, dict):
+        raise DatasetError(f"not the manifest of a data set ({group} is no table)")
+    for name, kind in fields.items():
+        value = values.get(name)
+        if not isinstance(value, kind) or (isinstance(value, int) and value < 0):
+            raise DatasetError(f"not the manifest of a data set ({name} of {group} is {value!a})")
 
 
 def read_manifest(folder: str | Path) -> Manifest:

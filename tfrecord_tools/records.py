@@ -8,10 +8,13 @@ import dataclasses
 import functools
 import hashlib
 import os
+from pathlib import PurePosixPath
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
+
+ENCODINGS = ("png", "jpeg")
 
 # Kind of value behind each key, as `manifest.json` lists it.
 IMAGE_FEATURES = {
@@ -52,6 +55,16 @@ class StoredImage:
     height: int
     width: int
     filename: str
+
+    @property
+    def label(self) -> str:
+        """The file name as it may be shown."""
+        return printable(self.filename)
+
+
+def printable(text: str) -> str:
+    """A name on one line: what is no Unicode, or would break the line or steer a terminal, as an escape."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,13 +116,19 @@ def _features(prefix: str, image: StoredImage) -> dict[str, bytes | str | int]:
 
 
 def _stored_image(features: Any, prefix: str) -> StoredImage:
-    return StoredImage(
+    image = StoredImage(
         encoded=_value(features, f"{prefix}/encoded"),
         format=_value(features, f"{prefix}/format").decode(errors="replace"),
         height=_value(features, f"{prefix}/height"),
         width=_value(features, f"{prefix}/width"),
         filename=os.fsdecode(_value(features, f"{prefix}/filename")),
     )
+    if image.format not in ENCODINGS:
+        raise ForeignRecordError(f"`{prefix}/format` is {image.format!a}, none of {', '.join(ENCODINGS)}")
+    path = PurePosixPath(image.filename)
+    if path.is_absolute() or ".." in path.parts or not path.name or "\0" in image.filename:
+        raise ForeignRecordError(f"`{prefix}/filename` {image.filename!a} leads out of the folder, or is no name")
+    return image
 
 
 def _value(features: Any, key: str) -> Any:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageStat
+from PIL import ImageStat
 
+from tfrecord_tools.decoding import decode
 from tfrecord_tools.reading import open_dataset, read_records
 from tfrecord_tools.records import Record, StoredImage
 
@@ -61,9 +62,12 @@ def _describe(values: list[float], edges: np.ndarray) -> dict[str, Any]:
 
 
 def brightness(image: StoredImage) -> float:
-    """Mean over pixels and channels, in [0, 1]."""
-    with Image.open(io.BytesIO(image.encoded)) as decoded:
-        return float(np.mean(ImageStat.Stat(decoded).mean)) / 255
+    """Mean over pixels and channels, in [0, 1].
+
+    Raises:
+        DatasetError: It cannot be decoded.
+    """
+    return float(np.mean(ImageStat.Stat(decode(image)).mean)) / 255
 
 
 def measure(folder: str | Path, workers: int | None = None) -> dict[str, dict[str, Measured]]:
@@ -77,7 +81,7 @@ def measure(folder: str | Path, workers: int | None = None) -> dict[str, dict[st
         `image`, and `reference` where there are any, by split; splits without records are left out.
 
     Raises:
-        DatasetError: The folder is no whole data set.
+        DatasetError: The folder is no whole data set, or an image cannot be decoded.
     """
     manifest = open_dataset(folder)
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:

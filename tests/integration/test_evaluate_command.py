@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +70,21 @@ def test_the_list_of_the_six_lol_pairs(data: Path) -> None:
     listed = evaluate.listed_pairs(str(Path(__file__).parents[2] / "docs" / "lol-pairs.csv"), str(data / "lol"))
     found = evaluate.lol_pairs(str(data / "lol"))
     assert {(pair.low, pair.reference) for pair in listed} == {(pair.low, pair.reference) for pair in found}
+
+
+def test_names_are_shown_as_they_are(pairs: Path, tmp_path: Path) -> None:
+    images, names = tmp_path / "images", ["x[/bold].png", "night [edited].png", "a:cat:.png", "b\n$x$.png"]
+    for name in names:
+        (images / name).parent.mkdir(exist_ok=True)
+        shutil.copy(images / "1_dark.png", images / name)
+    with pairs.open("w", newline="") as file:
+        csv.writer(file).writerows([["low", "ref"], *([name, "1_bright.png"] for name in names), ["[b].png", "2.png"]])
+    result = run("--pairs", pairs, "--out", tmp_path / "out")
+    assert result.exit_code == 1, result.output
+    assert "[b].png: " in result.output
+    for name in ("x[/bold].png", "night [edited].png", "a:cat:.png", r"b\n$x$.png"):
+        assert name in result.output
+    assert list(rows(tmp_path / "out"))[:4] == names
 
 
 def test_pairs_of_a_list(pairs: Path, tmp_path: Path) -> None:

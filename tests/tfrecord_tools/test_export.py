@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 from record_samples import pixels, record, stored, write_dataset
 
-from tfrecord_tools import DatasetError
+from tfrecord_tools import DatasetError, verify
 from tfrecord_tools.export import contact_sheet, export_images
 from tfrecord_tools.records import Record
+from tfrecord_tools.statistics import measure
 
 
 def test_every_image_comes_back_under_its_name(dataset: Path, tmp_path: Path) -> None:
@@ -36,6 +37,68 @@ def test_no_file_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None
     with pytest.raises(DatasetError, match="leads out of the folder"):
         list(export_images(tmp_path / "set", tmp_path / "out"))
     assert not list(tmp_path.rglob("escape.png"))
+    (fault,) = verify(tmp_path / "set")
+    assert "leads out of the folder" in fault.message
+
+
+@pytest.mark.parametrize("link", ["out/train", "out/train/image", "out/train/image/low"])
+def test_no_link_is_followed_out_of_the_folder(dataset: Path, tmp_path: Path, link: str) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / link).parent.mkdir(parents=True)
+    (tmp_path / link).symlink_to(outside)
+    with pytest.raises(DatasetError, match=r"leads out of .* through a link"):
+        list(export_images(dataset, tmp_path / "out"))
+    assert list(outside.iterdir()) == []
+
+
+def test_a_link_in_the_place_of_an_image_is_replaced_not_followed(dataset: Path, tmp_path: Path) -> None:
+    mine, image = tmp_path / "mine.png", tmp_path / "out/train/image/low/0.png"
+    mine.write_bytes(b"mine")
+    image.parent.mkdir(parents=True)
+    image.symlink_to(mine)
+    list(export_images(dataset, tmp_path / "out"))
+    assert mine.read_bytes() == b"mine"
+    np.testing.assert_array_equal(Image.open(image), pixels(0))
+    assert sum(path.is_file() for path in (tmp_path / "out").rglob("*")) == 20
+
+
+def test_two_images_that_would_be_one_file_are_refused(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "set", {"train": [[Record(stored(pixels(0), name)) for name in ("a.jpg", "a.jpg.png")]]})
+    with pytest.raises(DatasetError, match=r"two records of train are of one file, a\.jpg\.png"):
+        list(export_images(tmp_path / "set", tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"filename": "a\0b.png"}, "is no name"),
+        ({"format": "gif"}, "`image/format` is 'gif', none of png, jpeg"),
+    ],
+)
+def test_records_of_another_kind_are_refused_everywhere(tmp_path: Path, change: dict, message: str) -> None:
+    write_dataset(tmp_path / "set", {"train": [[Record(dataclasses.replace(record(1).image, **change))]]})
+    for function in (
+        lambda: list(export_images(tmp_path / "set", tmp_path / "out")),
+        lambda: contact_sheet(tmp_path / "set", "train"),
+        lambda: measure(tmp_path / "set"),
+    ):
+        with pytest.raises(DatasetError, match=message):
+            function()
+    (fault,) = verify(tmp_path / "set")
+    assert message in fault.message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"encoded": b"no image"}, {"encoded": b""}, {"format": "jpeg"}, {"width": 11}],
+    ids=["no image", "empty", "another format", "another size"],
+)
+def test_bytes_that_are_no_image_are_said(tmp_path: Path, change: dict) -> None:
+    write_dataset(tmp_path / "set", {"train": [[Record(dataclasses.replace(record(1).image, **change))]]})
+    for function in (lambda: contact_sheet(tmp_path / "set", "train"), lambda: measure(tmp_path / "set")):
+        with pytest.raises(DatasetError, match=r"low/1\.png cannot be decoded \("):
+            function()
 
 
 def test_contact_sheet_shows_images_and_references_in_order(tmp_path: Path) -> None:
@@ -48,6 +111,13 @@ def test_contact_sheet_shows_images_and_references_in_order(tmp_path: Path) -> N
     assert sheet.size == (2 * 168 + 8, 2 * 184 + 8)  # cells of 160, captions of 16, gaps of 8
     centres = [sheet.getpixel((8 + 80 + x * 168, 8 + 80 + y * 184)) for y in (0, 1) for x in (0, 1)]
     assert centres == [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)]
+
+
+@pytest.mark.parametrize("name", ["a\nb.png", "\udcff.png", "\x1b[31mred.png", "[bold].png"])
+def test_odd_names_are_exported_and_drawn(tmp_path: Path, name: str) -> None:
+    write_dataset(tmp_path / "set", {"train": [[Record(stored(pixels(0), name))]]})
+    assert [path.name for path in export_images(tmp_path / "set", tmp_path / "out")] == [name]
+    assert contact_sheet(tmp_path / "set", "train").height == 184 + 8
 
 
 def test_contact_sheet_is_limited(dataset: Path) -> None:

@@ -26,6 +26,14 @@ def test_comes_back(dataset: Path) -> None:
         (lambda content: content["splits"]["val"].update(records=6), "contradict"),
         (lambda content: content["counts"].update(records=14), "contradict"),
         (lambda content: content.update(splits=[]), "not the manifest of a data set"),
+        (lambda content: content["counts"].update(found=14), "contradict"),
+        (lambda content: content["counts"].pop("rejected"), "rejected of counts is None"),
+        (lambda content: content.update(image={}), "width of image is None"),
+        (lambda content: content.update(notes=[]), "notes is no table"),
+        (lambda content: content.update(sources={"listing": 5}), "bytes of sources is None"),
+        (lambda content: content["splits"]["val"]["shards"][0].update(bytes=-1), "bytes of shards is -1"),
+        (lambda content: content["splits"]["val"]["shards"][0].update(sha256=None), "sha256 of shards is None"),
+        (lambda content: content["splits"]["val"]["shards"].append(5), "not the manifest of a data set"),
     ],
 )
 def test_what_is_wrong_with_it_is_said(dataset: Path, change, message: str) -> None:
@@ -34,6 +42,20 @@ def test_what_is_wrong_with_it_is_said(dataset: Path, change, message: str) -> N
     (dataset / FILENAME).write_text(json.dumps(content))
     with pytest.raises(DatasetError, match=message):
         read_manifest(dataset)
+
+
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "a/b", "", ".", "..", "a\0b", "a\nb", "-x", "[bold]", "ü"])
+def test_names_that_are_none_are_refused(dataset: Path, name: str) -> None:
+    original = json.loads((dataset / FILENAME).read_text())
+    splits = original["splits"]
+    shard = splits["val"]["shards"][0]
+    renamed = {**splits, "val": {"records": 5, "shards": [shard | {"name": f"{name}-00000-of-00001.tfrecord"}]}}
+    moved = {name if split == "val" else split: entry for split, entry in splits.items()}
+    twice = {**splits, "test": {"records": 5, "shards": [shard]}}
+    for changed in (renamed, moved, twice):
+        (dataset / FILENAME).write_text(json.dumps(original | {"splits": changed}))
+        with pytest.raises(DatasetError, match="is not the name of a s"):
+            read_manifest(dataset)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"schema_version": 1}'])
