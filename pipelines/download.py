@@ -1,6 +1,7 @@
 """The command `zerodce download`: the LoL data set from its drive, checked, and unpacked into its folder only."""
 
 import hashlib
+import re
 import shutil
 import stat
 import textwrap
@@ -23,6 +24,8 @@ ARCHIVE = "lol_dataset.zip"
 PARTS = {"our485": 485, "eval15": 15}
 """The folders of the data set, and how many pairs each holds."""
 
+_UNPACKED = f"{folders.STATE}/unpacked"
+
 TIMEOUT = 60.0
 """Seconds of silence after which a connection counts as broken."""
 
@@ -38,7 +41,7 @@ def download(out: str, *, url: str | None, sha256: str | None) -> int:
     """The command `zerodce download`; its options, as `zerodce download --help` explains them, are the arguments.
 
     Returns:
-        The exit code: 0 the data set is in `out`, 130 interrupted.
+        The exit code: 0 the data set, or a part of both its folders, is in `out`, 130 interrupted.
 
     Raises:
         click.UsageError: Wrong arguments.
@@ -48,7 +51,9 @@ def download(out: str, *, url: str | None, sha256: str | None) -> int:
         raise click.UsageError("download works on local folders: copy the data set to the store afterwards")
     target = Path(out)
     archive = target / ARCHIVE
+    folders.refuse_links_out(out, [folders.STATE, _UNPACKED, *PARTS])
     if all((target / part).exists() for part in PARTS) and not archive.exists():
+        refuse_empty(target)
         click.echo(f"{out} is complete already: {contents(target)}")
         return 0
     try:
@@ -66,15 +71,21 @@ def download(out: str, *, url: str | None, sha256: str | None) -> int:
             f"{archive} {error}. Delete it and run the command again, or put the file from {PAGE} in its place"
         ) from None
     except (requests.RequestException, DownloadError) as error:
-        reason = textwrap.shorten(str(error).split("You may still")[0], 120, placeholder=" ...")
+        reason = textwrap.shorten(without_secrets(str(error).split("You may still")[0]), 120, placeholder=" ...")
         raise click.ClickException(
             f"the download failed ({reason}). The same command goes on where it stopped; if the drive refuses, open "
             f"{PAGE} in a browser, save the file as {archive}, and run the command again"
         ) from None
     except OSError as error:
         raise click.ClickException(f"{out} cannot be written ({error.strerror or error}): choose another") from None
+    refuse_empty(target)
     click.echo(f"{out}: {contents(target)}")
     return 0
+
+
+def without_secrets(text: str) -> str:
+    """A message without what the addresses in it may hold: names, passwords, and keys behind a question mark."""
+    return re.sub(r"\?[^\s'\")]+", "?...", re.sub(r"//[^/\s]*@", "//", text))
 
 
 def fetch(url: str, target: Path) -> None:
@@ -86,6 +97,7 @@ def fetch(url: str, target: Path) -> None:
 
     Raises:
         requests.RequestException, DownloadError: It could not be fetched; what has arrived is kept.
+        click.UsageError: The address is none.
     """
 
     def parts() -> dict[Path, int]:
@@ -118,6 +130,10 @@ def fetch(url: str, target: Path) -> None:
     with bar:
         try:
             attempt()
+        except requests.JSONDecodeError:
+            raise
+        except ValueError:  # its text is not shown: it may hold a part of a password
+            raise click.UsageError("--url is not an address that can be fetched: write https://...") from None
         except (DownloadError, requests.HTTPError):
             if not any(kept.values()) or parts() != kept:
                 raise
@@ -153,7 +169,7 @@ def unpack(archive: Path, target: Path) -> None:
         ArchiveError: It does not hold the data set, is damaged, or a member would land outside the folder or is
             a link. Nothing is left of it then.
     """
-    unpacked = target / folders.STATE / "unpacked"
+    unpacked = target / _UNPACKED
     shutil.rmtree(unpacked, ignore_errors=True)
     try:
         with zipfile.ZipFile(archive) as file:
@@ -161,6 +177,13 @@ def unpack(archive: Path, target: Path) -> None:
             missing = [part for part in PARTS if not any(path.parts[:2] == (part, "low") for path in members)]
             if missing:
                 raise ArchiveError(f"holds no {missing[0]}/low: it is not the LoL data set")
+            for part in PARTS:
+                if not any(
+                    PurePosixPath(part, "high", path.name) in members
+                    for path in members
+                    if path.parts[:2] == (part, "low")
+                ):
+                    raise ArchiveError(f"holds no pair of {part}: it is not the LoL data set")
             free = shutil.disk_usage(target).free
             needed = sum(info.file_size for info in members.values())
             if needed > free:
@@ -196,11 +219,27 @@ def _destination(info: zipfile.ZipInfo) -> PurePosixPath | None:
     return PurePosixPath(*parts[start:])
 
 
+def _names(target: Path, part: str) -> tuple[set[str], set[str]]:
+    """Names of the dark and of the well-exposed images of a part."""
+    low, high = ({path.name for path in (target / part / side).glob("*")} for side in ("low", "high"))
+    return low, high
+
+
+def refuse_empty(target: Path) -> None:
+    """Raises click.ClickException if a part of a LoL folder has no pair."""
+    for part in PARTS:
+        low, high = _names(target, part)
+        if not low & high:
+            raise click.ClickException(
+                f"{target / part} holds no pair of images in low and high: move it away, and run the command again"
+            )
+
+
 def contents(target: Path) -> str:
     """What a LoL folder holds, in words: pairs, and images that lack their counterpart."""
     texts = []
     for part, expected in PARTS.items():
-        low, high = ({path.name for path in (target / part / side).glob("*")} for side in ("low", "high"))
+        low, high = _names(target, part)
         text = f"{part} {len(low & high)} pairs"
         if single := len(low ^ high):
             text += f" and {single} single images"

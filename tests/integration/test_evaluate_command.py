@@ -72,7 +72,8 @@ def test_the_list_of_the_six_lol_pairs(data: Path) -> None:
     assert {(pair.low, pair.reference) for pair in listed} == {(pair.low, pair.reference) for pair in found}
 
 
-def test_names_are_shown_as_they_are(pairs: Path, tmp_path: Path) -> None:
+def test_names_are_shown_as_they_are(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     images, names = tmp_path / "images", ["x[/bold].png", "night [edited].png", "a:cat:.png", "b\n$x$.png"]
     for name in names:
         (images / name).parent.mkdir(exist_ok=True)

@@ -38,6 +38,7 @@ class Drive:
         ranges: The `Range` headers of the requests so far, "" for a request of all.
         break_after: Bytes after which the next answer breaks off; None for never.
         resumes: Whether it answers ranges.
+        status: Status of every answer; 200 or 206 if None.
     """
 
     def __init__(self, content: bytes, content_type: str) -> None:
@@ -45,13 +46,14 @@ class Drive:
         self.ranges: list[str] = []
         self.break_after: int | None = None
         self.resumes = True
+        self.status: int | None = None
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 asked = self.headers.get("Range", "")
                 drive.ranges.append(asked)
                 start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and drive.resumes else 0
-                self.send_response(206 if start else 200)
+                self.send_response(drive.status or (206 if start else 200))
                 self.send_header("Content-Type", content_type)
                 self.send_header("Content-Length", str(len(content) - start))
                 self.send_header("ETag", '"1"')
@@ -223,3 +225,60 @@ def test_another_archive_is_refused(tmp_path: Path) -> None:
         file.writestr("photos/1.png", b"x")
     with pytest.raises(ArchiveError, match="holds no our485/low"):
         unpack(tmp_path / "other.zip", tmp_path)
+
+
+def single_images() -> bytes:
+    """An archive of the LoL layout without one well-exposed image of eval15."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(lol_zip())) as whole, zipfile.ZipFile(content, "w") as part:
+        for name in whole.namelist():
+            if "eval15/high" not in name:
+                part.writestr(name, whole.read(name))
+    return content.getvalue()
+
+
+def test_an_archive_without_pairs_is_refused(tmp_path: Path) -> None:
+    with serving(single_images()) as drive, pytest.raises(click.ClickException, match="holds no pair of eval15"):
+        download(str(tmp_path), url=drive.url, sha256=None)
+    assert [name for name in files(tmp_path) if not name.startswith(".zerodce")] == [ARCHIVE]
+
+
+def test_folders_without_pairs_are_no_data_set(tmp_path: Path) -> None:
+    for part in ("our485", "eval15"):
+        (tmp_path / part / "low").mkdir(parents=True)
+        (tmp_path / part / "low" / "1.png").touch()
+    with pytest.raises(click.ClickException, match="our485 holds no pair of images in low and high: move it away"):
+        download(str(tmp_path), url="http://127.0.0.1:9/", sha256=None)
+
+
+def test_no_link_is_followed_out_of_the_folder(tmp_path: Path) -> None:
+    outside, out = tmp_path / "outside", tmp_path / "out"
+    outside.mkdir()
+    (outside / "mine.txt").write_text("mine")
+    (out / ".zerodce").mkdir(parents=True)
+    (out / ".zerodce" / "unpacked").symlink_to(outside)
+    (out / ARCHIVE).write_bytes(lol_zip())
+    with pytest.raises(click.UsageError, match="is a link that leads to"):
+        download(str(out), url=None, sha256=None)
+    assert files(outside) == ["mine.txt"]
+
+
+@pytest.mark.parametrize(
+    "path", ["{host}/missing.zip?token=geheim", "me:geheim@{host}/missing.zip", "me:ge@heim@{host}/a"]
+)
+def test_no_password_is_printed(tmp_path: Path, path: str) -> None:
+    with serving(b"") as drive:
+        drive.status = 401
+        url = f"http://{path.format(host=drive.url.split('/')[2])}"
+        with pytest.raises(click.ClickException, match="the download failed") as error:
+            download(str(tmp_path), url=url, sha256=None)
+    assert "401" in error.value.message
+    assert "127.0.0.1" in error.value.message
+    assert "heim" not in error.value.message
+
+
+@pytest.mark.parametrize("url", ["http://[geheim", "geheim", "ftp://me:geheim@x/y", "http://me:ge/heim@127.0.0.1:9/a"])
+def test_an_address_that_is_none_is_said(tmp_path: Path, url: str) -> None:
+    with pytest.raises(click.UsageError, match="--url is not an address that can be fetched") as error:
+        download(str(tmp_path), url=url, sha256=None)
+    assert "heim" not in error.value.message
