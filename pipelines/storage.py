@@ -8,21 +8,37 @@ import contextlib
 import dataclasses
 import errno
 import functools
+import math
 import os
 import re
 import shutil
+import sys
+import threading
+import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
+import click
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.utils import retry
+
+from pipelines.runners import STOP
 
 TEMPORARY_SUFFIX = ".zerodce-tmp"
 TEMPORARY_NAME = re.compile(rf"\.[0-9a-f]{{32}}{re.escape(TEMPORARY_SUFFIX)}")
 """The name of a file that is being written; a kill leaves it behind."""
+
+WAIT_SECONDS = 60.0
+"""How long an object store that has answered, and no longer does, is waited for at each call."""
+
+SAY_SECONDS = 10.0
+"""How often it is said what is waited for."""
+
+_Result = TypeVar("_Result")
 
 
 class SourceError(Exception):
@@ -53,30 +69,129 @@ def absolute(path: str) -> str:
     return os.path.abspath(path) if is_local(path) else path
 
 
+class _GoneError(OSError):
+    """An object store that does not answer, or only that it is out of order."""
+
+
 @contextlib.contextmanager
 def _reaching(path: str) -> Iterator[None]:
     """Whatever the library of an object store raises, as an OSError whose `strerror` is one line."""
+    _prepare_beam()
+    _asking.now = True
     try:
         yield
     except Exception as error:
         if isinstance(error, OSError) and not isinstance(error, BeamIOError):
             raise
         cause: Any = error
-        if isinstance(error, BeamIOError) and error.exception_details:
-            cause = next(iter(error.exception_details.values()))
-        raise OSError(errno.EIO, str(getattr(cause, "message", cause)).split("\n", 1)[0], path) from error
+        while isinstance(cause, BeamIOError) and cause.exception_details:
+            cause = next(iter(cause.exception_details.values()))
+        kind = _GoneError if _is_gone(cause) else OSError
+        number = errno.ENOSPC if _status(cause) == 507 else errno.EIO
+        raise kind(number, str(getattr(cause, "message", cause)).split("\n", 1)[0], path) from error
+    finally:
+        _asking.now = False
+
+
+def _status(cause: Any) -> int | None:
+    """The HTTP status that an object store answered."""
+    status = getattr(cause, "code", None)
+    if status is None and hasattr(cause, "response"):
+        status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status if isinstance(status, int) else None
+
+
+def _is_gone(cause: BaseException) -> bool:
+    """Whether an error means that a store does not answer, or only that it is out of order or overloaded."""
+    if (status := _status(cause)) is not None:
+        return status in (429, 500, 502, 503, 504)
+    # Beam wraps what botocore raises, which it says nothing of but in words
+    return any(
+        kind.__name__ in ("ConnectionError", "HTTPClientError") and kind.__module__ == "botocore.exceptions"
+        for error in (cause, cause.__context__)
+        for kind in type(error).__mro__
+    )
+
+
+_asking = threading.local()  # whether this thread is asking an object store, by `now`
+_answered: set[str] = set()  # stores that have answered in this process
+_said = {"time": -math.inf}  # when it was last said what is waited for
+
+
+def _patient(function: Callable[..., _Result]) -> Callable[..., _Result]:
+    """A function of a path that, where an object store no longer answers, says so, and tries for `WAIT_SECONDS`.
+
+    A store that has never answered is not waited for.
+    """
+
+    @functools.wraps(function)
+    def patient(path: str, *arguments: Any, **options: Any) -> _Result:
+        if is_local(path):
+            return function(path, *arguments, **options)
+        store = "/".join(path.split("/", 3)[:3])
+        started, pause = math.nan, 1.0
+        while True:
+            try:
+                result = function(path, *arguments, **options)
+                _answered.add(store)
+                return result
+            except _GoneError as error:
+                now = time.monotonic()
+                started = now if math.isnan(started) else started
+                left = started + WAIT_SECONDS - now
+                if store not in _answered:
+                    raise OSError(error.errno, error.strerror, path) from error
+                if left <= 0 or STOP.is_set():
+                    _answered.discard(store)  # not to be waited for again by whoever asks next
+                    text = f"{store} has not answered for {now - started:.0f} s ({error.strerror})"
+                    raise OSError(errno.EIO, text, path) from error
+                _say_waiting(store, str(error.strerror), left)
+                STOP.wait(min(pause, left))
+                pause = min(2 * pause, 10)
+
+    return patient
+
+
+def _say_waiting(store: str, reason: str, left: float) -> None:
+    """Says, once in a while for all threads, what is waited for."""
+    now = time.monotonic()
+    if now - _said["time"] >= SAY_SECONDS:
+        _said["time"] = now
+        click.echo(f"Waiting for {store}, which does not answer ({reason}): for {left:.0f} s more.", err=True)
 
 
 @functools.cache
-def _read_botocore_data_once() -> None:
-    """Beam makes a client for every file, each of which would read botocore's description of S3 anew, for 0.1 s."""
-    import botocore.session
+def _prepare_beam() -> None:
+    """Takes from Beam what it does for every file by itself: waiting silently, for minutes; reading data of S3."""
+    sleep = retry.Clock.sleep
 
-    botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+    def sleep_elsewhere(clock: retry.Clock, seconds: float) -> None:
+        error = sys.exc_info()[1]
+        if error is not None and getattr(_asking, "now", False):
+            raise error  # `_patient` waits, and says so
+        sleep(clock, seconds)
+
+    retry.Clock.sleep = sleep_elsewhere  # type: ignore[method-assign]
+    try:
+        import botocore.config
+        import botocore.session
+    except ImportError:
+        return
+    botocore.session.create_loader = functools.cache(botocore.session.create_loader)  # 0.1 s a client
+    get_session = botocore.session.get_session
+
+    def with_limits(*arguments: Any, **options: Any) -> Any:
+        session = get_session(*arguments, **options)
+        limits = {"connect_timeout": 10, "read_timeout": 30, "retries": {"total_max_attempts": 2}}
+        session.set_default_client_config(botocore.config.Config(**limits))
+        return session
+
+    botocore.session.get_session = with_limits
 
 
+@_patient
 def reach(path: str) -> None:
-    """Asks an S3 bucket once whether it answers: Beam by itself tries for minutes, even without credentials.
+    """Asks an S3 bucket whether it answers; one that never has is asked once.
 
     Raises:
         OSError: It does not; `strerror` says why in a line.
@@ -85,12 +200,12 @@ def reach(path: str) -> None:
         with _reaching(path):
             from apache_beam.io.aws.clients.s3.boto3_client import Client
 
-            _read_botocore_data_once()
             bucket = path.removeprefix("s3://").partition("/")[0]
             options = FileSystems.get_filesystem(path)._options  # type: ignore[attr-defined]
             Client(options).client.head_bucket(Bucket=bucket)
 
 
+@_patient
 def exists(path: str) -> bool:
     """Whether a file, or a folder, is there; on an object store a folder is one that holds files."""
     if is_local(path):
@@ -112,6 +227,7 @@ def _below(folder: str, first_only: bool = False) -> Iterator[FileMetadata]:
     return (found for found in match.metadata_list if found.path.startswith(prefix))
 
 
+@_patient
 def is_file(path: str) -> bool:
     """Whether a path is a file, not a folder."""
     if is_local(path):
@@ -128,6 +244,7 @@ def split(path: str) -> tuple[str, str]:
     return folder, name
 
 
+@_patient
 def stat(folder: str, relative: str) -> Entry:
     """One file of a folder."""
     path = join(folder, relative)
@@ -152,9 +269,7 @@ def walk(folder: str, others: dict[str, OSError | None] | None = None) -> Iterat
     if not is_local(folder):
         reach(folder)
         prefix = len(folder.rstrip("/")) + 1
-        with _reaching(folder):
-            below = list(_below(folder))
-        for metadata in below:
+        for metadata in _list(folder):
             yield Entry(metadata.path[prefix:], metadata.size_in_bytes, metadata.last_updated_in_seconds)
         return
     root = os.path.realpath(folder)
@@ -185,6 +300,12 @@ def walk(folder: str, others: dict[str, OSError | None] | None = None) -> Iterat
                 others[relative] = error
 
 
+@_patient
+def _list(folder: str) -> list[FileMetadata]:
+    with _reaching(folder):
+        return list(_below(folder))
+
+
 def _stays_inside(link: str, root: str) -> bool:
     return Path(os.path.realpath(link)).is_relative_to(root)
 
@@ -202,6 +323,7 @@ def is_same(first: str, second: str) -> bool:
         return False
 
 
+@_patient
 def read(path: str, max_bytes: int | None = None) -> bytes:
     """The whole content of a file; never waits for what is none, such as a pipe.
 
@@ -236,6 +358,7 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
+@_patient
 def write(path: str, content: bytes, mtime: float | None = None) -> None:
     """Writes a file, complete or not at all, making the folders above it.
 
@@ -335,5 +458,10 @@ def delete(paths: Iterable[str]) -> None:
         else:
             remote.append(path)
     if remote:
-        with _reaching(remote[0]):
-            FileSystems.delete(remote)
+        _delete_remote(remote[0], remote)
+
+
+@_patient
+def _delete_remote(first: str, paths: list[str]) -> None:
+    with _reaching(first):
+        FileSystems.delete(paths)

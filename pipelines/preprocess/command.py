@@ -1,5 +1,6 @@
 """The command `zerodce preprocess`: plans, runs the job with its progress shown, and says what came of it."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -76,7 +77,8 @@ def preprocess(data: str, out: str, settings: PreprocessSettings) -> int:
         except OSError as error:
             raise click.ClickException(f"{out} cannot be written ({error.strerror or error})") from None
         finally:
-            dataset_folder.tidy(out)
+            with contextlib.suppress(OSError):  # the next run tidies up
+                dataset_folder.tidy(out)
     say_result(out, manifest)
     if manifest.counts["rejected"] and settings.max_rejected is None:
         click.echo(f"{REJECTED} says why images were rejected; --max-rejected accepts that.", err=True)

@@ -1,11 +1,13 @@
 """S3, as moto serves it in this process: the same code as on disk, its errors in a line, a full bucket survived."""
 
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
+import click
 import numpy as np
 import pytest
 from apache_beam.io.aws.clients.s3 import boto3_client, messages
@@ -18,6 +20,9 @@ from pipelines import cli, storage
 from pipelines.enhance import command
 from pipelines.enhance.journal import Journal, PhotoRecord, Version
 from pipelines.enhance.settings import EnhanceSettings
+from pipelines.preprocess.command import preprocess
+from pipelines.preprocess.settings import PreprocessSettings
+from pipelines.preprocess.shards import ShardResult, ShardWriter
 
 BUCKET = "s3://archive"
 
@@ -160,3 +165,126 @@ def test_a_bucket_that_fills_up_ends_the_job_and_the_next_run_goes_on(
     counts = json.loads(storage.read(f"{BUCKET}/out/run.json"))["counts"]
     assert (counts["enhanced"], counts["skipped"], counts["failed"]) == (8 - written, written, 0)
     assert storage.read(f"{BUCKET}/out/metrics.csv").count(b"\n") == 9
+
+
+class Fragile:
+    """An S3 service of the same objects that can be ended, and begun anew at the same address."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.begin()
+
+    def begin(self) -> None:
+        self.service = ThreadedMotoServer("127.0.0.1", self.port, verbose=False)
+        self.service.start()
+        _, self.port = self.service.get_host_and_port()
+
+    def end(self) -> None:
+        self.service.stop()
+        self.service._server.server_close()  # or connections would wait for an answer
+
+
+@pytest.fixture
+def fragile(bucket: Any) -> Iterator[Fragile]:
+    """The service that this process asks; an outage is waited for during two seconds, and said at each try."""
+    service = Fragile()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{service.port}")
+        patch.setattr(storage, "WAIT_SECONDS", 2.0)
+        patch.setattr(storage, "SAY_SECONDS", 0.0)
+        yield service
+    service.service.stop()
+
+
+def every_call() -> list[Callable[[], object]]:
+    """Everything that asks an object store."""
+    return [
+        lambda: storage.read(f"{BUCKET}/a"),
+        lambda: storage.write(f"{BUCKET}/b", b"2"),
+        lambda: storage.exists(f"{BUCKET}/a"),
+        lambda: storage.is_file(f"{BUCKET}/a"),
+        lambda: storage.stat(BUCKET, "a"),
+        lambda: list(storage.walk(BUCKET)),
+        lambda: storage.delete([f"{BUCKET}/a"]),
+    ]
+
+
+def test_an_outage_is_said_and_waited_for(fragile: Fragile, capsys: pytest.CaptureFixture[str]) -> None:
+    storage.write(f"{BUCKET}/a", b"1")
+    for call in every_call():
+        fragile.end()
+        timer = threading.Timer(0.5, fragile.begin)
+        timer.start()
+        call()
+        timer.join()
+        said = capsys.readouterr().err.splitlines()
+        assert said
+        assert all(line.startswith(f"Waiting for {BUCKET}, which does not answer (") for line in said)
+        assert "for 2 s more." in said[0]
+    assert [entry.path for entry in storage.walk(BUCKET)] == ["b"]
+
+
+def test_an_outage_that_lasts_is_an_error(fragile: Fragile, capsys: pytest.CaptureFixture[str]) -> None:
+    storage.write(f"{BUCKET}/a", b"1")
+    fragile.end()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, "WAIT_SECONDS", 0.2)
+        for call in every_call():
+            storage._answered.add(BUCKET)
+            with pytest.raises(OSError, match=r"has not answered for \d s \(.*127\.0\.0\.1") as error:
+                call()
+            assert "\n" not in error.value.strerror
+            assert len(capsys.readouterr().err.splitlines()) in (1, 2)
+        with pytest.raises(OSError, match="Could not connect"):
+            storage.read(f"{BUCKET}/a")
+        assert capsys.readouterr().err == ""
+    fragile.begin()
+    assert storage.read(f"{BUCKET}/a") == b"1"
+
+
+def test_a_store_that_has_never_answered_is_not_waited_for(
+    fragile: Fragile, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "_answered", set())
+    fragile.end()
+    for call in every_call():
+        with pytest.raises(OSError, match=r"Could not connect|Connection"):
+            call()
+    assert capsys.readouterr().err == ""
+    fragile.begin()
+
+
+def test_a_data_set_goes_on_after_an_outage(
+    fragile: Fragile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(6):
+        pixels = np.full((8, 8, 3), number, np.uint8)
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{number}.png")
+    arguments = ["--size", "8", "--split", "all=1", "--shard-records", "2", "--workers", "1"]
+
+    def make(out: str) -> int:
+        params = cli.preprocess.make_context("preprocess", [str(tmp_path / "images"), out, *arguments]).params
+        return preprocess(params.pop("data"), params.pop("out"), PreprocessSettings(**params))
+
+    remember = ShardWriter.remember
+
+    def gone_after(writer: ShardWriter, row: ShardResult) -> None:
+        remember(writer, row)
+        fragile.end()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardWriter, "remember", gone_after)
+        with pytest.raises(
+            click.ClickException, match=f"{BUCKET} has not answered for 2 s .*; what is finished is kept"
+        ):
+            make(f"{BUCKET}/out")
+    assert f"Waiting for {BUCKET}" in capsys.readouterr().err
+    fragile.begin()
+    assert make(f"{BUCKET}/out") == 0
+    assert make(str(tmp_path / "out")) == 0
+    names = {entry.path for entry in storage.walk(f"{BUCKET}/out")}
+    local = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == local
+    for name in names:
+        assert storage.read(f"{BUCKET}/out/{name}") == (tmp_path / "out" / name).read_bytes()
