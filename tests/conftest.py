@@ -12,8 +12,10 @@ import pytest
 
 DATA = Path(os.environ.get("ZERODCE_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
-# no deadline for an example: on a busy machine one may take any time
-hypothesis.settings.register_profile("busy machine", deadline=None)
+# on a busy machine an example, and drawing it, may take any time
+hypothesis.settings.register_profile(
+    "busy machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("busy machine")
 
 
