@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import errno
 import json
 import math
@@ -13,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cv2
 import filelock
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps, TiffImagePlugin, TiffTags
 
+import zerodce
 from pipelines import cli, folders, memory, models, storage
 from pipelines.enhance import command, output_folder, report, transforms
 from pipelines.enhance import photo as photo_module
@@ -26,6 +30,8 @@ from pipelines.enhance.settings import EnhanceSettings
 from pipelines.photos import reading, writing
 from pipelines.workers import WorkerRequirements
 from zerodce.enhancement import Enhancer
+from zerodce.model import ZeroDCE
+from zerodce.recipes import DEFAULT
 
 
 def dark(seed: int, width: int = 96, height: int = 64) -> Image.Image:
@@ -568,6 +574,34 @@ def test_one_photo_that_the_model_cannot_take_sinks_no_other(
     (failure,) = rows(tmp_path / "out", "failures.csv")
     assert failure == {"path": "trip ü/3.jpg", "stage": "model", "error": "RuntimeError: not this one"}
     assert len(rows(tmp_path / "out")) == 3
+
+
+def test_the_pixels_are_those_that_python_gives(tmp_path: Path) -> None:
+    """Lossless photos larger than a preview by no whole number, as the command and as `zerodce.enhance` leave them.
+
+    By a model whose strengths are not rounded: another small copy would make another photo.
+    """
+    keras.utils.set_random_seed(5)
+    model = ZeroDCE(dataclasses.replace(DEFAULT, initial_stddev=0.15))
+    model.save(tmp_path / "model.keras")
+    wanted = {}
+    (tmp_path / "photos").mkdir()
+    for channels in (1, 3):
+        light = np.kron(np.random.default_rng(0).uniform(0, 0.2, (20, 45, channels)), np.ones((21, 21, 1)))
+        light += np.random.default_rng(1).normal(0, 0.01, light.shape)
+        for dtype in (np.uint8, np.uint16):
+            photo = np.rint(light.clip(0, 1) * np.iinfo(dtype).max).astype(dtype)
+            name = f"{channels}-{photo.itemsize}.png"
+            cv2.imwrite(str(tmp_path / "photos" / name), photo[..., ::-1])
+            wanted[name] = zerodce.enhance(photo, model=model)
+            assert np.abs(wanted[name] / photo.max() - photo / photo.max()).mean() > 0.05
+    out = tmp_path / "out"
+    assert run(tmp_path / "photos", out, "--model", str(tmp_path / "model.keras")) == 0
+    for name, pixels in wanted.items():
+        found = cv2.imread(str(out / "enhanced" / name), cv2.IMREAD_UNCHANGED)
+        assert found is not None
+        assert found.dtype == pixels.dtype, name
+        np.testing.assert_array_equal(found.reshape(pixels.shape)[..., ::-1], pixels)
 
 
 def test_references_are_compared_and_another_size_is_said(photos: Path, tmp_path: Path) -> None:
