@@ -132,8 +132,8 @@ def test_same_bytes_for_any_workers_run_and_order_of_listing(
     run(images, tmp_path / "four", workers=4)
     walk = storage.walk
 
-    def shuffled(folder: str) -> Iterator[storage.Entry]:
-        entries = list(walk(folder))
+    def shuffled(folder: str, others: dict[str, OSError | None] | None = None) -> Iterator[storage.Entry]:
+        entries = list(walk(folder, others))
         random.Random(5).shuffle(entries)
         return iter(entries)
 
