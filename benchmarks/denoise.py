@@ -63,7 +63,7 @@ def noise_aware(strength: float = 1.0, planes: Iterable[float] = (1, 1, 1), size
     def run(enhanced: np.ndarray, image: np.ndarray, curves: Curves) -> np.ndarray:
         noise = estimate_noise(image).with_coding()
         noise = dataclasses.replace(noise, deviations=noise.deviations * weights)
-        return smooth(enhanced, noise, curves.noise_gain, strength)
+        return smooth(enhanced.copy(), noise, curves.noise_gain, strength)
 
     return run
 
@@ -73,7 +73,7 @@ def one_tone(enhanced: np.ndarray, image: np.ndarray, curves: Curves) -> np.ndar
     noise = estimate_noise(image).with_coding()
     median = np.median(noise.deviations, axis=1, keepdims=True)
     noise = dataclasses.replace(noise, deviations=np.broadcast_to(median, noise.deviations.shape))
-    return smooth(enhanced, noise, curves.noise_gain)
+    return smooth(enhanced.copy(), noise, curves.noise_gain)
 
 
 FILTERS: dict[str, Filter] = {

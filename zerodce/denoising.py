@@ -6,6 +6,8 @@ is, elsewhere it becomes what the same filter makes of the photo at half size, a
 out grain and blotches wider than a pixel. docs/denoising.md has the measurements.
 """
 
+import dataclasses
+
 import cv2
 import numpy as np
 
@@ -23,11 +25,11 @@ COARSER = 0.3
 GAIN_SIZE = 128
 """Long side of the map of amplification in pixels."""
 
-GRID = 2**SIZES
-"""Pixels between the points at which the strength of the filter is known."""
+NEGLIGIBLE = 0.25
+"""Rows are left as they are where no variance that is filtered reaches this: half a step of 1/255, squared."""
 
-BAND, HALO = 512, 64
-"""Rows filtered at a time and rows around them that the filter sees: multiples of `GRID`."""
+APART = 8
+"""Blocks of rows from a row that is filtered to the next one from which on those between are left out."""
 
 
 def denoise(image: np.ndarray, strength: float = 1.0) -> np.ndarray:
@@ -74,70 +76,50 @@ def amplification(small: np.ndarray, tables: np.ndarray) -> np.ndarray:
 
 
 def smooth(photo: np.ndarray, noise: Noise, noise_gain: np.ndarray, strength: float = 1.0) -> np.ndarray:
-    """Filters noise out of a photo.
+    """Filters noise out of a photo, in place.
 
     Args:
-        photo: uint8 or uint16 (height, width, 3 or 1), the full range of its type. Not changed.
+        photo: uint8 or uint16 (height, width, 3 or 1), the full range of its type. Written to.
         noise: That of the photo, or of the photo that it was made from by curves.
         noise_gain: Float (any height, any width), spread over the photo: what multiplies the noise there.
         strength: Multiplies the noise everywhere; 0 is no filter.
 
     Returns:
-        The filtered photo, shaped and typed as `photo`; the photo itself where there is nothing to filter.
+        The filtered photo: `photo` itself, or a copy of one that is not contiguous.
 
     Raises:
         ValueError: The strength is negative.
     """
     if strength < 0:
         raise ValueError(f"the strength of denoising is 0 or more, not {strength}")
+    photo = np.ascontiguousarray(photo)
     height, width, channels = photo.shape
-    variances = _variances(noise, noise_gain, (-(-height // GRID), -(-width // GRID))) * np.float32(strength**2)
-    if variances.max() < 0.25:  # half a step of 255
-        return photo
+    variances = _variances(noise, noise_gain, height, width) * np.float32(strength**2)
+    blocks, half = variances.shape[1] - 1, grain.BLOCK // 2 * (variances.shape[2] - 1)
+    sums = np.empty((4, channels, half), np.int16 if photo.dtype == np.uint8 else np.int32)
+    sizes = tuple(np.empty((4, 32 >> size, channels, half >> size), np.float32) for size in range(SIZES))
     unit = np.float32(255 / np.iinfo(photo.dtype).max)
-    rows = np.ascontiguousarray(photo).reshape(height, width * channels)
-    filtered = np.empty_like(rows)
-    for top in range(0, height, BAND):
-        start, bottom = max(0, top - HALO), min(height, top + BAND)
-        local = variances[:, :, start // GRID : -(-min(height, bottom + HALO) // GRID)]
-        slope, offset = _lines(rows, start, unit, local)
-        grain.draw_photo(rows, top, bottom, start, unit, slope, offset, filtered)
-    return filtered.reshape(photo.shape)
+    lifted = np.flatnonzero(variances.max(axis=(0, 2, 3)) >= NEGLIGIBLE)
+    for rows in np.split(lifted, np.flatnonzero(np.diff(lifted) > APART) + 1):
+        if rows.size:
+            start, stop = max(int(rows[0]) - 2, 0), min(int(rows[-1]) + 1, blocks)
+            grain.smooth_rows(photo.reshape(height, -1), start, stop, unit, variances, sums, sizes)
+    return photo
 
 
-def _variances(noise: Noise, noise_gain: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """Float32 (SIZES, channels, *grid): the variance at which half the contrast is lost, in steps of 1/255."""
-    local = np.square(noise.local())
+def _variances(noise: Noise, noise_gain: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The variance at which half the contrast is lost, in steps of 1/255, as `grain.smooth_rows` takes it."""
+    local = np.square(dataclasses.replace(noise, luminance=_at_points(noise.luminance, height, width)).local())
     local[:-1] += COARSER**2 * local[1:]
-    gain = cv2.resize(np.square(noise_gain, dtype=np.float32), local.shape[:1:-1], interpolation=cv2.INTER_LINEAR)
-    local *= STRENGTH**2 * gain
-    flat = [cv2.resize(plane, grid[::-1], interpolation=cv2.INTER_LINEAR) for plane in local.reshape(-1, *gain.shape)]
-    return np.stack(flat).reshape(*local.shape[:2], *grid)
+    gain = _at_points(np.square(noise_gain, dtype=np.float32), height, width)
+    local *= STRENGTH**2 * gain[..., np.newaxis]
+    return local
 
 
-def _lines(rows: np.ndarray, start: int, unit: np.float32, variances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The guided filter's lines for rows of a photo from `start` on, at half size: slopes and offsets."""
-    _, channels, height, width = variances.shape
-    means: list[np.ndarray] = []
-    squares: list[np.ndarray] = []
-    for size in range(SIZES):
-        shape = (channels, height * (GRID >> size + 1), width * (GRID >> size + 1))
-        mean, square = np.empty(shape, np.float32), np.empty(shape, np.float32)
-        if size:
-            grain.halve(means[-1], mean, square)
-        else:
-            grain.halve_photo(rows, start, unit, mean, square)
-        means.append(mean)
-        squares.append(square)
-    base = np.empty((0, 0, 0), np.float32)
-    for size in range(SIZES - 1, -1, -1):
-        mean, square = means[size], squares[size]
-        local = np.stack(
-            [cv2.resize(plane, mean.shape[:0:-1], interpolation=cv2.INTER_LINEAR) for plane in variances[size]]
-        )
-        slope, offset = np.empty_like(mean), np.empty_like(mean)
-        grain.fit(mean, square, local, base, slope, offset)
-        if size:
-            base = np.empty_like(means[size - 1])
-            grain.draw(means[size - 1], slope, offset, base)
-    return slope, offset
+def _at_points(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A map of a photo of some height and width, interpolated at the corners of its blocks."""
+    rows, columns = (-(-side // grain.BLOCK) + 1 for side in (height, width))
+    across, down = grain.BLOCK * values.shape[1] / width, grain.BLOCK * values.shape[0] / height
+    to_map = np.array([[across, 0, -0.5], [0, down, -0.5]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(values, to_map, (columns, rows), flags=flags, borderMode=cv2.BORDER_REPLICATE)

@@ -7,8 +7,7 @@ from skimage.restoration import estimate_sigma
 
 import zerodce
 from benchmarks import scenes
-from benchmarks.scenes import grain
-from zerodce import denoising
+from zerodce import denoising, grain
 from zerodce.enhancement import Enhancer
 from zerodce.noise import estimate_noise
 
@@ -74,14 +73,14 @@ def scene() -> np.ndarray:
 
 @pytest.mark.parametrize(("width", "gain"), [(1, 6), (2, 4), (4, 2), (8, 1)])
 def test_grain_of_every_width_is_taken_out(scene, width, gain):
-    noise = np.dstack([3 * grain(width, scene.shape[:2], seed) for seed in range(3)])
+    noise = np.dstack([3 * scenes.grain(width, scene.shape[:2], seed) for seed in range(3)])
     image = np.clip(np.rint(scene + noise), 0, 255).astype(np.uint8)
     assert psnr(zerodce.denoise(image), scene) > psnr(image, scene) + gain
 
 
 @pytest.mark.parametrize(("width", "gain"), [(2, 4), (4, 3.5), (8, 1.5)])
 def test_coloured_blotches_are_taken_out(scene, width, gain):
-    blotches = 3 * grain(width, scene.shape[:2])[..., np.newaxis] * [1.4, -0.7, 0]  # Cr alone
+    blotches = 3 * scenes.grain(width, scene.shape[:2])[..., np.newaxis] * [1.4, -0.7, 0]  # Cr alone
     image = np.clip(np.rint(scene + blotches), 0, 255).astype(np.uint8)
     filtered = zerodce.denoise(image)
     assert psnr(filtered, scene) > psnr(image, scene) + gain
@@ -171,17 +170,86 @@ def test_strengths_that_rise_with_brightness_amplify_more():
     assert not denoising.amplification(np.full((4, 4, 3), 51, np.uint8), 0 * tables).any()
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_bands_show_no_seams(dtype, monkeypatch):
-    photo = noisy(90, 15, (700, 333, 3), dtype)
+def striped(dtype: type, channels: int = 3) -> np.ndarray:
+    photo = noisy(90, 15, (700, 333, channels), dtype)
     photo[::9] //= 2
+    return photo
+
+
+@pytest.mark.parametrize(("dtype", "channels"), [(np.uint8, 3), (np.uint16, 3), (np.uint8, 1)])
+def test_rows_come_out_as_those_of_the_whole(dtype, channels):
+    """To the bit, wherever a part begins and ends, and whatever lies 32 rows beyond it."""
+    photo = striped(dtype, channels)
+    unit, wide = np.float32(255 / np.iinfo(dtype).max), np.int16 if dtype == np.uint8 else np.int32
+    variances = np.random.default_rng(0).uniform(0, 2000, (4, 45, 22, channels)).astype(np.float32)
+
+    def filtered(start: int, stop: int, seen: int) -> np.ndarray:
+        rows = photo.reshape(700, -1).copy()
+        rows[: max(16 * start - seen, 0)], rows[16 * stop + seen :] = 77, 77
+        sizes = tuple(np.full((4, 32 >> size, channels, 168 >> size), np.nan, np.float32) for size in range(4))
+        grain.smooth_rows(rows, start, stop, unit, variances, np.empty((4, channels, 168), wide), sizes)
+        return rows[16 * start : 16 * stop]
+
+    whole = filtered(0, 44, 0)
+    assert np.abs(whole - photo.reshape(700, -1).astype(int)).mean() * unit > 2
+    for start, stop in ((0, 1), (0, 44), (1, 3), (17, 30), (40, 44), (43, 44)):
+        np.testing.assert_array_equal(filtered(start, stop, 32), whole[16 * start : 16 * stop])
+
+
+def test_the_line_of_the_guided_filter():
+    """By the formula, far from all edges: columns of 0 and 200 keep all but n / (v + n) of their contrast."""
+    photo = np.tile(np.uint8([0, 0, 0, 0, 200, 200, 200, 200]), (256, 32))[..., np.newaxis].copy()
+    variances = np.zeros((4, 17, 17, 1), np.float32)
+    variances[0] = 5000
+    sizes = tuple(np.empty((4, 32 >> size, 1, 128 >> size), np.float32) for size in range(4))
+    original = photo.astype(np.float64).reshape(256, 256)
+    grain.smooth_rows(photo.reshape(256, -1), 0, 16, np.float32(1), variances, np.empty((4, 1, 128), np.int16), sizes)
+    half = original[::2, ::2]  # whose own filter, of variance 0, changes nothing
+    windows = sum(np.roll(half, shift, axis=1) for shift in (-1, 0, 1)) / 3
+    variance = windows * 200 - windows**2  # of values that are 0 or 200
+    loss = 5000 / (variance + 5000)
+
+    def doubled(plane: np.ndarray) -> np.ndarray:
+        enlarged = np.empty((plane.shape[0], 2 * plane.shape[1]))
+        enlarged[:, ::2] = 0.75 * plane + 0.25 * np.roll(plane, 1, axis=1)
+        enlarged[:, 1::2] = 0.75 * plane + 0.25 * np.roll(plane, -1, axis=1)
+        return np.repeat(enlarged, 2, axis=0)
+
+    expected = original - doubled(loss) * original + doubled(loss * half)
+    inner = np.s_[:, 16:-16]
+    np.testing.assert_array_equal(photo[..., 0][inner], np.rint(np.clip(expected, 0, 255))[inner])
+
+
+def test_rows_that_are_not_lifted_are_left_out_without_a_seam(monkeypatch):
+    photo = striped(np.uint8)
     noise = estimate_noise(photo)
-    noise_gain = np.random.default_rng(0).uniform(0, 2, (30, 14))
-    monkeypatch.setattr(denoising, "BAND", 10_000)
-    whole = denoising.smooth(photo, noise, noise_gain)
-    for band in (32, 64, 256):
-        monkeypatch.setattr(denoising, "BAND", band)
-        np.testing.assert_array_equal(denoising.smooth(photo, noise, noise_gain), whole)
+    noise_gain = np.full((700, 1), 2.0)
+    noise_gain[200:500] = 0
+    calls = []
+    smooth_rows = grain.smooth_rows
+
+    def counted(photo: np.ndarray, start: int, stop: int, *others: object) -> None:
+        calls.append((start, stop))
+        smooth_rows(photo, start, stop, *others)
+
+    monkeypatch.setattr(grain, "smooth_rows", counted)
+    parts = denoising.smooth(photo.copy(), noise, noise_gain)
+    assert len(calls) == 2
+    np.testing.assert_array_equal(parts[224:480], photo[224:480])
+    monkeypatch.setattr(denoising, "NEGLIGIBLE", 0)
+    np.testing.assert_array_equal(denoising.smooth(photo.copy(), noise, noise_gain), parts)
+    assert calls[2:] == [(0, 44)]
+
+
+def test_a_photo_is_filtered_in_place():
+    photo = noisy(90, 15, (100, 120, 3))
+    noise, everywhere = estimate_noise(photo), np.ones((1, 1))
+    before = photo.copy()
+    assert denoising.smooth(photo, noise, everywhere) is photo
+    assert photo.std() < 0.4 * before.std()
+    turned = np.rot90(before)
+    upright = denoising.smooth(np.ascontiguousarray(turned), noise, everywhere)
+    np.testing.assert_array_equal(denoising.smooth(turned, noise, everywhere), upright)
 
 
 def test_strength_0_is_off_and_auto_is_1():

@@ -130,7 +130,7 @@ def test_the_map_of_tones_interpolates_between_them():
     deviations = np.zeros((SIZES, len(TONES), 1), np.float32)
     deviations[0, :, 0] = np.arange(len(TONES))
     luminance = np.float32([[0, 20, 35, 50, 255]])
-    np.testing.assert_allclose(Noise(deviations, luminance).local()[0, 0], [[0, 4, 4.5, 5, 6]])
+    np.testing.assert_allclose(Noise(deviations, luminance).local()[0, ..., 0], [[0, 4, 4.5, 5, 6]])
 
 
 def test_coding_adds_up_as_variances():
