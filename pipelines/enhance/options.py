@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from pipelines import memory
 from pipelines.enhance.settings import EnhanceSettings
 from pipelines.options import ByteCount, curve_options, job_options, silence_libraries
 
@@ -68,6 +69,7 @@ from pipelines.options import ByteCount, curve_options, job_options, silence_lib
 def enhance(photos: str, out: str, **options: Any) -> None:
     """Enhance PHOTOS, a folder or one photo, into OUT."""
     silence_libraries()
+    memory.keep_freed()
     from pipelines.enhance import command
 
     sys.exit(command.enhance(photos, out, EnhanceSettings(**options)))

@@ -1,5 +1,9 @@
 """The budget of memory: who waits for whom, and that nobody waits for ever."""
 
+import platform
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from pathlib import Path
@@ -141,3 +145,21 @@ def test_a_container_has_what_its_control_group_says(tmp_path: Path) -> None:
     assert memory.available(tmp_path) == 16_000_000 * 1024
     unified.write_text("512000000\n")
     assert memory.available(tmp_path) == 512_000_000
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps what is freed")
+def test_what_is_freed_is_kept_for_the_next() -> None:
+    """Eight times 64 MiB, one after another, are the pages of one: asked for in a process of its own."""
+    asked = textwrap.dedent("""
+        import resource
+        from pipelines import memory
+        memory.keep_freed()
+        faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        bytes(bytearray(2**26))
+        before = faults()
+        for _ in range(8):
+            bytearray(b"x") * 2**26
+        print(faults() - before)
+    """)
+    found = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert int(found.stdout) < 2 * 2**26 // 4096
