@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ def silence_libraries() -> None:
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    warnings.showwarning = _show_warning
     logging.getLogger().setLevel(logging.CRITICAL)  # what concerns a user is an error row, not a log line
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no text at all
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -35,6 +37,11 @@ def silence_libraries() -> None:
     os.close(nowhere)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that is no Unicode ends no command
+
+
+def _show_warning(message: Warning | str, *place: object, **more: object) -> None:
+    """A warning as a person reads it: without the line of code that it comes from."""
+    click.echo(f"Warning: {message}", err=True)
 
 
 class WordOrNumber(click.ParamType):

@@ -5,8 +5,9 @@ loop over planes, hardly of one over every third value. Y, Cr and Cb are float32
 half of another covers it exactly: what lies outside the photo repeats its edge.
 """
 
-import numba
 import numpy as np
+
+from zerodce.compiling import numba
 
 RED, GREEN, BLUE = np.float32(0.299), np.float32(0.587), np.float32(0.114)
 TO_CR, TO_CB = np.float32(0.713), np.float32(0.564)

@@ -1,7 +1,8 @@
 """The compiled loop that brightens a photo of any size by tables of strengths; numba keeps the machine code on disk."""
 
-import numba
 import numpy as np
+
+from zerodce.compiling import numba
 
 TILE = 512
 """Pixels worked on at a time: their planes, a dozen of 512 floats, stay in the first-level cache."""
