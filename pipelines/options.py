@@ -12,6 +12,9 @@ from typing import Any
 
 import click
 
+LOCAL_RUNNERS = ("DirectRunner", "FnApiRunner", "apache_beam.runners.portability.fn_api_runner.FnApiRunner")
+"""Names of the runner that works in this process."""
+
 _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "GRPC_VERBOSITY": "ERROR",

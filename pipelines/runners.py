@@ -12,8 +12,10 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from apache_beam.runners.runner import PipelineState
 
+from pipelines.options import LOCAL_RUNNERS
+
 # The name itself: DirectRunner tries Prism first, which downloads a binary.
-LOCAL = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+LOCAL = LOCAL_RUNNERS[-1]
 
 
 STOP = threading.Event()
@@ -111,4 +113,4 @@ def nearest_option(name: str) -> str | None:
 
 def is_local(runner: str) -> bool:
     """Whether the job runs in this process."""
-    return runner in ("DirectRunner", "FnApiRunner", LOCAL)
+    return runner in LOCAL_RUNNERS

@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import json
+import os
+import signal
 import time
 from typing import Any
 
@@ -22,6 +24,9 @@ from pipelines.enhance.plan import EnhancePlan, make_plan, write_plan
 from pipelines.enhance.settings import EnhanceSettings
 from pipelines.enhance.transforms import Enhance
 from pipelines.workers import WorkerRequirements, check_cluster
+
+SAME_INTERRUPT_SECONDS = 0.3
+"""Within these an interrupt is the first one, which may come twice: to this process, and to that which watches it."""
 
 
 def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
@@ -122,6 +127,7 @@ def run_job(
     settings = plan.settings
     started = time.monotonic()
     interrupted, reason = False, ""
+    suspects = {attempt.path for attempt in processor.attempts.all()}
     with progress.Reporter(len(plan.todo), "photos", settings.as_json) as reporter:
         follower = Follower(processor.journal.folder)
         plans = write_plan(processor.out, plan)
@@ -146,11 +152,15 @@ def run_job(
                     job.stop()
         except KeyboardInterrupt:
             interrupted = True
+            _end_at_the_next_interrupt()
             job.stop()
     if job.error and not reason and not interrupted:
         reason = runners.failure_reason(job.error)
     seconds = round(time.monotonic() - started, 3)
     run = run | {"interrupted": interrupted, "seconds": seconds, "error": reason or None}
+    for attempt in processor.attempts.all():
+        if attempt.path not in suspects or attempt.path not in {task.path for task in plan.todo}:
+            processor.attempts.end(attempt.path)
     run = results.write_results(processor.out, plan, processor.journal, run, ours)
     counts = run["counts"]
     missing = counts["found"] - sum(counts[name] for name in ("enhanced", "skipped", "failed"))
@@ -163,6 +173,18 @@ def run_job(
     if reason:
         click.echo(f"Error: {reason}; {missing} photos are to go: the same command goes on from here.", err=True)
     return 1 if reason or counts["failed"] else 0
+
+
+def _end_at_the_next_interrupt() -> None:
+    """Whoever presses Ctrl-C again waits for nothing: what is in the journal is safe already."""
+    first = time.monotonic()
+
+    def end(*_: object) -> None:
+        if time.monotonic() - first > SAME_INTERRUPT_SECONDS:
+            click.echo("Interrupted at once: the same command goes on from here.", err=True)
+            os._exit(130)
+
+    signal.signal(signal.SIGINT, end)
 
 
 def say_result(out: str, run: dict[str, Any], as_json: bool) -> None:

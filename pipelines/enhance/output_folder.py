@@ -11,7 +11,7 @@ from pipelines import folders, storage
 FOLDERS = ("enhanced", "autocontrast", "report", "report/data", "report/thumbs")
 """Where images and the report go, relative to the folder."""
 
-_STATE = (folders.STATE, f"{folders.STATE}/journal", f"{folders.STATE}/plan")
+_STATE = (folders.STATE, f"{folders.STATE}/journal", f"{folders.STATE}/plan", f"{folders.STATE}/in_work")
 _SOURCE = f"{folders.STATE}/source.json"
 
 

@@ -13,11 +13,13 @@ import numpy as np
 
 from pipelines import folders, memory, models, photos, storage
 from pipelines.enhance import report
+from pipelines.enhance.attempts import Attempt, Attempts
 from pipelines.enhance.journal import Journal, PhotoRecord
 from pipelines.enhance.plan import Task
 from pipelines.enhance.settings import EnhanceSettings
 from pipelines.folders import OutputError
 from pipelines.memory import CancelledError, Share
+from pipelines.options import LOCAL_RUNNERS
 from pipelines.photos.pixels import eight_bit_values, image_of
 from zerodce import metrics, pixels
 from zerodce.enhancement import Curves, Enhancer
@@ -85,6 +87,11 @@ class PhotoProcessor:
             lambda path: storage.exists(storage.join(self.out, path)),
         )
 
+    @property
+    def attempts(self) -> Attempts:
+        """The photos in work."""
+        return Attempts.of(self.out, on_cluster=self.settings.runner not in LOCAL_RUNNERS)
+
     def prepare(self, task: Task, share: Share | None = None) -> Prepared | Done:
         """Reads and decodes a photo and makes its small copies.
 
@@ -135,6 +142,10 @@ class PhotoProcessor:
         record = PhotoRecord(*task.version(self.digest), **what)
         try:
             self.journal.append(record)
+            if record.failure and record.failure["stage"] == "crash":
+                self.attempts.write(Attempt(task.path))  # alone again in the next run
+            else:
+                self.attempts.end(task.path)
         except OSError as error:
             raise OutputError(f"{self.journal.folder}: {error.strerror or error}") from error
         return Done(record, time.perf_counter() - started)
@@ -148,6 +159,7 @@ class PhotoProcessor:
             raise photos.PhotoError("too_large", f"{task.size} bytes are more than --max-memory leaves for a photo")
         if task.size > LARGE_FILE:
             share.take(task.size, more=True)
+        self._begin(task, share)
         content = self._read(task)
 
         def admit(count: int, bits: int) -> None:
@@ -160,6 +172,20 @@ class PhotoProcessor:
         return photos.load(
             content, task.path, output_format=settings.output_format, max_pixels=settings.max_pixels, admit=admit
         )
+
+    def _begin(self, task: Task, share: Share) -> None:
+        """Writes down that a photo is in work; one that was when a process ended has to be alone."""
+        attempts = self.attempts
+        with _writing(self.out, attempts.folder):
+            before = attempts.of_photo(task.path)
+            if before is None:
+                attempts.write(Attempt(task.path))
+                return
+        if attempts.is_hopeless(before):
+            raise photos.PhotoError("crash", f"it was begun {before.times} times, and ended the process each time")
+        share.take(share.budget.total, more=True)
+        with _writing(self.out, attempts.folder):
+            attempts.write(Attempt(task.path, before.times + 1, alone=True))
 
     def _read(self, task: Task) -> bytes:
         try:

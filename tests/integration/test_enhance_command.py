@@ -1,7 +1,9 @@
 """`zerodce enhance` as a process: what it prints, and what is left when it is killed or interrupted."""
 
+import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,6 +87,19 @@ def test_a_killed_run_goes_on_where_it_stopped(photos: Path, undisturbed: Path) 
     assert_same(out, undisturbed)
 
 
+def test_an_impatient_interrupt_ends_at_once(photos: Path) -> None:
+    out = photos.parent / "impatient"
+    process = start("enhance", photos, out)
+    wait_for_rows(process, out, 1)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "goes on from here" in errors
+    assert "Traceback" not in errors
+
+
 def test_an_interrupted_run_says_so_and_goes_on(photos: Path, undisturbed: Path) -> None:
     out = photos.parent / "interrupted"
     process = start("enhance", photos, out)
@@ -99,6 +114,61 @@ def test_an_interrupted_run_says_so_and_goes_on(photos: Path, undisturbed: Path)
     quiet = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run(command, check=True, timeout=300, capture_output=True, text=True, env=quiet)
     assert [line for line in done.stderr.splitlines() if " photos, " not in line] == []
+    assert_same(out, undisturbed)
+
+
+PLUGIN = '''
+"""Pillow decoders that end their process: one by itself, one as the kernel would."""
+import os
+import signal
+
+from PIL import Image, ImageFile
+
+
+class Ending(ImageFile.ImageFile):
+    format = format_description = "ENDING"
+
+    def _open(self):
+        self._mode, self._size = "RGB", (8, 8)
+        self.tile = [("raw", (0, 0, 8, 8), 8, ("RGB", 0, 1))]
+        self.kind = self.fp.read(8)[6:7]
+
+    def load(self):
+        os.abort() if self.kind == b"A" else os.kill(os.getpid(), signal.SIGKILL)
+
+
+Image.register_open("ENDING", Ending, lambda start: start.startswith(b"ENDING"))
+Image.register_extension("ENDING", ".ending")
+'''
+
+
+@pytest.fixture
+def with_plugin(tmp_path: Path) -> dict[str, str]:
+    """An environment in which Python has a decoder that ends its process."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(PLUGIN)
+    path = os.pathsep.join(filter(None, [str(tmp_path / "site"), os.environ.get("PYTHONPATH"), os.getcwd()]))
+    return {**os.environ, "PYTHONPATH": path}
+
+
+def test_photos_that_end_the_process_are_rows_and_the_run_goes_on(
+    photos: Path, undisturbed: Path, tmp_path: Path, with_plugin: dict[str, str]
+) -> None:
+    archive, out = tmp_path / "archive", tmp_path / "out"
+    shutil.copytree(photos, archive)
+    (archive / "day0" / "05.ending").write_bytes(b"ENDINGA" + bytes(300))
+    (archive / "day1" / "06.ending").write_bytes(b"ENDINGK" + bytes(300))
+    process = start("enhance", archive, out, env=with_plugin)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 1, errors
+    assert "ended by SIGABRT" in errors
+    assert "ended by SIGKILL" in errors
+    assert "Traceback" not in errors
+    counts = json.loads((out / "run.json").read_text())["counts"]
+    assert (counts["found"], counts["enhanced"] + counts["skipped"], counts["failed"]) == (PHOTOS + 2, PHOTOS, 2)
+    with open(out / "failures.csv", newline="") as file:
+        failures = {row["path"]: row["stage"] for row in csv.DictReader(file)}
+    assert failures == {"day0/05.ending": "crash", "day1/06.ending": "crash"}
     assert_same(out, undisturbed)
 
 

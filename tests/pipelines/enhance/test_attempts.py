@@ -1,0 +1,101 @@
+"""Photos in work: known after their process has ended, tried alone then, and given up in the end."""
+
+import dataclasses
+import errno
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from pipelines.enhance import supervisor
+from pipelines.enhance.attempts import CLUSTER_LIMIT, Attempt, Attempts
+from pipelines.enhance.photo import Done, Prepared
+from pipelines.enhance.plan import Task
+
+from .test_enhance_job import dark
+from .test_photo import processor
+
+
+@pytest.fixture
+def attempts(tmp_path: Path) -> Attempts:
+    return Attempts(str(tmp_path / "in work"))
+
+
+def test_what_is_in_work_is_known_until_it_is_finished(attempts: Attempts) -> None:
+    assert attempts.of_photo("a/ü.jpg") is None
+    assert attempts.all() == []
+    first, second = Attempt("a/ü.jpg"), Attempt("\udcff.jpg", 2, alone=True)
+    for attempt in (first, second):
+        attempts.write(attempt)
+    assert attempts.of_photo("a/ü.jpg") == first
+    assert sorted(attempts.all(), key=lambda attempt: attempt.times) == [first, second]
+    attempts.end("a/ü.jpg")
+    attempts.end("never begun")
+    assert attempts.all() == [second]
+
+
+def test_only_what_was_alone_is_condemned(attempts: Attempts) -> None:
+    attempts.write(Attempt("together"))
+    attempts.write(Attempt("alone", 2, alone=True))
+    attempts.condemn()
+    together, alone = attempts.of_photo("together"), attempts.of_photo("alone")
+    assert together == Attempt("together")
+    assert alone == Attempt("alone", 2, alone=True, crashed=True)
+    assert attempts.is_hopeless(alone)
+    assert not attempts.is_hopeless(together)
+
+
+def test_a_file_cut_short_counts_as_begun(attempts: Attempts) -> None:
+    attempts.write(Attempt("a"))
+    (file,) = Path(attempts.folder).iterdir()
+    file.write_bytes(file.read_bytes()[:9])
+    assert attempts.of_photo("a") == Attempt()
+
+
+def test_a_photo_that_is_never_finished_is_given_up_after_a_few_attempts(tmp_path: Path) -> None:
+    """As on a cluster, where the job starts anew each time, and nobody sees what ended the worker."""
+    dark(0).save(tmp_path / "a.png")
+    worker = processor(tmp_path)
+    worker = dataclasses.replace(worker, settings=dataclasses.replace(worker.settings, runner="FlinkRunner"))
+    (tmp_path / "out" / ".zerodce").mkdir(parents=True)
+    task = Task("a.png", (tmp_path / "a.png").stat().st_size, 1.0, "a.png", "", True)
+    for times in range(1, CLUSTER_LIMIT + 1):
+        prepared = worker.prepare(task)  # and no more: the worker ends
+        assert isinstance(prepared, Prepared)
+        prepared.share.release()
+        assert worker.attempts.of_photo("a.png") == Attempt("a.png", times, alone=times > 1)
+    done = worker.prepare(task)
+    assert isinstance(done, Done)
+    assert done.record.failure == {
+        "stage": "crash",
+        "error": f"it was begun {CLUSTER_LIMIT} times, and ended the process each time",
+    }
+    assert worker.attempts.of_photo("a.png") == Attempt("a.png")  # alone once more in the next run
+
+
+def test_a_crash_that_is_no_photos_doing_ends_the_command(
+    attempts: Attempts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attempts.write(Attempt("of a run before"))
+    monkeypatch.setattr(supervisor, "_status_of_child", lambda mask: 11)  # SIGSEGV, as wait tells it
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        assert supervisor.watch(attempts) == 1
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    assert "ended by SIGSEGV, and no photo was in work" in capsys.readouterr().err
+
+
+def test_where_nothing_can_be_written_it_is_no_fault_of_the_photo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(attempt: Attempt) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    from pipelines.folders import OutputError
+
+    dark(0).save(tmp_path / "a.png")
+    monkeypatch.setattr(Attempts, "write", lambda self, attempt: full(attempt))
+    with pytest.raises(OutputError, match="No space left"):
+        processor(tmp_path).prepare(Task("a.png", 1000, 1.0, "a.png", "", True))
