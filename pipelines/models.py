@@ -62,7 +62,7 @@ def load_enhancer(model: bytes, curve_size: CurveSize, exposure: Exposure, denoi
         denoise: Argument of `Enhancer`.
 
     Raises:
-        ValueError: The content is not a ZeroDCE model.
+        ValueError: The content is not a ZeroDCE model, or its weights are not finite numbers.
     """
     with _loading:  # or threads that ask at the same time would each load one
         return _load_enhancer(model, curve_size, exposure, denoise)
@@ -83,6 +83,8 @@ def _load_enhancer(model: bytes, curve_size: CurveSize, exposure: Exposure, deno
         loaded = keras.saving.load_model(path, compile=False)
     if not isinstance(loaded, ZeroDCE):
         raise ValueError(f"it holds a {type(loaded).__name__}, not a ZeroDCE")
+    if not all(np.isfinite(weights).all() for weights in loaded.get_weights()):
+        raise ValueError("some of its weights are not finite numbers")
     enhancer = Enhancer(loaded, curve_size, exposure, denoise)
     enhancer(np.zeros((8, 8, 3), np.uint8))
     return enhancer

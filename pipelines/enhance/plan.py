@@ -94,7 +94,7 @@ def make_plan(
     Raises:
         click.UsageError: Two references fit one photo.
     """
-    present = {entry.path for entry in storage.walk(out)} if storage.exists(out) else set()
+    present = {entry.path for entry in storage.walk(out) if entry.size} if storage.exists(out) else set()
     found = listing.entries
     try:
         matched = match_references([entry.path for entry in found], [entry.path for entry in references])

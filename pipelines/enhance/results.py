@@ -51,7 +51,7 @@ def write_results(
     records = journal.read() | {record.path: record for record in (*plan.clashes, *plan.unreadable)}
     records = {path: records[path] for path in sorted(plan.found) if path in records}
     journal.compact(records.values())
-    present = {entry.path for entry in storage.walk(out)}
+    present = {entry.path for entry in storage.walk(out) if entry.size}
     rows, failures, unchanged = [], [], 0
     for record in records.values():
         entry = plan.found[record.path]

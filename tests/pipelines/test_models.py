@@ -2,9 +2,12 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import click
 import keras
+import numpy as np
 import pytest
 
 from pipelines import models
@@ -25,3 +28,17 @@ def test_threads_that_ask_together_get_one_enhancer(monkeypatch: pytest.MonkeyPa
         enhancers = list(pool.map(lambda _: models.load_enhancer(model, 17, 0.31, "off"), range(4)))
     assert len(loaded) == 1
     assert len({id(enhancer) for enhancer in enhancers}) == 1
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    """They would make black photos."""
+    path = tmp_path / "model.keras"
+    path.write_bytes(models.read_model(None))
+    model = keras.saving.load_model(path, compile=False)
+    weights = model.get_weights()
+    weights[0].flat[0] = np.nan
+    model.set_weights(weights)
+    model.save(path)
+    with pytest.raises(click.ClickException, match="weights are not finite numbers") as error:
+        models.check_model(lambda: models.load_enhancer(path.read_bytes(), "auto", "auto", "auto"), str(path))
+    assert error.value.exit_code == 1

@@ -124,7 +124,7 @@ def test_a_second_run_does_only_what_changed(photos: Path, tmp_path: Path) -> No
     dark(9).save(photos / "1.png")
     leftover = out / "enhanced" / f".killed{storage.TEMPORARY_SUFFIX}"
     leftover.write_bytes(b"half a photo")
-    (out / "autocontrast" / "2.png").unlink()
+    (out / "autocontrast" / "2.png").write_bytes(b"")  # as a loss of power may leave it
     assert run(photos, out) == 0
     assert counts(out) | {"ignored": 0} == {
         "found": 4,
@@ -337,7 +337,7 @@ def test_links_deeper_in_the_results_cost_the_photos_behind_them(photos: Path, t
         "0.png": ("write", "enhanced/0.png is the original itself"),
         "trip ü/3.jpg": (
             "write",
-            "enhanced/trip ü/3.jpg lies behind a link that leads out of the folder of the results",
+            "enhanced/trip ü/3.jpg lies behind a link that leads out of the results",
         ),
     }
 
@@ -523,10 +523,10 @@ def test_too_many_failures_end_the_run(
         (photos / f"bad{number:03}.png").write_bytes(b"not a png")
     read = storage.read
 
-    def slowly(path: str) -> bytes:
+    def slowly(path: str, max_bytes: int | None = None) -> bytes:
         if "bad" in path:
             time.sleep(0.05)  # ten seconds for all of them, where the command looks five times a second
-        return read(path)
+        return read(path, max_bytes)
 
     monkeypatch.setattr(storage, "read", slowly)
     assert run(photos, tmp_path / "out", "--max-failures", "3", "--workers", "1") == 1
