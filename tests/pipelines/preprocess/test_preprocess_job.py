@@ -353,7 +353,7 @@ def contents(out: Path) -> dict[str, bytes]:
 
 def test_what_is_missing_or_cut_short_of_a_finished_set_is_made_again(images: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
-    (images / "broken.png").write_bytes(b"broken")
+    (images / "=broken.png").write_bytes(b"broken")
     (images / "1.png").unlink()
     Image.new("L", (3, 3)).save(images / "1.png")  # counted in the notes
     assert run(images, out, split="all=1") == 1
