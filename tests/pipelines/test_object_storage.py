@@ -18,7 +18,7 @@ from PIL import Image
 
 from pipelines import cli, storage
 from pipelines.enhance import command
-from pipelines.enhance.journal import Journal, PhotoRecord, Version
+from pipelines.enhance.journal import _NUMBERS, Journal, PhotoRecord, Version
 from pipelines.enhance.settings import EnhanceSettings
 from pipelines.preprocess.command import preprocess
 from pipelines.preprocess.settings import PreprocessSettings
@@ -115,7 +115,8 @@ def test_errors_are_oserrors_of_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_journal_is_an_object_a_photo() -> None:
     journal = Journal(f"{BUCKET}/out/.zerodce/journal")
     assert journal.read() == {}
-    record = PhotoRecord("a.jpg", 1, 2.0, "settings", row={"path": "a.jpg"})
+    texts: dict[str, Any] = {"path": "a.jpg", "output": "a.jpg", "notes": ""}
+    record = PhotoRecord("a.jpg", 1, 2.0, "settings", row=texts | dict.fromkeys(_NUMBERS, 1.0))
     failed = PhotoRecord("b.jpg", 1, 2.0, "settings", failure={"stage": "decode", "error": "broken"})
     for each in (record, record, failed):
         journal.append(each)
