@@ -94,7 +94,10 @@ def read(photo, unit, planes):
     for y in range(height):
         _split(photo[y], levels)
         _convert(levels, unit, row)
-        planes[:, y] = row
+        for channel in range(channels):
+            plane, values = planes[channel, y], row[channel]
+            for x in range(width):
+                plane[x] = values[x]
 
 
 @_compiled
@@ -107,7 +110,8 @@ def measure(planes, side, means, deviations):
     across_row = width // side
     for channel in range(channels):
         for top in range(0, height, side):
-            totals[:], squares[:], slopes[:] = 0, 0, 0
+            for x in range(width):
+                totals[x], squares[x], slopes[x] = 0, 0, 0
             for y in range(side):
                 row, lever = planes[channel, top + y], y - middle
                 for x in range(width):
