@@ -36,6 +36,9 @@ def test_is_a_tf_train_example_with_the_usual_names() -> None:
     assert parsed.SerializeToString(deterministic=True) == serialized
 
 
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1)
+
+
 @given(
     st.builds(
         StoredImage,
@@ -43,7 +46,7 @@ def test_is_a_tf_train_example_with_the_usual_names() -> None:
         st.sampled_from(["png", "jpeg"]),
         st.integers(1, 9999),
         st.integers(1, 9999),
-        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1),
+        st.lists(NAMES.filter(lambda name: name not in (".", "..")), min_size=1).map("/".join),
     )
 )
 @example(StoredImage(b"x", "png", 1, 1, "not UTF-8 \udcff.png"))

@@ -93,6 +93,7 @@ def test_texture_is_hardly_taken_for_noise(name, most):
     assert estimate_noise(photo).deviations.max() <= most
 
 
+@pytest.mark.slow
 def test_rendered_scenes_are_clean_and_their_shot_noise_is_found():
     light = scenes.render(scenes.balls(7), 768, 512)
     linear = np.clip(light * 0.06, 0, 1)

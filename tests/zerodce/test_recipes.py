@@ -87,6 +87,7 @@ def test_the_maps_are_those_of_the_network_times_the_strength() -> None:
     np.testing.assert_array_equal(output["enhanced"][1], images[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_every_recipe_tracks_its_losses_and_they_add_up(recipe: Recipe) -> None:
     model = ZeroDCE(recipe)

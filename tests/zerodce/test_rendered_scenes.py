@@ -36,6 +36,7 @@ def test_better_than_the_input_and_more_alike_than_a_gamma(
     assert metrics.ssim(enhanced, reference) > 0.77  # its shadows are lifted further than one exposure has them
 
 
+@pytest.mark.slow
 def test_a_well_exposed_scene_stays_as_it_is(model: keras.Model, light: dict[str, np.ndarray]) -> None:
     for name, linear in light.items():
         photo = photograph(linear * (0.25 / linear.clip(0, 1).mean()), 1.0, 1)
