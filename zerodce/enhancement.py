@@ -12,7 +12,7 @@ import numpy as np
 from zerodce import metrics
 from zerodce.curves import apply_curves, brighten
 from zerodce.denoising import amplification, smooth
-from zerodce.exposure import AUTO_MAX_FACTOR, find_factor
+from zerodce.exposure import find_factor
 from zerodce.network import knots_of
 from zerodce.noise import estimate_noise
 from zerodce.pixels import on_pixels, small_copy
@@ -32,9 +32,6 @@ AUTO_CURVE_SIZE = 128
 
 BLACK = (0.25, 0.45)
 """Share of a photo's area, black to a step of 255, from which on it is a night before nothing, partly and wholly."""
-
-NIGHT_STRENGTH = 0.35
-"""The largest strength in such a night, whose mean tells nothing of how bright what is lit is."""
 
 STEPS = 256
 """Strengths of a tone network are rounded to so many steps: what threads sum in another order makes no other photo."""
@@ -171,8 +168,7 @@ class Enhancer:
     def _expose(self, small: np.ndarray, grid: np.ndarray) -> Curves:
         """Scales the model's strengths to the exposure aimed at."""
         black = blackness(small)
-        grid = np.minimum(grid, 1 - (1 - NIGHT_STRENGTH) * black)
-        factor = find_factor(small, grid, self.exposure, AUTO_MAX_FACTOR if self.knots is None else 1.0)
+        factor = find_factor(small, grid, self.exposure, sees_whole=self.knots is not None)
         applied = tables(grid * factor)
         exposure = metrics.mean(brighten(small, applied))
         strength = factor * float(self.model.strength(small[np.newaxis].astype(np.float32) / 255)[0])

@@ -17,28 +17,29 @@ MAX_FACTOR = 1.5
 """The largest factor: beyond it the blacks of a night scene turn into noise."""
 
 AUTO_MAX_FACTOR = 1.25
-"""The largest factor that `auto` chooses by itself."""
+"""The largest factor that `auto` chooses for a model that does not see the whole photo."""
 
-NIGHT = (0.1, 6.0)
-"""`auto` makes a photo of mean m at most 0.1 + 6 m: a night scene stays one whatever the model makes of it."""
+NIGHT = (0.05, 8.0)
+"""`auto` makes a photo of mean m at most 0.05 + 8 m: a night scene stays one whatever the model makes of it."""
 
 
 def find_factor(
-    small: np.ndarray, grid: np.ndarray, exposure: float | Literal["auto"], auto_most: float = AUTO_MAX_FACTOR
+    small: np.ndarray, grid: np.ndarray, exposure: float | Literal["auto"], sees_whole: bool = False
 ) -> float:
     """Finds the factor on strengths that brings a photo nearest to the exposure aimed at.
 
-    `auto` aims between the mean that the model arrives at and `MIDDLE`: all of the way for a photo of mean
-    `WELL_EXPOSED`, the less of it the darker the photo, and never beyond `NIGHT`; a photo already brighter than
-    `MIDDLE` keeps its mean. Whatever is aimed at, the root mean square change is bounded: to `MAX_CHANGE` for a
-    well-exposed photo, and by two more for each unit of mean that a darker one lacks. All of this is continuous in
-    the photo, so that the shots of a series come out alike.
+    `auto` leaves to a model that sees the whole photo what mean it arrives at. For another it aims between that mean
+    and `MIDDLE`: all of the way for a photo of mean `WELL_EXPOSED`, the less of it the darker the photo; a photo
+    already brighter than `MIDDLE` keeps its mean. Either way it never goes beyond `NIGHT`. Whatever is aimed at, the
+    root mean square change is bounded: to `MAX_CHANGE` for a well-exposed photo, and by two more for each unit of mean
+    that a darker one lacks. All of this is continuous in the photo, so that the shots of a series come
+    out alike.
 
     Args:
         small: uint8 (height, width, 3), RGB: a small copy of the photo.
         grid: Float (rows, columns, KNOTS, channels or 1) in [-1, 1]: the strengths that the model gives it.
         exposure: "auto", or the mean brightness to aim at, in [0, 1].
-        auto_most: The largest factor that `auto` chooses; 1 for a model that sees the whole photo and aims by itself.
+        sees_whole: Whether the model has seen the whole photo; `auto` then chooses no factor above 1.
 
     Returns:
         The factor: 0 leaves the photo as it is, 1 is what the model made of it, at most `MAX_FACTOR`.
@@ -56,9 +57,9 @@ def find_factor(
 
     if exposure == "auto":
         models = float(enhanced(1).mean())
-        pull = min(1.0, mean / WELL_EXPOSED)  # the darker, the more noise would come along
+        pull = 0.0 if sees_whole else min(1.0, mean / WELL_EXPOSED)  # the darker, the more noise would come along
         aim = min(models + pull * (max(MIDDLE, mean) - models), NIGHT[0] + NIGHT[1] * mean)
-        most = auto_most
+        most = 1.0 if sees_whole else AUTO_MAX_FACTOR
     else:
         aim, most = exposure, MAX_FACTOR
 

@@ -11,7 +11,7 @@ from keras import KerasTensor, ops
 from zerodce.exposure import NIGHT, WELL_EXPOSED
 from zerodce.tones import tone
 
-LEVEL = 0.45
+LEVEL = 0.465
 """Mean brightness of an evenly brightened photo."""
 
 APPROACH = 1.5
@@ -23,15 +23,20 @@ MAX_EVEN = 0.55
 VERSIONS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 """The versions that are fused, in multiples of the even strength."""
 
+BLACK = (1 / 255, 2 / 255)
+"""Largest channel up to which a pixel counts as black, and from which on it counts as lit: a night has no mean to tell
+of how bright what is lit is."""
+
 _SIGMA = 0.2  # of exposedness, around 0.5, as Mertens has it
 _HALVINGS = 10
 
 
 def even_strength(images: KerasTensor) -> KerasTensor:
-    """The one strength that brings each image to the mean brightness of a well-exposed photo, by bisection.
+    """The one strength that brings what is lit in each image to the mean of a well-exposed photo, by bisection.
 
     The mean aimed at is `LEVEL`, less for a night scene (`zerodce.exposure.NIGHT`) and for a photo that is nearly
-    bright enough: from a mean of `WELL_EXPOSED` on it stays as it is.
+    bright enough: from a mean of `WELL_EXPOSED` on it stays as it is. What is black (`BLACK`) does not count in the
+    mean that is reached: lights in a black night become as bright as the same lights in a room, not brighter.
 
     Args:
         images: Float (batch, height, width, 3) in [0, 1].
@@ -43,11 +48,13 @@ def even_strength(images: KerasTensor) -> KerasTensor:
     mean = ops.mean(sample, axis=(1, 2, 3), keepdims=True)
     nearly = mean + APPROACH * (WELL_EXPOSED - mean)
     aim = ops.minimum(ops.minimum(LEVEL, NIGHT[0] + NIGHT[1] * mean), nearly)
+    lit = ops.clip((ops.max(sample, axis=3, keepdims=True) - BLACK[0]) / (BLACK[1] - BLACK[0]), 0, 1)
+    area = ops.mean(lit, axis=(1, 2, 3), keepdims=True) + 1e-6
     low = ops.zeros_like(aim)
     high = low + MAX_EVEN
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        reached = ops.mean(tone(sample, middle), axis=(1, 2, 3), keepdims=True) > aim
+        reached = ops.mean(tone(sample, middle) * lit, axis=(1, 2, 3), keepdims=True) > aim * area
         low, high = ops.where(reached, low, middle), ops.where(reached, middle, high)
     return low
 

@@ -58,7 +58,15 @@ def test_auto_moves_a_dark_photo_part_of_the_way_to_the_middle():
 def test_auto_keeps_night_dark_even_if_the_model_does_not():
     assert risen(13 / 255, 1) > 0.99  # 1 - (1 - 0.051) ** 256: white
     arrived = risen(13 / 255, find_factor(flat(13), curve(1), "auto"))
-    assert arrived == pytest.approx(0.1 + 6 * 13 / 255, abs=0.01)
+    assert arrived == pytest.approx(0.05 + 8 * 13 / 255, abs=0.01)
+
+
+def test_auto_leaves_the_mean_to_a_model_that_sees_the_whole_photo_but_for_night():
+    assert risen(0.2, 0.3) > 0.7  # far beyond the middle, and below 0.05 + 8 * 0.2
+    assert find_factor(flat(51), curve(0.3), "auto", sees_whole=True) == 1
+    assert find_factor(flat(13), curve(0.05), "auto", sees_whole=True) == 1
+    arrived = risen(13 / 255, find_factor(flat(13), curve(1), "auto", sees_whole=True))
+    assert arrived == pytest.approx(0.05 + 8 * 13 / 255, abs=0.01)
 
 
 def test_auto_leaves_a_bright_photo_as_it_is():

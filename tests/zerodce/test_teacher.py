@@ -50,6 +50,18 @@ def test_the_fusion_is_that_of_opencv(size: tuple[int, int]) -> None:
         assert psnr(np.rint(255 * result).astype(np.uint8), np.rint(255 * merged).astype(np.uint8)) > 45
 
 
+def test_what_is_black_does_not_make_the_rest_brighter() -> None:
+    """A lit half of 0.1 becomes 0.465, whether the other half is lit alike or black to a step of 255."""
+    lit = flat(0.1)
+    night = lit.copy()
+    night[:, :8] = 1 / 255
+    assert float(even(night)[0, 0, 0, 0]) == pytest.approx(float(even(lit)[0, 0, 0, 0]), abs=0.002)
+    assert float(tone(0.1, even(night)[0, 0, 0, 0])) == pytest.approx(0.465, abs=0.005)
+    half_lit = lit.copy()
+    half_lit[:, :8] = 3 / 255  # dark, but lit: it counts
+    assert float(even(half_lit)[0, 0, 0, 0]) > float(even(night)[0, 0, 0, 0]) + 0.05
+
+
 def test_equal_versions_fuse_to_themselves() -> None:
     images = scenes(40, 56)
     fused = teacher.own_fusion(images, ops.zeros((2, 1, 1, 1)))
@@ -66,16 +78,16 @@ def test_flat_versions_are_weighed_by_how_well_they_are_exposed(level: float) ->
 
 
 def test_the_even_strength_reaches_its_mean() -> None:
-    """0.45; 0.1 + 6 m of a night scene; m + 1.5 (0.4 - m) of what is nearly bright enough."""
+    """0.465; 0.05 + 8 m of a night scene; m + 1.5 (0.4 - m) of what is nearly bright enough."""
     levels = (0.02, 0.05, 0.1, 0.2, 0.28, 0.38)
-    aims = [0.22, 0.4, 0.45, 0.45, 0.45, 0.41]
+    aims = [0.21, 0.45, 0.465, 0.465, 0.46, 0.41]
     strength = even(flat(*levels))
     assert strength.shape == (len(levels), 1, 1, 1)
     reached = tone(np.float64(levels), strength.ravel().astype(np.float64))
     np.testing.assert_allclose(reached, aims, atol=0.004)
     images = scenes(64, 64)
     means = np.asarray(tone(images, even(images)))[:, ::2, ::2].mean(axis=(1, 2, 3))
-    np.testing.assert_allclose(means, 0.45, atol=0.004)
+    np.testing.assert_allclose(means, 0.465, atol=0.004)
 
 
 def test_the_even_strength_is_bounded() -> None:
