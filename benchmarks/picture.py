@@ -1,26 +1,35 @@
-"""The README's picture, from what `make enhance` leaves: `python -m benchmarks.picture out docs/before-after.jpg`."""
+"""The README's picture, from what `make enhance` leaves, beside what an earlier version made of the same scenes.
+
+    git worktree add earlier c3f756a && (cd earlier && make enhance INPUT=../out/scenes OUTPUT=../out/earlier)
+    python -m benchmarks.picture out docs/before-after.jpg
+"""
 
 import argparse
 from pathlib import Path
 
 from PIL import Image
 
-SCENE = "still-life-1.jpg"
-WIDTH = 760
-"""Size of each half in pixels."""
+SCENES = ("still-life-1.jpg", "street-1.jpg")
+FOLDERS = ("scenes", "earlier/enhanced", "enhanced/enhanced")
+WIDTH, GAP = 500, 8
+"""Width of each image and what is left between them, in pixels."""
 
 
 def main() -> None:
-    """Puts a scene and its enhanced photo side by side."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path, help="the folder that holds scenes/ and enhanced/")
+    """Puts scenes, what the earlier version and what this one makes of them side by side, a scene a row."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="the folder that holds scenes/, earlier/ and enhanced/")
     parser.add_argument("picture", type=Path)
     arguments = parser.parse_args()
-    halves = [Image.open(arguments.out / folder / SCENE) for folder in ("scenes", "enhanced/enhanced")]
-    height = round(WIDTH * halves[0].height / halves[0].width)
-    picture = Image.new("RGB", (2 * WIDTH + 8, height), "white")
-    for index, half in enumerate(halves):
-        picture.paste(half.resize((WIDTH, height), Image.Resampling.LANCZOS), (index * (WIDTH + 8), 0))
+    rows = [[Image.open(arguments.out / folder / scene) for folder in FOLDERS] for scene in SCENES]
+    heights = [round(WIDTH * row[0].height / row[0].width) for row in rows]
+    size = len(FOLDERS) * (WIDTH + GAP) - GAP, sum(heights) + GAP * (len(rows) - 1)
+    picture = Image.new("RGB", size, "white")
+    top = 0
+    for row, height in zip(rows, heights, strict=True):
+        for column, image in enumerate(row):
+            picture.paste(image.resize((WIDTH, height), Image.Resampling.LANCZOS), (column * (WIDTH + GAP), top))
+        top += height + GAP
     picture.save(arguments.picture, quality=88)
 
 
