@@ -1,7 +1,7 @@
 """The README's picture, from what `make enhance` leaves, beside what an earlier version made of the same scenes.
 
-    git worktree add earlier c3f756a && (cd earlier && make enhance INPUT=../out/scenes OUTPUT=../out/earlier)
-    python -m benchmarks.picture out docs/before-after.jpg
+git worktree add earlier c3f756a && (cd earlier && make enhance INPUT=../out/scenes OUTPUT=../out/earlier)
+python -m benchmarks.picture out docs/before-after.jpg
 """
 
 import argparse

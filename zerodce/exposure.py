@@ -32,8 +32,8 @@ def find_factor(
     and `MIDDLE`: all of the way for a photo of mean `WELL_EXPOSED`, the less of it the darker the photo; a photo
     already brighter than `MIDDLE` keeps its mean. Either way it never goes beyond `NIGHT`. Whatever is aimed at, the
     root mean square change is bounded: to `MAX_CHANGE` for a well-exposed photo, and by two more for each unit of mean
-    that a darker one lacks. All of this is continuous in the photo, so that the shots of a series come
-    out alike.
+    that a darker one lacks. All of this is continuous in the photo, so that the shots of a series
+    come out alike.
 
     Args:
         small: uint8 (height, width, 3), RGB: a small copy of the photo.

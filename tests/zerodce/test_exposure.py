@@ -62,8 +62,8 @@ def test_auto_keeps_night_dark_even_if_the_model_does_not():
 
 
 def test_auto_leaves_the_mean_to_a_model_that_sees_the_whole_photo_but_for_night():
-    assert risen(0.2, 0.3) > 0.7  # far beyond the middle, and below 0.05 + 8 * 0.2
-    assert find_factor(flat(51), curve(0.3), "auto", sees_whole=True) == 1
+    assert 0.5 < risen(26 / 255, 0.3) < 0.05 + 8 * 0.1  # beyond the middle
+    assert find_factor(flat(26), curve(0.3), "auto", sees_whole=True) == 1
     assert find_factor(flat(13), curve(0.05), "auto", sees_whole=True) == 1
     arrived = risen(13 / 255, find_factor(flat(13), curve(1), "auto", sees_whole=True))
     assert arrived == pytest.approx(0.05 + 8 * 13 / 255, abs=0.01)
