@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-SCENES = ("still-life-1.jpg", "street-1.jpg")
+SCENES = ("still-life-1.jpg", "still-life-3.jpg")
 FOLDERS = ("scenes", "earlier/enhanced", "enhanced/enhanced")
 WIDTH, GAP = 500, 8
 """Width of each image and what is left between them, in pixels."""

@@ -25,7 +25,8 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue):
         enhanced: Written to; shaped and typed as `photo`.
         levels: The largest value of that type, a float.
         iterations: Number of iterations of the curves.
-        hue: float32 (4,): brightness and saturation from which on a colour keeps its hue, partly and wholly.
+        hue: float32 (5,): brightness and saturation from which on a colour keeps its hue, partly and wholly, and how
+            much of its saturation it keeps then.
     """
     height, width, channels = photo.shape
     rows, columns, count, parts = tables.shape
@@ -33,7 +34,7 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue):
     two, three, tiny = np.float32(2), np.float32(3), np.float32(1e-6)
     unit, scale, steps = np.float32(1 / levels), np.float32(levels), np.float32(count - 2)
     bright, per_bright = hue[0], one / (hue[1] - hue[0])
-    vivid, per_vivid = hue[2], one / (hue[3] - hue[2])
+    vivid, per_vivid, pure = hue[2], one / (hue[3] - hue[2]), hue[4]
     row = tables[0].copy()
     value = np.empty((channels, TILE), np.float32)
     curve = np.empty((channels, TILE), np.float32)
@@ -103,6 +104,7 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue):
                     top = top if top > blue_after[x] else blue_after[x]
                     bottom = red_after[x] if red_after[x] < green_after[x] else green_after[x]
                     bottom = bottom if bottom < blue_after[x] else blue_after[x]
+                    bottom += pure * (top * least / (most if most > tiny else tiny) - bottom)
                     slope = (top - bottom) / (spread if spread > tiny else tiny)
                     red_after[x] += keep * (bottom + slope * (red[x] - least) - red_after[x])
                     green_after[x] += keep * (bottom + slope * (green[x] - least) - green_after[x])
@@ -118,7 +120,7 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue):
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def look_up(photo, tones, least_kept, keep, enhanced):
+def look_up(photo, tones, least_kept, keep, pure, enhanced):
     """Writes an enhanced 8-bit colour photo whose strengths depend on nothing but brightness.
 
     Args:
@@ -126,6 +128,7 @@ def look_up(photo, tones, least_kept, keep, enhanced):
         tones: uint8 (256, 256): what becomes of a channel, by the brightness of its pixel and its own value.
         least_kept: uint8 (256,): by brightness, the smallest channel from which on a pixel is too grey to keep a hue.
         keep: float32 (256, 256): how much of its hue a pixel keeps, by its brightness and its smallest channel.
+        pure: How much of its saturation a pixel keeps where it keeps its hue, a float32.
         enhanced: Written to; like `photo`.
     """
     height, width, _ = photo.shape
@@ -138,8 +141,9 @@ def look_up(photo, tones, least_kept, keep, enhanced):
             if least >= least_kept[most]:
                 enhanced[y, x, 0], enhanced[y, x, 1], enhanced[y, x, 2] = tone[red], tone[green], tone[blue]
             else:
-                bottom = np.float32(tone[least])
-                slope = (np.float32(tone[most]) - bottom) / np.float32(most - least)
+                top, bottom = np.float32(tone[most]), np.float32(tone[least])
+                bottom += pure * (top * np.float32(least) / np.float32(most) - bottom)
+                slope = (top - bottom) / np.float32(most - least)
                 for c in range(3):
                     value = photo[y, x, c]
                     curve = np.float32(tone[value])

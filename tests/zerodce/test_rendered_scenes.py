@@ -8,8 +8,8 @@ import zerodce
 from benchmarks.scenes import SCENES, balls, photograph, render
 from zerodce import metrics
 
-PROPER = 0.5
-"""Exposure at which the scenes are as a photographer would take them, the lamp apart."""
+PROPER = 0.75
+"""Exposure at which the scenes have the mean of a photo as it is metered, 0.33 to 0.36, the lamp apart."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_better_than_the_input_and_more_alike_than_a_gamma(
     enhanced = zerodce.enhance(dark, model=model)
     assert metrics.psnr(enhanced, reference) > metrics.psnr(dark, reference) + 1
     assert metrics.ssim(enhanced, reference) > metrics.ssim(gamma, reference)
-    assert metrics.ssim(enhanced, reference) > 0.77  # its shadows are lifted further than one exposure has them
+    assert metrics.ssim(enhanced, reference) > 0.82
 
 
 @pytest.mark.slow
