@@ -65,7 +65,14 @@ def brighten(photo: np.ndarray, tables: np.ndarray) -> np.ndarray:
         look_up(photo, *_lookup_tables(tables.ravel()), np.float32(SATURATION), enhanced)
         return enhanced
     tables = np.concatenate([tables, tables[:, :, -1:]], axis=2).astype(np.float32)
-    apply_rows(photo, tables, enhanced, float(np.iinfo(photo.dtype).max), ITERATIONS, np.asarray((*HUE, SATURATION), np.float32))
+    apply_rows(
+        photo,
+        tables,
+        enhanced,
+        float(np.iinfo(photo.dtype).max),
+        ITERATIONS,
+        np.asarray((*HUE, SATURATION), np.float32),
+    )
     return enhanced
 
 
