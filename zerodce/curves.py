@@ -4,6 +4,8 @@ One iteration is `x + r * (x**2 - x)` with a parameter r in [-1, 1] for each pix
 2020, equation 3, with the sign of the released code): r < 0 brightens, and [0, 1] stays [0, 1].
 """
 
+import functools
+
 import numpy as np
 from keras import KerasTensor
 
@@ -14,6 +16,8 @@ HUE = (0.3, 0.5, 0.25, 0.5)
 
 SATURATION = 0.4
 """How much of its saturation it keeps then: more costs likeness to the references, less leaves lamps pale."""
+
+_LEVELS = np.arange(256, dtype=np.float32) / 255
 
 
 def apply_curves(images: KerasTensor, maps: KerasTensor) -> KerasTensor:
@@ -78,12 +82,17 @@ def brighten(photo: np.ndarray, tables: np.ndarray) -> np.ndarray:
 
 def _lookup_tables(strengths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What `zerodce.kernel.look_up` needs, of strengths at brightness 0 to 255."""
-    levels = np.arange(256, dtype=np.float32) / 255
-    tones = tone(levels[np.newaxis], strengths[:, np.newaxis].astype(np.float32))
-    saturation = 1 - levels[np.newaxis] / np.maximum(levels[:, np.newaxis], 1e-6)
-    keep = _smoothstep(levels[:, np.newaxis], *HUE[:2]) * _smoothstep(saturation, *HUE[2:])
+    tones = tone(_LEVELS[np.newaxis], strengths[:, np.newaxis].astype(np.float32))
+    return _rounded(tones), *_kept_hue()
+
+
+@functools.cache
+def _kept_hue() -> tuple[np.ndarray, np.ndarray]:
+    """What `zerodce.kernel.look_up` needs to know of how much of its hue a pixel keeps."""
+    saturation = 1 - _LEVELS[np.newaxis] / np.maximum(_LEVELS[:, np.newaxis], 1e-6)
+    keep = _smoothstep(_LEVELS[:, np.newaxis], *HUE[:2]) * _smoothstep(saturation, *HUE[2:])
     least_kept = (keep > 0).sum(axis=1)  # it falls with the smallest channel
-    return _rounded(tones), least_kept.astype(np.uint8), keep.astype(np.float32)
+    return least_kept.astype(np.uint8), keep.astype(np.float32)
 
 
 def _smoothstep(value: np.ndarray, start: float, end: float) -> np.ndarray:

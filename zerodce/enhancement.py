@@ -132,13 +132,14 @@ class Enhancer:
         """
         if not curves.grid.any():
             return photo.copy()
-        noise = estimate_noise(photo)
+        filtered = bool(self.denoise) and bool(curves.noise_gain.any())
+        noise = estimate_noise(photo) if filtered or curves.black else None
         if self.full:
             enhanced = self._brighten_tiles(photo, curves)
         else:
             grid = curves.grid if photo.shape[2] == 3 else curves.grid.mean(axis=3, keepdims=True)
-            enhanced = brighten(photo, tables(grid, curves.black * noise.floor() / 255))
-        if not self.denoise or not curves.noise_gain.any():
+            enhanced = brighten(photo, tables(grid, curves.black * noise.floor() / 255 if noise else 0.0))
+        if noise is None or not filtered:
             return enhanced
         return smooth(enhanced, noise.with_coding(), curves.noise_gain, self.denoise)
 
@@ -173,11 +174,15 @@ class Enhancer:
 
     def _expose(self, small: np.ndarray, grid: np.ndarray) -> Curves:
         """Scales the model's strengths to the exposure aimed at."""
+        if not grid.any():
+            return Curves(grid, 0.0, metrics.mean(small), 0.0, np.zeros((1, 1), np.float32))
         black = blackness(small)
         factor = find_factor(small, grid, self.exposure, sees_whole=self.knots is not None)
         applied = tables(grid * factor)
         exposure = metrics.mean(brighten(small, applied))
-        strength = factor * float(self.model.strength(small[np.newaxis].astype(np.float32) / 255)[0])
+        strength = factor
+        if self.knots is None:
+            strength *= float(self.model.strength(small[np.newaxis].astype(np.float32) / 255)[0])
         return Curves(grid * factor, strength, exposure, black, amplification(small, applied))
 
 

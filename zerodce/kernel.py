@@ -14,6 +14,33 @@ def position(at, size, map_size):
     return min(max((at + 0.5) * map_size / size - 0.5, 0.0), map_size - 1.0)
 
 
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def find_strengths(brightness, wanted, iterations, steps, strengths):
+    """Writes the strengths in [-1, 1] that take a brightness to a tone; -1 or 1 where none does.
+
+    Args:
+        brightness: float64 (n,) in [0, 1].
+        wanted: float64 (n,): tones.
+        iterations: Of the curves.
+        steps: Of the bisection.
+        strengths: Written to; float64 (n,).
+    """
+    high, middle, tone = np.empty_like(strengths), np.empty_like(strengths), np.empty_like(strengths)
+    for i in range(strengths.size):
+        strengths[i], high[i] = -1.0, 1.0
+    for _ in range(steps):
+        for i in range(strengths.size):
+            middle[i] = (strengths[i] + high[i]) / 2
+            tone[i] = brightness[i]
+        for _ in range(iterations):
+            for i in range(strengths.size):
+                tone[i] = tone[i] + middle[i] * (tone[i] - tone[i] * tone[i])
+        for i in range(strengths.size):
+            below = tone[i] < wanted[i]
+            strengths[i] = middle[i] if below else strengths[i]
+            high[i] = high[i] if below else middle[i]
+
+
 @numba.njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
 def apply_rows(photo, tables, enhanced, levels, iterations, hue):
     """Writes the enhanced rows of a photo.

@@ -59,12 +59,12 @@ def strength_for(brightness: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         Float64 in [-1, 1], shaped alike: below 0 where the tone is darker than the brightness, 1 where even that does
         not reach it.
     """
-    low, high = -np.ones(np.shape(brightness)), np.ones(np.shape(brightness))
-    for _ in range(24):
-        middle = (low + high) / 2
-        below = tone(brightness, middle) < wanted
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return low
+    from zerodce.kernel import find_strengths
+
+    values, tones = (np.ascontiguousarray(array, np.float64).ravel() for array in (brightness, wanted))
+    strengths = np.empty_like(values)
+    find_strengths(values, tones, ITERATIONS, 24, strengths)
+    return strengths.reshape(np.shape(brightness))
 
 
 KNOT_BRIGHTNESS = (np.arange(KNOTS) / (KNOTS - 1)) ** 2

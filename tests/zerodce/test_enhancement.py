@@ -1,6 +1,7 @@
 """The way of a photo through a tone network: what the model makes of it at every pixel, at any size; what stays."""
 
 import dataclasses
+from unittest import mock
 
 import cv2
 import keras
@@ -121,6 +122,22 @@ def test_the_noise_of_black_is_held_back(model: ZeroDCE) -> None:
     below = photo.max(axis=2) <= floor
     assert below.mean() > 0.3
     np.testing.assert_array_equal(enhanced[below], photo[below])
+
+
+def test_noise_is_estimated_only_where_something_needs_it(
+    model: ZeroDCE, light: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estimate = mock.Mock(wraps=estimate_noise)
+    monkeypatch.setattr("zerodce.enhancement.estimate_noise", estimate)
+    photo = np.repeat(grey_of(light), 3, axis=2)
+    (curves,) = Enhancer(model).estimate([small_copy(photo, 128)])
+    assert curves.noise_gain.any()
+    day = dataclasses.replace(curves, black=0.0)
+    night = dataclasses.replace(curves, black=0.5)
+    for denoise, of_photo, times in (("off", day, 0), ("auto", day, 1), ("off", night, 1)):
+        estimate.reset_mock()
+        Enhancer(model, denoise=denoise).apply(photo, of_photo)
+        assert estimate.call_count == times
 
 
 @pytest.mark.parametrize(("lights", "black", "lit"), [(2, 1, 2), (63, 1, 2), (128, 4, 5), (255, 4, 5)])

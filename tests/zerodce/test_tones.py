@@ -32,6 +32,19 @@ def test_what_cannot_be_reached_is_the_strongest() -> None:
     np.testing.assert_allclose(strength_for(np.array([0.001, 0.5]), np.array([0.9, 0.0])), [1, -1], atol=1e-6)
 
 
+def test_strengths_are_those_of_a_bisection_in_numpy() -> None:
+    generator = np.random.default_rng(3)
+    brightness, wanted = generator.random((2, 40, 25))
+    low, high = -np.ones_like(wanted), np.ones_like(wanted)
+    for _ in range(24):
+        middle = (low + high) / 2
+        made = brightness
+        for _ in range(8):
+            made = made + middle * (made - made * made)
+        low, high = np.where(made < wanted, middle, low), np.where(made < wanted, high, middle)
+    np.testing.assert_array_equal(strength_for(brightness, wanted), low)
+
+
 def test_highlights_stay_below_their_bound() -> None:
     bound = highest(LEVELS)
     assert np.all(np.diff(bound) > 0)
