@@ -233,42 +233,46 @@ class PhotoProcessor:
         may_stay = settings.keep_files and photo.same_format and task.output == task.path
         notes = photo.notes
         unchanged: list[str] = []
-        shown = image_of(preview)
         before, after = photo.eight_bits, eight_bit_values(enhanced)
+        mean_input = metrics.mean(before)
+        psnr = math.inf if enhanced is original else metrics.psnr(before, after)
+        same = enhanced is original or (math.isinf(psnr) and np.array_equal(enhanced, original))
         row: dict[str, Any] = {
             "path": task.path,
             "output": task.output,
             "width": original.shape[1],
             "height": original.shape[0],
-            "mean_input": metrics.mean(before),
-            "mean_enhanced": metrics.mean(after),
-            "psnr_enhanced_db": metrics.psnr(before, after),
+            "mean_input": mean_input,
+            "mean_enhanced": mean_input if same else metrics.mean(after),
+            "psnr_enhanced_db": psnr,
             "psnr_autocontrast_db": None,
             "exposure": curves.exposure,
         }
-        same = enhanced is original or (math.isinf(row["psnr_enhanced_db"]) and np.array_equal(enhanced, original))
         if may_stay and same:
-            after_shown = shown
             notes = [self._keep(task, "enhanced")]  # nothing that a photo would lose is lost
             unchanged.append("enhanced")
         else:
-            after_shown = image_of(pixels.preview(after))
             self._write(task, f"enhanced/{task.output}", encode(enhanced), mtime)
-        contrasted, baseline = None, None
+        table, baseline = None, None
         if settings.autocontrast:
             table, row["psnr_autocontrast_db"] = photos.autocontrast_table(before)
-            if may_stay and math.isinf(row["psnr_autocontrast_db"]):
-                contrasted, baseline = shown, before
+            identity = math.isinf(row["psnr_autocontrast_db"])
+            baseline = before if identity else photos.look_up(before, table)
+            if may_stay and identity:
                 notes.append(self._keep(task, "autocontrast"))
                 unchanged.append("autocontrast")
             else:
-                contrasted, baseline = image_of(photos.look_up(preview, table)), photos.look_up(before, table)
                 self._write(task, f"autocontrast/{task.output}", encode(baseline), mtime)
         if settings.reference is not None:
             row |= self._compare(task, photo, before, after, baseline, notes)
         if task.thumbnail:
             try:
                 with photos.failing_as("write", *_ENDING), _writing(self.out, task.path):
+                    shown = image_of(preview)
+                    after_shown = shown if same else image_of(pixels.preview(after))
+                    contrasted = shown if baseline is before else None
+                    if contrasted is None and table is not None:
+                        contrasted = image_of(photos.look_up(preview, table))
                     report.write_thumbnails(self.out, row, shown, after_shown, contrasted, photo.metadata.icc_profile)
             except photos.PhotoError as error:
                 notes.append(f"no small pictures in the report ({error.message})")

@@ -11,6 +11,7 @@ from zerodce.metrics import psnr_from_error
 _COLOUR_16 = frozenset({"PNG", "TIFF", "PPM"})
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANES, _TIFF_SAMPLE_FORMAT = 258, 262, 284, 339
 _PNG_BITS_AT, _SGI_BYTES_AT = 24, 3
+_BAND = 64  # rows that stay in the cache while they are looked at
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -251,24 +252,32 @@ def autocontrast_table(pixels: np.ndarray) -> tuple[np.ndarray, float]:
         The table with which `look_up` gives `ImageOps.autocontrast`, uint8 (256, 3 or 1), and the PSNR of that in dB
         against `pixels`, worked out from the histograms; infinity where it changes nothing.
     """
+    levels = np.arange(256, dtype=np.uint8)[:, np.newaxis]
+    lowest, highest = _extremes(pixels)
+    ramps = levels.clip(lowest, highest)[np.newaxis]
+    image = Image.fromarray(ramps if len(lowest) > 1 else ramps[..., 0])
+    table = np.asarray(ImageOps.autocontrast(image)).reshape(256, -1)
+    changed = ((table != levels) & (levels >= lowest) & (levels <= highest)).any(axis=0)
+    error = 0
+    if changed.any():
+        counts = np.array(image_of(pixels).histogram()).reshape(-1, 256).T
+        error = int((counts * (table.astype(np.int64) - levels) ** 2)[:, changed].sum())
+    return table, psnr_from_error(error, pixels.size)
+
+
+def _extremes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and the highest value of each channel, uint8 (channels,); mostly the first rows have them already."""
     import cv2
 
-    levels = np.arange(256, dtype=np.uint8)
-    lowest, highest = (
-        cv2.reduce(pixels, 0, kind).reshape(-1, pixels.shape[2]) for kind in (cv2.REDUCE_MIN, cv2.REDUCE_MAX)
-    )
-    histogram: list[int] = []
-    error = 0
-    table = np.empty((256, pixels.shape[2]), np.uint8)
-    for channel, (low, high) in enumerate(zip(lowest.min(axis=0), highest.max(axis=0), strict=True)):
-        ramp = levels.clip(low, high)
-        stretched = np.asarray(ImageOps.autocontrast(Image.fromarray(ramp[np.newaxis])))[0]
-        table[:, channel] = stretched
-        if not np.array_equal(stretched[low : int(high) + 1], levels[low : int(high) + 1]):
-            histogram = histogram or image_of(pixels).histogram()
-            counts = np.array(histogram[256 * channel : 256 * (channel + 1)])
-            error += int(np.dot(counts, (stretched.astype(np.int64) - levels) ** 2))
-    return table, psnr_from_error(error, pixels.size)
+    count = pixels.shape[2]
+    lowest, highest = np.full(count, 255, np.uint8), np.zeros(count, np.uint8)
+    for top in range(0, pixels.shape[0], _BAND):
+        for channel, plane in enumerate(cv2.split(pixels[top : top + _BAND])):
+            low, high, *_ = cv2.minMaxLoc(plane)
+            lowest[channel], highest[channel] = min(lowest[channel], int(low)), max(highest[channel], int(high))
+        if not lowest.any() and highest.min() == 255:
+            break
+    return lowest, highest
 
 
 def look_up(pixels: np.ndarray, table: np.ndarray) -> np.ndarray:

@@ -466,6 +466,20 @@ def test_autocontrast_is_pillows_and_its_psnr_that_of_the_pixels(mode: str, span
     assert decibels == pytest.approx(psnr(expected, np.asarray(image)), abs=1e-9)
 
 
+@pytest.mark.parametrize("rows", [(0, 0), (0, 199), (63, 64), (199, 199)])
+def test_autocontrast_sees_extremes_wherever_they_are(rows: tuple[int, int]) -> None:
+    """Pillow's own, of a photo whose channels have their lowest and highest values in few rows."""
+    pixels = np.full((200, 9, 3), 100, np.uint8)
+    pixels[0, 0] = (0, 255, 50)
+    pixels[0, 1] = (255, 0, 60)
+    pixels[rows[0], 2, 2], pixels[rows[1], 3, 2] = 0, 255
+    for photo in (pixels, np.maximum(pixels, 1), np.minimum(pixels, 254)):
+        expected = np.asarray(ImageOps.autocontrast(Image.fromarray(photo)))
+        table, decibels = photos.autocontrast_table(photo)
+        np.testing.assert_array_equal(photos.look_up(photo, table), expected)
+        assert decibels == pytest.approx(psnr(expected, photo), abs=1e-9)
+
+
 # ---- many at once, and rubbish
 
 
