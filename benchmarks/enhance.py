@@ -2,6 +2,7 @@
 
     python -m benchmarks.enhance speed --photos photos --small lol/our485/low
     python -m benchmarks.enhance memory --photos photos
+    python -m benchmarks.enhance profile --photos photos --small lol/our485/low
 
 The job's speed is that after start-up: (pixels of ten copies of a folder - of one) / (difference of the times).
 """
@@ -12,6 +13,7 @@ import io
 import itertools
 import multiprocessing
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -27,6 +29,7 @@ import rich.console
 import rich.markdown
 from PIL import Image, ImageOps, JpegImagePlugin
 
+from benchmarks import steps
 from pipelines.photos import is_photo
 
 COPIES = 10
@@ -97,18 +100,24 @@ def enhance(folder: Path, *options: str) -> Run:
         return Run(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def codec_floor(folder: Path) -> Speed:
-    """The speed of what no such job can do without: decode once, autocontrast, encode twice, on all cores."""
+def codec_floor(folder: Path, stopwatch: steps.Stopwatch | None = None) -> Speed:
+    """The speed of what no such job can do without: decode once, autocontrast, encode twice, on all cores.
+
+    Args:
+        folder: The photos.
+        stopwatch: Gets the core time of each of these.
+    """
+    timed = (stopwatch or steps.Stopwatch()).timed
     contents = [path.read_bytes() for path in photos_of(folder)]
 
     def work(content: bytes) -> int:
         image: Any = Image.open(io.BytesIO(content))
-        image.load()
+        timed("decode", image.load)()
         options: dict[str, Any] = {"compress_level": PNG_LEVEL}
         if isinstance(image, JpegImagePlugin.JpegImageFile):
             options = {"qtables": image.quantization, "subsampling": JpegImagePlugin.get_sampling(image)}
-        for picture in (image, ImageOps.autocontrast(image)):
-            picture.save(io.BytesIO(), "JPEG" if "qtables" in options else "PNG", **options)
+        for picture in (image, timed("autocontrast", ImageOps.autocontrast)(image)):
+            timed("encode", picture.save)(io.BytesIO(), "JPEG" if "qtables" in options else "PNG", **options)
         return int(image.width * image.height)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -217,6 +226,45 @@ def speed(photos: Path, small: Path, peers: bool) -> None:
     show(lines)
 
 
+def profile(photos: Path, small: Path) -> None:
+    """Prints the core time of each step, beside that of the codec floor and of the whole command."""
+    large = photos_of(photos)
+    dark = [photo for photo in large if brightness(photo) < DARK]
+    kinds = {
+        f"{len(large)} photos": large,
+        f"the {len(dark)} dark ones": dark,
+        f"{SMALL_PHOTOS} small PNG": list(itertools.islice(itertools.cycle(photos_of(small)), SMALL_PHOTOS)),
+    }
+    columns = []
+    for paths in kinds.values():
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            one, many = (copies_of(paths, number, folder / str(number)) for number in (1, COPIES))
+            columns.append(_profile(one, many, folder))
+    lines = ["| core-ms per MP | " + " | ".join(f"{kind} | their floor" for kind in kinds) + " |"]
+    lines.append("|---" * (1 + 2 * len(columns)) + "|")
+    for step in (*steps.STEPS, "the rest", "threads of TensorFlow", "Beam and handing over", "all"):
+        values = (value for ours, floor in columns for value in (ours.get(step), floor.get(step)))
+        lines.append(f"| {step} | " + " | ".join("" if value is None else f"{value:.2f}" for value in values) + " |")
+    show(lines)
+
+
+def _profile(one: Path, many: Path, folder: Path) -> tuple[dict[str, float], dict[str, float]]:
+    """Core-ms per MP by step: of the command, on the copies less the one; and of the codec floor."""
+    total = megapixels(many)
+    scale = 1000 / total
+    stopwatch = steps.Stopwatch()
+    floor = {"all": codec_floor(many, stopwatch).core_ms}
+    floor |= {step: seconds * scale for step, seconds in stopwatch.seconds.items()}
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:  # for how it treats memory
+        alone.submit(steps.of_photos, one, folder / "warm").result()
+        seconds, process = alone.submit(steps.of_photos, many, folder / "out").result()
+    ours = {step: value * scale for step, value in seconds.items()}
+    ours["threads of TensorFlow"] = process * scale - sum(ours.values())
+    whole = (enhance(many).cpu_seconds - enhance(one).cpu_seconds) * 1000 / (total - megapixels(one))
+    return ours | {"Beam and handing over": whole - process * scale, "all": whole}, floor
+
+
 def memory(photos: Path, counts: Sequence[int]) -> None:
     """Prints the peak memory of the job on so many copies of the largest photo."""
     lines = ["| photos | megapixels each | peak memory |", "|---|---|---|"]
@@ -229,9 +277,20 @@ def memory(photos: Path, counts: Sequence[int]) -> None:
     show(lines)
 
 
+def processor() -> str:
+    """The cores of this machine, and whether they have AVX-512, which halves some loops."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return f"{os.cpu_count()} cores of {platform.machine()}"
+    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    wide = "with" if "avx512f" in fields.get("flags", "").split() else "without"
+    return f"{os.cpu_count()} cores of {fields.get('model name', platform.machine())}, {wide} AVX-512"
+
+
 def show(lines: list[str]) -> None:
-    """Prints a table of Markdown as a table and as it is."""
-    text = "\n".join(lines)
+    """Prints a table of Markdown as a table and as it is, and what it was measured on."""
+    text = "\n".join([*lines, "", f"On {processor()}."])
     rich.console.Console(stderr=True).print(rich.markdown.Markdown(text))
     print(text)
 
@@ -244,12 +303,17 @@ def main() -> None:
     fast.add_argument("--photos", type=Path, required=True, help="a folder of large photos")
     fast.add_argument("--small", type=Path, required=True, help="a folder of small PNG")
     fast.add_argument("--no-peers", action="store_true", help="leave out the networks at full size")
+    deep = commands.add_parser("profile")
+    deep.add_argument("--photos", type=Path, required=True)
+    deep.add_argument("--small", type=Path, required=True)
     light = commands.add_parser("memory")
     light.add_argument("--photos", type=Path, required=True)
     light.add_argument("--counts", type=int, nargs="+", default=[100, 1000])
     arguments = parser.parse_args()
     if arguments.command == "speed":
         speed(arguments.photos, arguments.small, not arguments.no_peers)
+    elif arguments.command == "profile":
+        profile(arguments.photos, arguments.small)
     else:
         memory(arguments.photos, arguments.counts)
 

@@ -1,0 +1,126 @@
+"""Core time of each step of a photo, taken inside the process while the steps run as the job runs them."""
+
+import contextlib
+import functools
+import hashlib
+import os
+import pkgutil
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+STEPS = {
+    "read": ("pipelines.enhance.photo.PhotoProcessor._read",),
+    "decode": ("pipelines.photos.load",),
+    "small copies": ("pipelines.enhance.photo.pixels.preview", "pipelines.enhance.photo.pixels.small_copy"),
+    "estimate of the curves": ("zerodce.enhancement.Enhancer.estimate",),
+    "estimate of the noise": ("zerodce.enhancement.estimate_noise",),
+    "curves": ("zerodce.enhancement.Enhancer.apply",),
+    "noise filter": ("zerodce.enhancement.smooth",),
+    "autocontrast": ("pipelines.photos.autocontrast_table", "pipelines.photos.look_up"),
+    "means and PSNR": ("zerodce.metrics.mean", "zerodce.metrics.psnr"),
+    "encode": ("pipelines.photos.encode",),
+    "metadata": ("pipelines.photos.metadata.Metadata.of", "pipelines.photos.metadata.Metadata.options"),
+    "write or copy": ("pipelines.storage.write", "pipelines.storage.copy"),
+    "thumbnails": ("pipelines.enhance.report.write_thumbnails",),
+    "journal": (
+        "pipelines.enhance.photo.PhotoProcessor.is_done",
+        "pipelines.enhance.photo.PhotoProcessor._begin",
+        "pipelines.enhance.photo.PhotoProcessor._record",
+    ),
+}
+"""Functions of each step; what one calls of another counts for the other alone."""
+
+
+class Stopwatch:
+    """Seconds of one core by step, of all threads together.
+
+    Attributes:
+        seconds: Without those of steps inside.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._threads = threading.local()
+        self._lock = threading.Lock()
+
+    def timed(self, step: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function whose time counts for a step."""
+
+        @functools.wraps(function)
+        def timed(*arguments: Any, **options: Any) -> Any:
+            inside = getattr(self._threads, "inside", 0.0)
+            self._threads.inside, started = 0.0, time.thread_time()
+            try:
+                return function(*arguments, **options)
+            finally:
+                spent = time.thread_time() - started
+                with self._lock:
+                    self.seconds[step] += spent - self._threads.inside
+                self._threads.inside = inside + spent
+
+        return timed
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Times the functions of `STEPS`."""
+        with contextlib.ExitStack() as stack:
+            for step, names in STEPS.items():
+                for name in names:
+                    owner, _, attribute = name.rpartition(".")
+                    holder = pkgutil.resolve_name(owner)
+                    found = vars(holder)[attribute]
+                    plain = found.__func__ if isinstance(found, classmethod) else found
+                    timed: Any = self.timed(step, plain)
+                    stack.enter_context(
+                        mock.patch.object(holder, attribute, classmethod(timed) if plain is not found else timed)
+                    )
+            yield
+
+
+def of_photos(folder: Path, out: Path, *options: str) -> tuple[dict[str, float], float]:
+    """Enhances photos with a thread for each core, as the job does, but without Beam.
+
+    Args:
+        folder: The photos.
+        out: Folder of the results; has to be new.
+        options: Those of `zerodce enhance`.
+
+    Returns:
+        Core seconds of each step, "the rest" for what no step has; and those of the whole process.
+    """
+    from pipelines import folders, memory, models
+    from pipelines.enhance.journal import Journal
+    from pipelines.enhance.options import enhance
+    from pipelines.enhance.photo import Done, PhotoProcessor
+    from pipelines.enhance.plan import Task, make_plan
+    from pipelines.enhance.settings import EnhanceSettings
+
+    memory.keep_freed()
+    parameters = enhance.make_context("enhance", [str(folder), str(out), *options]).params
+    settings = EnhanceSettings(**{name: value for name, value in parameters.items() if name not in ("photos", "out")})
+    model = models.read_model(settings.model)
+    digest = settings.digest(hashlib.sha256(model).hexdigest())
+    journal = Journal(str(out / folders.STATE / "journal"))
+    processor = PhotoProcessor(str(folder), str(out), model, settings, digest, journal)
+    plan = make_plan(folders.find(str(folder)), str(out), settings, digest, {}, [], {})
+    enhancer = processor.enhancer()
+    stopwatch = Stopwatch()
+
+    def work(task: Task) -> None:
+        prepared = processor.prepare(task)
+        if not isinstance(prepared, Done):
+            (curves,) = enhancer.estimate([prepared.small])
+            prepared = processor.complete(prepared, curves)
+        if prepared.record is None or prepared.record.failure:
+            raise RuntimeError(f"{task.path}: {prepared.record}")
+
+    with stopwatch.watching(), ThreadPoolExecutor(settings.workers or os.cpu_count()) as pool:
+        started = time.process_time()
+        list(pool.map(stopwatch.timed("the rest", work), plan.todo))
+        return dict(stopwatch.seconds), time.process_time() - started
