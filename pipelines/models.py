@@ -53,7 +53,7 @@ _loading = threading.Lock()
 
 
 def load_enhancer(model: bytes, curve_size: CurveSize, exposure: Exposure, denoise: Denoise) -> Enhancer:
-    """The one enhancer of this process, warm: network traced, curves compiled.
+    """The one enhancer of this process.
 
     Args:
         model: The content of a `.keras` file.
@@ -85,6 +85,4 @@ def _load_enhancer(model: bytes, curve_size: CurveSize, exposure: Exposure, deno
         raise ValueError(f"it holds a {type(loaded).__name__}, not a ZeroDCE")
     if not all(np.isfinite(weights).all() for weights in loaded.get_weights()):
         raise ValueError("some of its weights are not finite numbers")
-    enhancer = Enhancer(loaded, curve_size, exposure, denoise)
-    enhancer(np.zeros((8, 8, 3), np.uint8))
-    return enhancer
+    return Enhancer(loaded, curve_size, exposure, denoise)

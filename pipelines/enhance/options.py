@@ -9,7 +9,7 @@ from pipelines import memory
 from pipelines.enhance import supervisor
 from pipelines.enhance.attempts import Attempts
 from pipelines.enhance.settings import EnhanceSettings
-from pipelines.options import LOCAL_RUNNERS, ByteCount, curve_options, job_options, silence_libraries
+from pipelines.options import LOCAL_RUNNERS, ByteCount, curve_options, job_options, lean_imports, silence_libraries
 
 
 @click.command()
@@ -70,13 +70,16 @@ from pipelines.options import LOCAL_RUNNERS, ByteCount, curve_options, job_optio
 @click.option("--json", "as_json", is_flag=True, help="Progress and result as JSON lines on standard output.")
 def enhance(photos: str, out: str, **options: Any) -> None:
     """Enhance PHOTOS, a folder or one photo, into OUT."""
+    if sys.stderr.isatty():
+        click.echo("Starting takes a few seconds.", err=True)
     if not options["dry_run"] and options["runner"] in LOCAL_RUNNERS:
         code = supervisor.watch(Attempts.of(out, on_cluster=False))
         if code is not None:
             sys.exit(code)
     silence_libraries()
     memory.keep_freed()
-    from pipelines.enhance import command
+    with lean_imports():
+        from pipelines.enhance import command
 
     code = command.enhance(photos, out, EnhanceSettings(**options))
     supervisor.end_undisturbed()

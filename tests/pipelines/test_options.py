@@ -1,0 +1,48 @@
+"""What the commands share before anything heavy is imported."""
+
+import gc
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.enhance import supervisor
+from pipelines.enhance.options import enhance
+from pipelines.options import lean_imports
+
+
+def test_what_no_photo_needs_is_missing_while_the_rest_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package that would use matplotlib does without, and the next one finds it."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name.split(".")[0] in ("jax", "matplotlib")]:
+        monkeypatch.delitem(sys.modules, name)
+    source = "try:\n    import matplotlib.colors as found\nexcept ImportError:\n    found = None\n"
+    for name in ("lean", "whole"):
+        (tmp_path / f"{name}_package.py").write_text(source)
+    with lean_imports():
+        assert not gc.isenabled()
+        assert importlib.import_module("lean_package").found is None
+    assert gc.isenabled()
+    assert importlib.import_module("whole_package").found.to_hex("red") == "#ff0000"
+
+
+def test_what_is_there_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", gc)
+    with lean_imports():
+        assert sys.modules["matplotlib"] is gc
+    assert sys.modules["matplotlib"] is gc
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_person_sees_at_once_that_something_goes_on(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(supervisor, "watch", lambda attempts: 7)  # before anything heavy is imported
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    with pytest.raises(SystemExit) as ended:
+        enhance.main(["photos", "out"])
+    assert ended.value.code == 7
+    assert capsys.readouterr().err == ("Starting takes a few seconds.\n" if terminal else "")
