@@ -72,6 +72,7 @@ def measure(count: int) -> None:
         def append() -> None:
             for task in plan.todo:
                 journal.append(record_of(task, digest))
+            journal.flush()
 
         timed("append to the journal (workers)", append)
         make_files(Path(out) / "enhanced", count)

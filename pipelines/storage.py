@@ -386,6 +386,30 @@ def write(path: str, content: bytes, mtime: float | None = None) -> None:
             os.utime(temporary, (mtime, mtime))
 
 
+def sync(paths: Iterable[str]) -> None:
+    """Forces files and the folders that they are in to the disk; local disks only, elsewhere a write is safe already.
+
+    Args:
+        paths: Paths of the files; one that has gone meanwhile is no error.
+
+    Raises:
+        OSError: The disk could not take what had been written.
+    """
+    local = [path for path in paths if is_local(path)]
+    for path in [*local, *dict.fromkeys(os.path.dirname(path) or "." for path in local)]:
+        try:
+            opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        except (FileNotFoundError, PermissionError):  # Windows opens no folders
+            continue
+        try:
+            os.fsync(opened)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # a network's disk that syncs by itself
+                raise OSError(error.errno, error.strerror, path) from error
+        finally:
+            os.close(opened)
+
+
 @contextlib.contextmanager
 def _appearing(path: str) -> Iterator[str]:
     """A name beside a path of a local disk to write to: its file gets the path at the end, or goes after an error."""

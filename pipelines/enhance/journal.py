@@ -1,4 +1,4 @@
-"""What is done: one line of JSON for each photo finished or failed, safe from a kill as soon as it is written.
+"""What is done: one line of JSON for each photo finished or failed, safe from a kill or a loss of power.
 
 A local journal is one file for each process, appended to; on an object store it is one object for each photo.
 A line that a kill cut short does not count. Of several lines about a photo the latest holds.
@@ -6,6 +6,7 @@ A line that a kill cut short does not count. Of several lines about a photo the 
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import io
 import json
@@ -15,6 +16,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from pipelines import storage
@@ -56,6 +58,8 @@ class PhotoRecord:
         row: Row of metrics.csv; None if it failed.
         failure: `stage` and `error`; None if it did not fail.
         unchanged: Those of its images, "enhanced" and "autocontrast", that are the original, byte for byte.
+        sizes: Bytes of its images, in the order of `Outputs`; empty if they are not known, as in older records.
+        crc32: CRC-32 of its images, in that order.
         time: Time of writing in seconds.
     """
 
@@ -66,6 +70,8 @@ class PhotoRecord:
     row: dict[str, Any] | None = None
     failure: dict[str, str] | None = None
     unchanged: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = ()
+    crc32: tuple[int, ...] = ()
     time: float = dataclasses.field(default_factory=time.time)
 
     def line(self) -> bytes:
@@ -77,15 +83,28 @@ class PhotoRecord:
         """The photo that it is about, and how it was enhanced."""
         return Version(self.path, self.size, self.mtime, self.settings)
 
-    def is_done(self, version: Version, outputs: Outputs, exists: Callable[[str], bool]) -> bool:
-        """Whether a photo is done: it was enhanced in this very version, and its images are there.
+    def is_done(
+        self,
+        version: Version,
+        outputs: Outputs,
+        size_of: Callable[[str], int | None],
+        crc32_of: Callable[[str], int] | None = None,
+    ) -> bool:
+        """Whether a photo is done: it was enhanced in this very version, and its images are there as they were written.
 
         Args:
             version: The photo as it is now.
             outputs: The images that it consists of.
-            exists: Whether there is such an image.
+            size_of: Bytes of such an image; None if there is none.
+            crc32_of: CRC-32 of an image that is there; if None, sizes have to do.
         """
-        return self.row is not None and self.version == version and all(map(exists, outputs(self.unchanged)))
+        if self.row is None or self.version != version:
+            return False
+        images = list(outputs(self.unchanged))
+        sizes = tuple(map(size_of, images))
+        if None in sizes or self.sizes not in ((), sizes):
+            return False
+        return crc32_of is None or not self.crc32 or self.crc32 == tuple(map(crc32_of, images))
 
 
 class Journal:
@@ -95,33 +114,68 @@ class Journal:
         self.folder = folder
         self._file: int | None = None
         self._held: dict[bytes, tuple[str, ...]] | None = None
-        self._opening = threading.Lock()
+        self._lock = threading.Lock()
+        self._pending: list[tuple[bytes, Collection[str]]] = []
+        self._writer = ThreadPoolExecutor(1)
+        self._error: OSError | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Journal, (self.folder,)
 
-    def append(self, record: PhotoRecord) -> None:
-        """Adds a record, which is safe when this returns. Threads may call it at the same time."""
+    def append(self, record: PhotoRecord, images: Collection[str] = ()) -> None:
+        """Adds a record, which is safe once `flush` has returned. Threads may call it at the same time.
+
+        Args:
+            record: The record.
+            images: Paths of what was written of the photo, which is forced to the disk first.
+
+        Raises:
+            OSError: This record, or one before, could not be written.
+        """
         if not storage.is_local(self.folder):
             storage.write(self._object(record.path), record.line())
             return
-        with self._opening:
+        self._check()
+        with self._lock:
+            self._pending.append((record.line(), images))
+        self._writer.submit(self._write)
+
+    def flush(self) -> None:
+        """Waits until all that was appended is safe, and raises the OSError if it cannot be."""
+        self._writer.submit(self._check).result()
+
+    def _check(self) -> None:
+        if self._error:
+            raise OSError(self._error.errno, self._error.strerror, self._error.filename) from self._error
+
+    def _write(self) -> None:
+        """Writes all that waits as one group: while the disk is busy with one, the next gathers."""
+        with self._lock:
+            group, self._pending = self._pending, []
+        if not group or self._error:  # the disk may have lost what it could not write, whatever it says next
+            return
+        try:
+            storage.sync(path for _, images in group for path in images)
             if self._file is None:
                 os.makedirs(self.folder, exist_ok=True)
                 name = os.path.join(self.folder, uuid.uuid4().hex + SUFFIX)
                 self._file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-        line = record.line()
-        if os.write(self._file, line) != len(line):
-            raise OSError(f"the journal {self.folder} could not be written")
+                storage.sync([name])
+            lines = b"".join(line for line, _ in group)
+            if os.write(self._file, lines) != len(lines):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.folder)
+            os.fsync(self._file)
+        except OSError as error:
+            self._error = error
 
     def is_done(self, version: Version, outputs: Outputs, exists: Callable[[str], bool]) -> bool:
-        """As `PhotoRecord.is_done`, for workers: what was recorded is kept in little memory, or looked up one by one.
+        """Whether a photo is done, for workers: what was recorded is kept in little memory, or looked up one by one.
 
         On a disk the journal is read at the first call: later records of other processes are not seen. On an object
         store the photo's own object is read at each call; what `compact` has put into one object is not seen.
         """
         if storage.is_local(self.folder):
-            with self._opening:
+            with self._lock:
                 if self._held is None:
                     done = (record for record in self._records() if record.row is not None)
                     self._held = {_key(record.version): record.unchanged for record in done}
@@ -131,10 +185,13 @@ class Journal:
             record = _parse(storage.read(self._object(version.path)))
         except FileNotFoundError:
             return False
-        return record is not None and record.is_done(version, outputs, exists)
+        if record is None or record.row is None or record.version != version:
+            return False
+        return all(map(exists, outputs(record.unchanged)))
 
     def read(self) -> dict[str, PhotoRecord]:
         """The latest record of every photo, by path."""
+        self.flush()
         latest: dict[str, PhotoRecord] = {}
         for record in self._records():
             if record.path not in latest or latest[record.path].time <= record.time:
@@ -154,11 +211,14 @@ class Journal:
 
     def compact(self, records: Iterable[PhotoRecord]) -> None:
         """Replaces the whole journal by these records, in one file. Nobody may be appending."""
+        self.flush()
         if self._file is not None:
             os.close(self._file)
             self._file = None
         old = self._names()
-        storage.write(storage.join(self.folder, uuid.uuid4().hex + SUFFIX), b"".join(r.line() for r in records))
+        new = storage.join(self.folder, uuid.uuid4().hex + SUFFIX)
+        storage.write(new, b"".join(record.line() for record in records))
+        storage.sync([new])
         storage.delete(storage.join(self.folder, name) for name in old)
 
     def _object(self, path: str) -> str:
@@ -216,6 +276,7 @@ def _parse(line: bytes) -> PhotoRecord | None:
     try:
         fields = json.loads(line, object_pairs_hook=_shared_names)
         fields["unchanged"] = tuple(map(sys.intern, fields.get("unchanged", ())))
+        fields |= {name: tuple(fields.get(name, ())) for name in ("sizes", "crc32")}
         record = PhotoRecord(**fields)
     except (ValueError, TypeError, AttributeError):
         return None
@@ -225,7 +286,7 @@ def _parse(line: bytes) -> PhotoRecord | None:
 def _is_sound(record: PhotoRecord) -> bool:
     """Whether its fields are what they have to be."""
     texts: list[Any] = [record.path, record.settings]
-    numbers: list[Any] = [record.size, record.mtime, record.time]
+    numbers: list[Any] = [record.size, record.mtime, record.time, *record.sizes, *record.crc32]
     for part, names in ((record.row, ("path", "output", "notes")), (record.failure, ("stage", "error"))):
         if not isinstance(part, dict | None):
             return False

@@ -66,6 +66,7 @@ from pipelines.options import LOCAL_RUNNERS, ByteCount, curve_options, job_optio
     help="What the job may take: a large photo waits until there is room.  [default: all there is]",
 )
 @click.option("--max-failures", type=click.IntRange(0), help="Stop once more photos than this have failed.")
+@click.option("--verify", is_flag=True, help="Read all images that are there, and make again what is not as written.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Progress and result as JSON lines on standard output.")
 def enhance(photos: str, out: str, **options: Any) -> None:

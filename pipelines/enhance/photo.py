@@ -6,7 +6,8 @@ import errno
 import functools
 import math
 import time
-from collections.abc import Iterator
+import zlib
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ _ENDING = (OutputError, CancelledError)  # the job, not one photo
 class Prepared(NamedTuple):
     """A decoded photo, its preview, and the small copy for its curves, as `zerodce.pixels` makes them.
 
-    It holds a share of the memory until it is complete.
+    It holds a share of the memory until it is complete. `crc32` is that of its file.
     """
 
     task: Task
@@ -41,10 +42,19 @@ class Prepared(NamedTuple):
     preview: np.ndarray
     small: np.ndarray
     share: Share
+    crc32: int
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         """It never leaves its process, but Beam pickles some elements to learn their size: a photo is worth no copy."""
         return object, ()
+
+
+class Image(NamedTuple):
+    """An image that was written: path, bytes and CRC-32."""
+
+    path: str
+    size: int
+    crc32: int
 
 
 class Done(NamedTuple):
@@ -106,11 +116,11 @@ class PhotoProcessor:
                 share.release()
                 return Done(None, 0.0)
             with photos.failing_as("decode", *_ENDING):
-                photo = self._load(task, share)
+                photo, crc32 = self._load(task, share)
                 preview = pixels.preview(photo.pixels)
                 curve_size = self.enhancer().curve_size
                 small = pixels.small_copy(preview if curve_size <= pixels.PREVIEW else photo.pixels, curve_size)
-                return Prepared(task, photo, preview, small, share)
+                return Prepared(task, photo, preview, small, share, crc32)
         except photos.PhotoError as error:
             share.release()
             return self.failed(task, error, started)
@@ -127,8 +137,11 @@ class PhotoProcessor:
             with photos.failing_as("model", *_ENDING):
                 if isinstance(curves, photos.PhotoError):
                     raise curves
-                row, unchanged = self._enhance(prepared, curves)
-            return self._record(prepared.task, started, row=row, unchanged=tuple(unchanged))
+                row, images, unchanged = self._enhance(prepared, curves)
+            paths, sizes, crc32 = zip(*images, strict=True) if images else ((), (), ())
+            return self._record(
+                prepared.task, started, paths, row=row, unchanged=tuple(unchanged), sizes=sizes, crc32=crc32
+            )
         except photos.PhotoError as error:
             return self.failed(prepared.task, error, started)
         finally:
@@ -138,20 +151,30 @@ class PhotoProcessor:
         """Writes down that a photo failed."""
         return self._record(task, started, failure={"stage": error.stage, "error": error.message})
 
-    def _record(self, task: Task, started: float, **what: Any) -> Done:
+    def flush(self) -> None:
+        """Waits until what was written down is safe."""
+        with self._journaling():
+            self.journal.flush()
+
+    def _record(self, task: Task, started: float, images: Collection[str] = (), **what: Any) -> Done:
         record = PhotoRecord(*task.version(self.digest), **what)
-        try:
-            self.journal.append(record)
+        with self._journaling():
+            self.journal.append(record, images)
             if record.failure and record.failure["stage"] == "crash":
                 self.attempts.write(Attempt(task.path))  # alone again in the next run
             else:
                 self.attempts.end(task.path)
-        except OSError as error:
-            raise OutputError(f"{self.journal.folder}: {error.strerror or error}") from error
         return Done(record, time.perf_counter() - started)
 
-    def _load(self, task: Task, share: Share) -> photos.Photo:
-        """Reads and decodes a photo, once there is memory for it."""
+    @contextlib.contextmanager
+    def _journaling(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(f"{error.filename or self.journal.folder}: {error.strerror or error}") from error
+
+    def _load(self, task: Task, share: Share) -> tuple[photos.Photo, int]:
+        """Reads and decodes a photo, once there is memory for it; with the CRC-32 of its file."""
         settings, budget = self.settings, share.budget
         if task.size > settings.max_bytes:
             raise photos.PhotoError("too_large", f"{task.size} bytes are more than --max-bytes {settings.max_bytes}")
@@ -169,9 +192,10 @@ class PhotoProcessor:
                 raise photos.PhotoError("too_large", f"{count / 1e6:.0f} megapixels need more memory than {there}")
             share.take(len(content) + count * pixel * memory.BYTES_PER_PIXEL)
 
-        return photos.load(
+        photo = photos.load(
             content, task.path, output_format=settings.output_format, max_pixels=settings.max_pixels, admit=admit
         )
+        return photo, zlib.crc32(content)
 
     def _begin(self, task: Task, share: Share) -> None:
         """Writes down that a photo is in work; one that was when a process ended has to be alone."""
@@ -202,12 +226,15 @@ class PhotoProcessor:
             raise photos.PhotoError("write", f"{path} is the original itself")
         return target
 
-    def _write(self, task: Task, path: str, content: bytes, mtime: float | None) -> None:
+    def _write(self, task: Task, path: str, content: bytes, mtime: float | None) -> Image:
         with _writing(self.out, path):
-            storage.write(self._target(task, path), content, mtime)
+            target = self._target(task, path)
+            storage.write(target, content, mtime)
+        return Image(target, len(content), zlib.crc32(content))
 
-    def _keep(self, task: Task, folder: str) -> str:
+    def _keep(self, prepared: Prepared, folder: str, images: list[Image]) -> str:
         """Copies the original into a folder of the results, or sees to it that nothing is there; returns a note."""
+        task = prepared.task
         path = f"{folder}/{task.output}"
         with _writing(self.out, path):
             target = self._target(task, path)
@@ -218,10 +245,11 @@ class PhotoProcessor:
                 storage.copy(self.source, storage.Entry(task.path, task.size, task.mtime), target)
             except storage.SourceError as error:
                 raise photos.PhotoError("read", str(error)) from error
+        images.append(Image(target, task.size, prepared.crc32))
         return f"{folder} unchanged, copied byte for byte"
 
-    def _enhance(self, prepared: Prepared, curves: Curves) -> tuple[dict[str, Any], list[str]]:
-        """Writes the images of a photo; returns its row, and the folders where its image is the original."""
+    def _enhance(self, prepared: Prepared, curves: Curves) -> tuple[dict[str, Any], list[Image], list[str]]:
+        """Writes the images of a photo; returns its row, the images, and the folders where they are the original."""
         settings = self.settings
         task, photo, preview, *_ = prepared
         original = photo.pixels
@@ -232,6 +260,7 @@ class PhotoProcessor:
         )
         may_stay = settings.keep_files and photo.same_format and task.output == task.path
         notes = photo.notes
+        images: list[Image] = []
         unchanged: list[str] = []
         before, after = photo.eight_bits, eight_bit_values(enhanced)
         mean_input = metrics.mean(before)
@@ -249,20 +278,20 @@ class PhotoProcessor:
             "exposure": curves.exposure,
         }
         if may_stay and same:
-            notes = [self._keep(task, "enhanced")]  # nothing that a photo would lose is lost
+            notes = [self._keep(prepared, "enhanced", images)]  # nothing that a photo would lose is lost
             unchanged.append("enhanced")
         else:
-            self._write(task, f"enhanced/{task.output}", encode(enhanced), mtime)
+            images.append(self._write(task, f"enhanced/{task.output}", encode(enhanced), mtime))
         table, baseline = None, None
         if settings.autocontrast:
             table, row["psnr_autocontrast_db"] = photos.autocontrast_table(before)
             identity = math.isinf(row["psnr_autocontrast_db"])
             baseline = before if identity else photos.look_up(before, table)
             if may_stay and identity:
-                notes.append(self._keep(task, "autocontrast"))
+                notes.append(self._keep(prepared, "autocontrast", images))
                 unchanged.append("autocontrast")
             else:
-                self._write(task, f"autocontrast/{task.output}", encode(baseline), mtime)
+                images.append(self._write(task, f"autocontrast/{task.output}", encode(baseline), mtime))
         if settings.reference is not None:
             row |= self._compare(task, photo, before, after, baseline, notes)
         if task.thumbnail:
@@ -276,7 +305,7 @@ class PhotoProcessor:
                     report.write_thumbnails(self.out, row, shown, after_shown, contrasted, photo.metadata.icc_profile)
             except photos.PhotoError as error:
                 notes.append(f"no small pictures in the report ({error.message})")
-        return row | {"notes": "; ".join(notes)}, unchanged
+        return row | {"notes": "; ".join(notes)}, images, unchanged
 
     def _compare(
         self,

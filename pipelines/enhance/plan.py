@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import unicodedata
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
@@ -94,7 +95,8 @@ def make_plan(
     Raises:
         click.UsageError: Two references fit one photo.
     """
-    present = {entry.path for entry in storage.walk(out) if entry.size} if storage.exists(out) else set()
+    present = sizes_of(out)
+    crc32_of = functools.partial(_crc32, out) if settings.verify else None
     found = listing.entries
     try:
         matched = match_references([entry.path for entry in found], [entry.path for entry in references])
@@ -124,11 +126,24 @@ def make_plan(
         task = Task(entry.path, entry.size, entry.mtime, output, matched.get(entry.path, ""), sampled)
         record = known.get(entry.path)
         images = functools.partial(settings.outputs, output)
-        if record and record.is_done(task.version(digest), images, present.__contains__):
+        if record and record.is_done(task.version(digest), images, present.get, crc32_of):
             plan.skipped += 1
         else:
             plan.todo.append(task)
     return plan
+
+
+def sizes_of(out: str) -> dict[str, int]:
+    """The bytes of every file in the folder of the results that holds any, by its path."""
+    return {entry.path: entry.size for entry in storage.walk(out) if entry.size} if storage.exists(out) else {}
+
+
+def _crc32(out: str, image: str) -> int:
+    """CRC-32 of an image; no number that one can be if it cannot be read."""
+    try:
+        return zlib.crc32(storage.read(storage.join(out, image)))
+    except OSError:
+        return -1
 
 
 def _folded(path: str) -> str:

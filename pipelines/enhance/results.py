@@ -8,7 +8,7 @@ from typing import Any
 from pipelines import storage, versions
 from pipelines.enhance import report
 from pipelines.enhance.journal import Journal, Version
-from pipelines.enhance.plan import EnhancePlan
+from pipelines.enhance.plan import EnhancePlan, sizes_of
 from pipelines.tables import to_csv
 
 COLUMNS = (
@@ -51,13 +51,13 @@ def write_results(
     records = journal.read() | {record.path: record for record in (*plan.clashes, *plan.unreadable)}
     records = {path: records[path] for path in sorted(plan.found) if path in records}
     journal.compact(records.values())
-    present = {entry.path for entry in storage.walk(out) if entry.size}
+    present = sizes_of(out)
     rows, failures, unchanged = [], [], 0
     for record in records.values():
         entry = plan.found[record.path]
         version = Version(entry.path, entry.size, entry.mtime, plan.digest)
         outputs = functools.partial(settings.outputs, record.row["output"] if record.row else "")
-        if record.row and record.is_done(version, outputs, present.__contains__):
+        if record.row and record.is_done(version, outputs, present.get):
             skipped = settings.unchanged == "skip" and record.unchanged
             rows.append(record.row | {"unwritten": record.unchanged} if skipped else record.row)
             unchanged += "enhanced" in record.unchanged

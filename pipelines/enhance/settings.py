@@ -37,6 +37,7 @@ class EnhanceSettings:
         workers: Threads per process; None for one a core.
         runner: Name of the Beam runner.
         beam_args: Further Beam options.
+        verify: Whether images that are there are read whole, and not only measured, before their photo is skipped.
         overwrite: Whether everything is done anew.
         dry_run: Whether the plan is only printed.
         as_json: Whether progress and result are JSON lines.
@@ -59,6 +60,7 @@ class EnhanceSettings:
     workers: int | None
     runner: str
     beam_args: tuple[str, ...]
+    verify: bool
     overwrite: bool
     dry_run: bool
     as_json: bool

@@ -18,7 +18,7 @@ from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInf
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipelines import memory, runners
+from pipelines import folders, memory, runners
 from pipelines.enhance.photo import Done, PhotoProcessor, Prepared
 from pipelines.enhance.plan import Task, read_plan
 from pipelines.memory import Share
@@ -78,20 +78,29 @@ class ReadPlan(FileDoFn):
 
 
 class ThreadMap(FileDoFn):
-    """Maps a function over the elements in threads, handing results on oldest first.
+    """Maps a step of photos over the elements in threads, handing results on oldest first.
 
     Hardly more elements than threads are under way, so memory does not grow with the bundle. A result
-    that is `Done` is counted in Beam's metrics and goes no further: its row is in the journal.
+    that is `Done` is counted in Beam's metrics and goes no further: its row is in the journal, safe at the end of
+    the bundle.
 
     Args:
+        processor: Processor of each photo.
         requirements: Requirements on its worker.
-        function: Function of an element.
+        step: Function of the processor and an element.
         workers: Number of threads; one for each core of the worker if None.
     """
 
-    def __init__(self, requirements: WorkerRequirements, function: Callable[..., Any], workers: int | None) -> None:
+    def __init__(
+        self,
+        processor: PhotoProcessor,
+        requirements: WorkerRequirements,
+        step: Callable[[PhotoProcessor, Any], Any],
+        workers: int | None,
+    ) -> None:
         super().__init__(requirements)
-        self.function = function
+        self.processor = processor
+        self.step = step
         self.workers = workers
         self.enhanced = Metrics.counter("zerodce", "enhanced")
         self.failed = Metrics.counter("zerodce", "failed")
@@ -107,20 +116,24 @@ class ThreadMap(FileDoFn):
 
     def teardown(self) -> None:
         self.pool.close()
+        with contextlib.suppress(folders.OutputError):  # told at the end of the bundle
+            self.processor.flush()
 
     def process(self, element: Any) -> Iterator[Any]:
-        self.pool.submit(self.function, element)
+        self.pool.submit(functools.partial(self.step, self.processor), element)
         yield from self._results(self.threads)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         window = GlobalWindow()
         for result in self._results(0):
             yield WindowedValue(result, window.max_timestamp(), (window,))
+        self.processor.flush()
 
     def _results(self, allowed: int) -> Iterator[Any]:
         for result in self.pool.results(allowed):
             if runners.STOP.is_set():
                 self.pool.close()
+                self.processor.flush()
                 raise runners.StoppedError
             if isinstance(result, Done):
                 self._count(result)
@@ -152,8 +165,7 @@ class Prepare(ThreadMap):
     """
 
     def __init__(self, processor: PhotoProcessor, requirements: WorkerRequirements, workers: int | None) -> None:
-        super().__init__(requirements, functools.partial(prepare, processor), workers)
-        self.max_memory = processor.settings.max_memory
+        super().__init__(processor, requirements, prepare, workers)
 
     def setup(self) -> None:
         super().setup()
@@ -164,7 +176,8 @@ class Prepare(ThreadMap):
         super().teardown()
 
     def process(self, task: Task) -> Iterator[Any]:
-        share = memory.budget(self.max_memory).queue(lambda: self.ended.is_set() or runners.STOP.is_set())
+        budget = memory.budget(self.processor.settings.max_memory)
+        share = budget.queue(lambda: self.ended.is_set() or runners.STOP.is_set())
         yield from super().process((task, share))
 
 
@@ -192,8 +205,7 @@ class Enhance(beam.PTransform):
             | "Prepare" >> beam.ParDo(Prepare(self.processor, self.requirements, self.workers))
             | "Single" >> beam.Map(lambda prepared: [prepared])
             | "EstimateCurves" >> RunInference(CurveModelHandler(self.processor, self.workers))
-            | "Finish"
-            >> beam.ParDo(ThreadMap(self.requirements, functools.partial(complete, self.processor), self.workers))
+            | "Finish" >> beam.ParDo(ThreadMap(self.processor, self.requirements, complete, self.workers))
         )
 
 

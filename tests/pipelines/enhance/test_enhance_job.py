@@ -124,19 +124,21 @@ def test_a_second_run_does_only_what_changed(photos: Path, tmp_path: Path) -> No
     dark(9).save(photos / "1.png")
     leftover = out / "enhanced" / f".killed{storage.TEMPORARY_SUFFIX}"
     leftover.write_bytes(b"half a photo")
-    (out / "autocontrast" / "2.png").write_bytes(b"")  # as a loss of power may leave it
+    (out / "autocontrast" / "2.png").write_bytes(b"")
+    cut = (out / "enhanced" / "0.png").read_bytes()[:-1]
+    (out / "enhanced" / "0.png").write_bytes(cut)
     assert run(photos, out) == 0
     assert counts(out) | {"ignored": 0} == {
         "found": 4,
-        "enhanced": 2,
-        "skipped": 2,
+        "enhanced": 3,
+        "skipped": 1,
         "failed": 0,
         "ignored": 0,
         "unchanged": 0,
     }
     assert not leftover.exists()
     changed = {path for path, content in snapshot(out).items() if first.get(path) != content}
-    assert changed == {"enhanced/1.png", "autocontrast/1.png"}  # 2.png was done again, to the same result
+    assert changed == {"enhanced/1.png", "autocontrast/1.png"}  # the others were done again, to the same result
 
     assert run(photos, out, "--exposure", "0.3") == 0
     assert counts(out)["enhanced"] == 4
@@ -144,6 +146,23 @@ def test_a_second_run_does_only_what_changed(photos: Path, tmp_path: Path) -> No
     assert run(photos, out, "--exposure", "0.3", "--overwrite") == 0
     assert counts(out)["enhanced"] == 4
     assert all(path.stat().st_ino != inode for path, inode in written.items())
+
+
+def test_an_altered_image_of_the_same_size_is_found_where_images_are_verified(photos: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.tile(np.linspace(0, 255, 64).astype(np.uint8)[:, np.newaxis], (64, 1, 3))).save(photos / "4.png")
+    out = tmp_path / "out"
+    assert run(photos, out) == 0
+    assert counts(out)["unchanged"] == 1
+    first = snapshot(out)
+    assert run(photos, out, "--verify") == 0
+    assert (counts(out)["enhanced"], counts(out)["skipped"]) == (0, 5)
+    for path in ("enhanced/0.png", "autocontrast/4.png"):  # one that was made, one that was copied
+        (out / path).write_bytes(first[path][0][:-1] + b"?")
+    assert run(photos, out) == 0
+    assert counts(out)["enhanced"] == 0
+    assert run(photos, out, "--verify") == 0
+    assert (counts(out)["enhanced"], counts(out)["skipped"]) == (2, 3)
+    assert snapshot(out) == first
 
 
 def test_a_broken_photo_is_a_row_and_is_tried_again(photos: Path, tmp_path: Path) -> None:
