@@ -359,13 +359,14 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 @_patient
-def write(path: str, content: bytes, mtime: float | None = None) -> None:
+def write(path: str, content: bytes, mtime: float | None = None, like: str | None = None) -> None:
     """Writes a file, complete or not at all, making the folders above it.
 
     Args:
         path: Path of the file; a file already there is replaced.
         content: Content of the file.
         mtime: Modification time to give it, in seconds; local disks only.
+        like: Path of a file whose permissions it gets; local disks only.
 
     Raises:
         OSError: It could not be written; nothing is left under the final name.
@@ -379,8 +380,8 @@ def write(path: str, content: bytes, mtime: float | None = None) -> None:
         ):
             file.write(content)
         return
-    with _appearing(path) as temporary:
-        with open(temporary, "xb") as file:
+    with _appearing(path, like) as temporary:
+        with open(temporary, "wb") as file:
             file.write(content)
         if mtime is not None:
             os.utime(temporary, (mtime, mtime))
@@ -411,17 +412,33 @@ def sync(paths: Iterable[str]) -> None:
 
 
 @contextlib.contextmanager
-def _appearing(path: str) -> Iterator[str]:
-    """A name beside a path of a local disk to write to: its file gets the path at the end, or goes after an error."""
+def _appearing(path: str, like: str | None = None) -> Iterator[str]:
+    """An empty file beside a path of a local disk to write to: it gets the path at the end, or goes after an error.
+
+    Nobody may read it whom the permissions of the file `like`, which it has at the end, do not let.
+    """
+    permissions = None if like is None else _permissions(like)
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     # the name of the target does not enter: it may already be as long as a name can be
     temporary = os.path.join(os.path.dirname(path), f".{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
     try:
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if permissions is None else 0o600))
         yield temporary
+        if permissions is not None:
+            with contextlib.suppress(PermissionError):  # a disk that has none
+                os.chmod(temporary, permissions)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _permissions(path: str) -> int | None:
+    """Who may read, write and execute a file; None if it is not on a local disk, or not there."""
+    try:
+        return os.stat(path).st_mode & 0o777 if is_local(path) else None
+    except FileNotFoundError:
+        return None
 
 
 def copy(folder: str, entry: Entry, path: str) -> None:
@@ -429,7 +446,7 @@ def copy(folder: str, entry: Entry, path: str) -> None:
 
     Args:
         folder: Folder of the file.
-        entry: The file as it was listed; on a local disk the copy gets its modification time.
+        entry: The file as it was listed; on a local disk the copy gets its modification time and permissions.
         path: Path of the copy; a file already there is replaced.
 
     Raises:
@@ -438,7 +455,7 @@ def copy(folder: str, entry: Entry, path: str) -> None:
     """
     source = join(folder, entry.path)
     if is_local(source) and is_local(path):
-        with _appearing(path) as temporary:
+        with _appearing(path, source) as temporary:
             try:
                 shutil.copyfile(source, temporary)
             except OSError as error:

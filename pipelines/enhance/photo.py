@@ -229,7 +229,7 @@ class PhotoProcessor:
     def _write(self, task: Task, path: str, content: bytes, mtime: float | None) -> Image:
         with _writing(self.out, path):
             target = self._target(task, path)
-            storage.write(target, content, mtime)
+            storage.write(target, content, mtime, like=storage.join(self.source, task.path))
         return Image(target, len(content), zlib.crc32(content))
 
     def _keep(self, prepared: Prepared, folder: str, images: list[Image]) -> str:
@@ -302,7 +302,15 @@ class PhotoProcessor:
                     contrasted = shown if baseline is before else None
                     if contrasted is None and table is not None:
                         contrasted = image_of(photos.look_up(preview, table))
-                    report.write_thumbnails(self.out, row, shown, after_shown, contrasted, photo.metadata.icc_profile)
+                    report.write_thumbnails(
+                        self.out,
+                        row,
+                        shown,
+                        after_shown,
+                        contrasted,
+                        icc_profile=photo.metadata.icc_profile,
+                        like=storage.join(self.source, task.path),
+                    )
             except photos.PhotoError as error:
                 notes.append(f"no small pictures in the report ({error.message})")
         return row | {"notes": "; ".join(notes)}, images, unchanged

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from PIL import Image
 
 from pipelines import storage
-from pipelines.photos import PhotoError, failing_as, thumbnail
+from pipelines.photos import PhotoError, failing_as, thumbnail, to_srgb
 from zerodce.pixels import PREVIEW
 
 THUMBNAILS = 2000  # photos that have thumbnails, at most
@@ -50,7 +50,9 @@ def write_thumbnails(
     before: Image.Image,
     after: Image.Image,
     autocontrast: Image.Image | None,
+    *,
     icc_profile: bytes = b"",
+    like: str | None = None,
 ) -> None:
     """Writes the small pictures of a photo, JPEG files, where `write_report` finds them.
 
@@ -60,20 +62,21 @@ def write_thumbnails(
         before: Preview of the photo as it was, upright, mode RGB or L; its size is that of the picture.
         after: Preview of the enhanced photo.
         autocontrast: Preview of the autocontrast baseline; None where that was not asked for.
-        icc_profile: The colours of all three; empty for sRGB.
+        icc_profile: The colours of all three, empty for sRGB; the files are in sRGB.
+        like: Path of the photo, whose permissions they get.
     """
     stem = storage.join(out, f"report/thumbs/{_name(row)}")
     encoded: dict[int, bytes] = {}  # once, where two of them are one image
     for kind, image in (("before", before), ("autocontrast", autocontrast), (_LAST, after)):
         if image is not None:
             if id(image) not in encoded:
-                encoded[id(image)] = _thumbnail(image, icc_profile)
-            storage.write(f"{stem}-{kind}.jpg", encoded[id(image)])
+                encoded[id(image)] = _thumbnail(to_srgb(image, icc_profile))
+            storage.write(f"{stem}-{kind}.jpg", encoded[id(image)], like=like)
 
 
-def _thumbnail(image: Image.Image, icc_profile: bytes) -> bytes:
+def _thumbnail(image: Image.Image) -> bytes:
     content = io.BytesIO()
-    image.save(content, "JPEG", quality=78, icc_profile=icc_profile)
+    image.save(content, "JPEG", quality=78)
     return content.getvalue()
 
 
@@ -280,7 +283,7 @@ class _Thumbs:
                 baseline = None if row["psnr_autocontrast_db"] is None else _small(autocontrast)
                 with Image.open(io.BytesIO(storage.read(after))) as enhanced:
                     icc_profile = enhanced.info.get("icc_profile", b"")
-                write_thumbnails(self._out, row, *before_after, baseline, icc_profile)
+                write_thumbnails(self._out, row, *before_after, baseline, icc_profile=icc_profile, like=before)
         except PhotoError:  # moved, or changed since: the page does without
             return False
         return True

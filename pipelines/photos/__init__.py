@@ -2,7 +2,7 @@
 
 from pipelines.photos.errors import PhotoError, described, failing_as
 from pipelines.photos.formats import is_ignored, is_photo, output_path
-from pipelines.photos.pixels import autocontrast_table, look_up
+from pipelines.photos.pixels import autocontrast_table, look_up, to_srgb
 from pipelines.photos.reading import Photo, decode, load, thumbnail
 from pipelines.photos.writing import encode
 
@@ -20,4 +20,5 @@ __all__ = [
     "look_up",
     "output_path",
     "thumbnail",
+    "to_srgb",
 ]

@@ -10,6 +10,8 @@ from typing import Any
 
 from PIL import ExifTags, Image, PngImagePlugin
 
+from pipelines.photos.pixels import to_srgb
+
 _PREFIX = b"Exif\x00\x00"
 _THUMBNAIL_SIDE = 160  # pixels, as the EXIF standard has it
 _INTEGER_CODES = {3: "H", 4: "L"}  # EXIF's SHORT and LONG
@@ -80,12 +82,13 @@ class Exif:
             return cls(data, order, fields, None, None)
         return cls(data, order, fields, link, _thumbnail(data, order, first, fields))
 
-    def updated(self, image: Image.Image, limit: int) -> bytes:
+    def updated(self, image: Image.Image, limit: int, icc_profile: bytes = b"") -> bytes:
         """The block for new pixels: upright, of their size, with their thumbnail.
 
         Args:
             image: The photo as it is written, 8-bit RGB or L.
             limit: Largest size of the result, in bytes; a thumbnail that does not fit is left out.
+            icc_profile: Its colours, empty for sRGB; the thumbnail is in sRGB.
 
         Returns:
             The block with its `Exif` prefix.
@@ -100,7 +103,8 @@ class Exif:
             tags.ExifImageHeight: image.height,
         }
         self._patch(data, self.fields, values)
-        if self.thumbnail_link is not None and not self._replace_thumbnail(data, image, limit - len(_PREFIX)):
+        limit -= len(_PREFIX)
+        if self.thumbnail_link is not None and not self._replace_thumbnail(data, image, limit, icc_profile):
             struct.pack_into(self.order + "L", data, self.thumbnail_link, 0)
         return _PREFIX + bytes(data)
 
@@ -109,7 +113,7 @@ class Exif:
             if tag in values and (code == "L" or values[tag] < 2**16):
                 struct.pack_into(self.order + code, data, position, values[tag])
 
-    def _replace_thumbnail(self, data: bytearray, image: Image.Image, limit: int) -> bool:
+    def _replace_thumbnail(self, data: bytearray, image: Image.Image, limit: int, icc_profile: bytes) -> bool:
         """Puts a new thumbnail where the old one was, or at the end; False where that makes the block too long."""
         if self.thumbnail is None:
             return False
@@ -120,7 +124,7 @@ class Exif:
         small = image.resize(size, Image.Resampling.NEAREST)
         small.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), Image.Resampling.BILINEAR)
         buffer = io.BytesIO()
-        small.save(buffer, "JPEG", quality=80)
+        to_srgb(small, icc_profile).save(buffer, "JPEG", quality=80)
         new = buffer.getvalue()
         data[start : start + length] = bytes(length)
         if start + length == len(data):
@@ -259,9 +263,10 @@ class Metadata:
             image: The photo as it is written, 8-bit RGB or L.
             written: The format.
         """
+        limit = _JPEG_SEGMENT if written == "JPEG" else sys.maxsize
         options: dict[str, Any] = {
             "dpi": self.dpi,
-            "exif": self.exif and self.exif.updated(image, _JPEG_SEGMENT if written == "JPEG" else sys.maxsize),
+            "exif": self.exif and self.exif.updated(image, limit, self.icc_profile),
             "icc_profile": self.icc_profile,
             "xmp": self.xmp,
             "comment": self.comment,

@@ -1,6 +1,9 @@
 """Pixels of every kind that Pillow decodes, as grey or RGB of 8 or 16 bits, and alpha."""
 
+import contextlib
 import dataclasses
+import functools
+import io
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
@@ -132,6 +135,26 @@ def image_of(pixels: np.ndarray) -> Image.Image:
     padded = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
     flat = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(padded.reshape(-1)), 4)
     return Image.fromarrow(flat, "RGB", (width, height))
+
+
+def to_srgb(image: Image.Image, icc_profile: bytes) -> Image.Image:
+    """A small picture, 8-bit RGB or L, in the colours that a picture without a profile is taken to have.
+
+    Args:
+        image: The picture; it is returned itself where it is in sRGB already, or its profile is of no use.
+        icc_profile: Its colours; empty for sRGB.
+    """
+    transform = _transform_to_srgb(icc_profile, image.mode) if icc_profile else None
+    return transform.apply(image) if transform else image
+
+
+@functools.lru_cache(maxsize=4)
+def _transform_to_srgb(icc_profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError):  # damaged, or for images of another mode
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
+        if "sRGB" not in ImageCms.getProfileDescription(profile):
+            return ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
+    return None
 
 
 def channels(

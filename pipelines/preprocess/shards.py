@@ -64,6 +64,23 @@ class ShardResult:
         return Shard(self.name, self.records, self.references, self.size, self.sha256, *sources)
 
     @classmethod
+    def parse(cls, content: bytes) -> "ShardResult":
+        """A row as it was written down.
+
+        Raises:
+            ValueError, TypeError: It is something else.
+        """
+        row = cls(**json.loads(content))
+        if not isinstance(row.notes, dict) or any(len(entry) != 3 for entry in row.rejected):
+            raise ValueError("notes are counts by text, and a rejected image has path, stage and error")
+        texts = [row.name, row.plan, row.sha256, row.source_sha256, *row.notes]
+        texts += [text for entry in row.rejected for text in entry]
+        numbers = [row.records, row.references, row.size, row.source_bytes, *row.notes.values()]
+        if not all(isinstance(text, str) for text in texts) or not all(isinstance(number, int) for number in numbers):
+            raise TypeError("a field is of another type")
+        return row
+
+    @classmethod
     def of(cls, shard: Shard, plan: str, rejected: list[list[str]]) -> "ShardResult":
         """The row of a shard that a manifest tells of.
 
@@ -113,7 +130,7 @@ class ShardWriter:
     def result(self, name: str) -> ShardResult | None:
         """The row of a shard, if it has one."""
         try:
-            return ShardResult(**json.loads(storage.read(self._row_path(name))))
+            return ShardResult.parse(storage.read(self._row_path(name)))
         except (OSError, ValueError, TypeError):
             return None
 

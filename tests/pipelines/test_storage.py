@@ -39,6 +39,32 @@ def test_write_makes_folders_replaces_and_sets_the_time(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "x") == ["y.bin"]
 
 
+@pytest.mark.parametrize(
+    ("mode", "kept"), [(0o600, 0o600), (0o640, 0o640), (0o777, 0o777), (0o444, 0o444), (0o4755, 0o755)]
+)
+def test_a_file_gets_the_permissions_of_another_and_is_never_open_to_more(
+    tmp_path: Path, mode: int, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "original").write_bytes(b"x")
+    os.chmod(tmp_path / "original", mode)
+    os.utime(tmp_path / "original", (7.5, 7.5))
+    written: list[int] = []
+    chmod = os.chmod
+
+    def noting(path: str, to: int) -> None:
+        written.append(os.stat(path).st_mode & 0o7777)
+        chmod(path, to)
+
+    monkeypatch.setattr(os, "chmod", noting)
+    for _ in range(2):  # the second time over the first
+        storage.write(str(tmp_path / "written"), b"x", like=str(tmp_path / "original"))
+        storage.copy(str(tmp_path), storage.Entry("original", 1, 7.5), str(tmp_path / "copied"))
+    assert written == 4 * [0o600]  # while there was something to read
+    assert [(tmp_path / name).stat().st_mode & 0o7777 for name in ("written", "copied")] == [kept, kept]
+    storage.write(str(tmp_path / "other"), b"x", like=str(tmp_path / "gone"))
+    assert (tmp_path / "other").read_bytes() == b"x"
+
+
 def test_a_name_of_the_greatest_length_can_be_written(tmp_path: Path) -> None:
     path = str(tmp_path / ("n" * 255))
     storage.write(path, b"x")

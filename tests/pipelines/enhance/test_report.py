@@ -1,10 +1,11 @@
 import json
+import os
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 
 from pipelines import storage
 from pipelines.enhance import report
@@ -86,12 +87,20 @@ class TestThumbnails:
         sizes = {p.stem.rpartition("-")[2]: Image.open(p).size for p in (tmp_path / "report/thumbs").iterdir()}
         assert sizes == {"before": (2, 800), "after": (30, 20)}
 
-    def test_keep_the_colour_profile(self, tmp_path):
-        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-        image = Image.new("RGB", (8, 8))
-        report.write_thumbnails(str(tmp_path), make_row(), image, image, None, profile)
+    def test_are_in_srgb_without_a_profile(self, tmp_path, red_is_green):
+        image = Image.new("RGB", (8, 8), "red")
+        report.write_thumbnails(str(tmp_path), make_row(), image, image, None, icc_profile=red_is_green)
         for path in (tmp_path / "report/thumbs").iterdir():
-            assert Image.open(path).info["icc_profile"] == profile
+            picture = Image.open(path)
+            assert "icc_profile" not in picture.info
+            np.testing.assert_allclose(np.asarray(picture)[0, 0], (0, 255, 0), atol=4)
+
+    def test_may_be_seen_by_those_who_may_see_the_photo(self, tmp_path):
+        write_photo(tmp_path / "a.png", 7)
+        os.chmod(tmp_path / "a.png", 0o640)
+        image = Image.new("RGB", (8, 8))
+        report.write_thumbnails(str(tmp_path), make_row(), image, image, None, like=str(tmp_path / "a.png"))
+        assert {path.stat().st_mode & 0o7777 for path in (tmp_path / "report/thumbs").iterdir()} == {0o640}
 
 
 class TestWriteReport:

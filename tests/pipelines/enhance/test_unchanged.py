@@ -64,7 +64,13 @@ def test_what_needs_nothing_is_copied_byte_for_byte_until_it_needs_something(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
+    for photo, mode in zip(sorted(photos.iterdir()), (0o600, 0o640, 0o444), strict=True):
+        photo.chmod(mode)
     found = run(photos, out)
+    for image in [*images(out), *(str(path.relative_to(out)) for path in out.glob("report/thumbs/*"))]:
+        assert (out / image).stat().st_mode & 0o777 in (0o600, 0o640, 0o444)
+    for image in images(out):
+        assert (out / image).stat().st_mode == (photos / Path(image).name).stat().st_mode
     assert counts(out) == {"found": 3, "enhanced": 3, "skipped": 0, "failed": 0, "ignored": 0, "unchanged": 2}
     assert "2 of 3" in capsys.readouterr().out
     for copy in (out / "enhanced" / "bright.jpg", out / "autocontrast" / "bright.jpg", out / "enhanced" / "flat.png"):

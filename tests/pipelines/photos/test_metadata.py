@@ -80,6 +80,18 @@ def test_exif_is_patched_and_the_thumbnail_made_anew(order: str, old: bytes, tai
         assert updated.count(tail) == 1
 
 
+def test_the_thumbnail_is_in_srgb_without_a_profile(red_is_green: bytes) -> None:
+    picture = Image.new("RGB", (300, 600), (200, 100, 50))
+    content = jpeg(picture, exif=exif_block("<", bytes(5000)), icc_profile=red_is_green)
+    photo = photos.load(content, "a.jpg")
+    written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+    assert written.info["icc_profile"] == red_is_green
+    thumbnail = thumbnail_of(written.info["exif"])
+    assert thumbnail is not None
+    assert "icc_profile" not in thumbnail.info
+    assert np.abs(np.asarray(thumbnail, int) - (100, 200, 50)).max() <= 3
+
+
 def test_a_thumbnail_without_room_is_left_out() -> None:
     block = exif_block("<", bytes(200))
     updated = Exif.parse(block).updated(Image.new("RGB", (300, 600)), len(block))

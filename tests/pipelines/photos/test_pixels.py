@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
-from pipelines.photos.pixels import eight_bit_values, image_of, pixels_of, turned, turned_pixels
+from pipelines.photos.pixels import eight_bit_values, image_of, pixels_of, to_srgb, turned, turned_pixels
 
 MAKERS: dict[str, Callable[[np.ndarray], Image.Image]] = {
     "image_of": image_of,
@@ -59,3 +59,15 @@ def test_sixteen_bits_to_eight_is_the_upper_byte() -> None:
     assert eight_bit_values(np.array([0, 255, 256, 65535], np.uint16)).tolist() == [0, 0, 1, 255]
     eight = np.array([3], np.uint8)
     assert eight_bit_values(eight) is eight
+
+
+def test_a_picture_with_a_profile_gets_the_colours_of_srgb(red_is_green: bytes) -> None:
+    picture = Image.new("RGB", (3, 2), (200, 100, 50))
+    assert np.abs(np.asarray(to_srgb(picture, red_is_green), int) - (100, 200, 50)).max() <= 1
+
+
+def test_a_picture_of_srgb_or_of_a_profile_without_use_stays_as_it_is(red_is_green: bytes) -> None:
+    picture, grey = Image.new("RGB", (3, 2), (200, 100, 50)), Image.new("L", (3, 2), 7)
+    for profile in (b"", ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), b"no profile"):
+        assert to_srgb(picture, profile) is picture
+    assert to_srgb(grey, red_is_green) is grey  # a profile of three channels

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import hashlib
 import io
 import json
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -22,6 +24,7 @@ from PIL import Image
 from pipelines import runners, storage
 from pipelines.preprocess.command import preprocess
 from pipelines.preprocess.settings import PreprocessSettings, parse_size
+from pipelines.preprocess.shards import ShardResult
 from tfrecord_tools import Manifest, read_manifest, read_records, verify
 
 DEFAULTS = {
@@ -578,6 +581,53 @@ def test_a_damaged_shard_of_a_half_made_set_is_made_again(
     begin_and_stop(images, tmp_path / "out", monkeypatch)
     damaged = next((tmp_path / "out").glob("*.tfrecord"))
     damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert run(images, tmp_path / "out", split="all=1") == 0
+    assert verify(tmp_path / "out") == []
+
+
+ROW = {
+    "name": "all-00000-of-00001.tfrecord",
+    "plan": "digest",
+    "records": 2,
+    "references": 0,
+    "size": 100,
+    "sha256": "0",
+    "source_bytes": 90,
+    "source_sha256": "1",
+    "notes": {"resized": 2},
+    "rejected": [["a.png", "decode", "broken"]],
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"records": "2"},
+        {"size": None},
+        {"sha256": 7},
+        {"notes": []},
+        {"notes": {"resized": "2"}},
+        {"notes": None},
+        {"rejected": [["a.png", "decode"]]},
+        {"rejected": [["a.png", "decode", 3]]},
+        {"rejected": "a.png"},
+        {"rejected": None},
+        {"more": 1},
+    ],
+)
+def test_a_row_of_another_shape_is_none(changes: dict[str, Any]) -> None:
+    assert dataclasses.asdict(ShardResult.parse(json.dumps(ROW).encode())) == ROW
+    with pytest.raises((ValueError, TypeError)):
+        ShardResult.parse(json.dumps(ROW | changes).encode())
+
+
+def test_a_shard_whose_row_is_damaged_is_made_again(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_and_stop(images, tmp_path / "out", monkeypatch)
+    rows = sorted((tmp_path / "out/.zerodce/preprocess/rows").iterdir())
+    for row, change in zip(rows, ({"records": "2"}, {"rejected": 3}), strict=False):
+        row.write_text(json.dumps(json.loads(row.read_text()) | change))
     assert run(images, tmp_path / "out", split="all=1") == 0
     assert verify(tmp_path / "out") == []
 

@@ -1,0 +1,14 @@
+"""What tests of photo files share."""
+
+import pytest
+from PIL import ImageCms
+
+
+@pytest.fixture(scope="session")
+def red_is_green() -> bytes:
+    """An ICC profile whose red is the green of sRGB, and the other way round."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for old, new in ((b"rXYZ", b"?XYZ"), (b"gXYZ", b"rXYZ"), (b"?XYZ", b"gXYZ")):  # names in its table of contents
+        assert profile.count(old) == 1
+        profile = profile.replace(old, new)
+    return profile.replace("sRGB".encode("utf-16-be"), "turn".encode("utf-16-be"))
