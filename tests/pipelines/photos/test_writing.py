@@ -110,9 +110,24 @@ def test_an_eight_bit_baseline_of_a_sixteen_bit_photo() -> None:
     pixels_16 = encoded(Image.fromarray(np.full((4, 6), 0x1234, np.uint16)), "PNG")
     for output_format in ("PNG", "TIFF"):
         photo = photos.load(pixels_16, "a.png", output_format=output_format)
-        again = Image.open(io.BytesIO(encode(photo, photo.image)))
+        again = Image.open(io.BytesIO(encode(photo, photo.eight_bits)))
         assert again.mode == "L"
         assert np.unique(np.asarray(again)).tolist() == [0x12]
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_a_png_is_hardly_larger_than_pillows_fastest(mode: str) -> None:
+    """Grain as brightening leaves it; the pixels are the same, and so is the mode."""
+    grain = np.random.default_rng(1).normal(0, 6, (64, 96, 4))
+    pixels = np.clip(np.asarray(picture().convert("RGBA")) + grain, 0, 255).astype(np.uint8)
+    image = Image.fromarray(pixels).convert(mode)
+    plain = encoded(image, "PNG", compress_level=1)
+    photo = photos.load(plain, "a.png")
+    content = encode(photo, photo.pixels)
+    again = Image.open(io.BytesIO(content))
+    assert again.mode == mode
+    np.testing.assert_array_equal(np.asarray(again), np.asarray(image))
+    assert len(content) <= 1.1 * len(plain)
 
 
 def test_a_failing_encoder_is_an_error_of_that_photo() -> None:
