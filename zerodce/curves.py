@@ -11,10 +11,10 @@ from keras import KerasTensor
 
 from zerodce.tones import ITERATIONS, tone
 
-HUE = (0.3, 0.5, 0.25, 0.5)
+HUE = (0.05, 0.25, 0.25, 0.5)
 """Brightness from and to which, and saturation from and to which, a colour comes to keep its hue wholly."""
 
-SATURATION = 0.4
+SATURATION = 0.2
 """How much of its saturation it keeps then: more costs likeness to the references, less leaves lamps pale."""
 
 _LEVELS = np.arange(256, dtype=np.float32) / 255
@@ -41,9 +41,9 @@ def brighten(photo: np.ndarray, tables: np.ndarray) -> np.ndarray:
 
     A strength s stands for the curve parameter -s in all iterations; the brightness of a pixel is its largest channel.
     Cells of the tables are interpolated bilinearly between their centres (as `tf.image.resize` and OpenCV do) inside
-    the loop that uses them: nothing but the result is held at full size. Of bright saturated colours (`HUE`) the middle
-    channel keeps its place between the other two, and so they their hue, and `SATURATION` of the ratio of the smallest
-    to the largest is kept. Releases the GIL.
+    the loop that uses them: nothing but the result is held at full size. Of saturated colours that are not black
+    (`HUE`) the middle channel keeps its place between the other two, and so they their hue, and the smallest a part
+    (`SATURATION`) of its ratio to the largest. Releases the GIL.
 
     Args:
         photo: uint8 or uint16 (height, width, channels), RGB or grey, the full range of its type. Not changed.

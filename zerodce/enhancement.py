@@ -30,7 +30,7 @@ Denoise = float | Literal["auto", "off"]
 AUTO_CURVE_SIZE = 128
 """Long side of the small copy in pixels; docs/curve-size.md has the measurement behind it."""
 
-BLACK = (0.35, 0.55)
+BLACK = (0.4, 0.6)
 """Share of a photo's area that is black from which on it is a night before nothing, partly and wholly."""
 
 BLACKEST, BLACK_BESIDE_LIGHTS = 1, 4
@@ -138,10 +138,15 @@ class Enhancer:
             enhanced = self._brighten_tiles(photo, curves)
         else:
             grid = curves.grid if photo.shape[2] == 3 else curves.grid.mean(axis=3, keepdims=True)
-            enhanced = brighten(photo, tables(grid, curves.black * noise.floor() / 255 if noise else 0.0))
+            applied = tables(grid, curves.black * noise.floor() / 255 if noise else 0.0)
+            enhanced = brighten(photo, applied)
         if noise is None or not filtered:
             return enhanced
-        return smooth(enhanced, noise.with_coding(), curves.noise_gain, self.denoise)
+        noise_gain = curves.noise_gain
+        if curves.black and not self.full:  # what is held back lower down rises the more steeply
+            grey = np.rint(noise.luminance).astype(np.uint8)[..., np.newaxis]
+            noise_gain = amplification(np.repeat(grey, 3, axis=2), applied)
+        return smooth(enhanced, noise.with_coding(), noise_gain, self.denoise)
 
     def _brighten_tiles(self, photo: np.ndarray, curves: Curves) -> np.ndarray:
         """Applies curves that the network estimates from every pixel of a photo, tile by tile."""

@@ -51,11 +51,11 @@ def test_one_dark_pixel_by_hand(dtype: type) -> None:
 def test_a_bright_saturated_pixel_by_hand() -> None:
     """Its largest channel follows the curve, the middle one keeps its place: (140 - 80) / 120 is a half.
 
-    The smallest goes two fifths of the way from where the curve has it to the ratio that it had, 80 / 200.
+    The smallest goes a fifth of the way from where the curve has it to the ratio that it had, 80 / 200.
     """
     photo = np.array([200, 140, 80], np.uint8).reshape(1, 1, 3)
     top, bottom = (255 * risen(v / 255, 0.2) for v in (200, 80))
-    bottom = 0.6 * bottom + 0.4 * 0.4 * top
+    bottom = 0.8 * bottom + 0.2 * 0.4 * top
     assert 255 * risen(140 / 255, 0.2) > (top + bottom) / 2 + 10  # what the curve alone would make of it
     found = brighten(photo, same_everywhere(0.2))[0, 0]
     np.testing.assert_allclose(found, [top, (top + bottom) / 2, bottom], atol=1)
@@ -128,7 +128,7 @@ def test_the_path_of_8_bits_is_that_of_all_photos(shape: tuple[int, ...]) -> Non
         looked_up = brighten(photo, tables).astype(int)
         computed = brighten(photo, np.broadcast_to(tables, shape))
         assert np.abs(looked_up - computed).max() <= 1
-        assert np.mean(looked_up != computed) < 0.08
+        assert np.mean(looked_up != computed) < 0.1
 
 
 def test_sixteen_bits_keep_their_depth() -> None:

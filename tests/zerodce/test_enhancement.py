@@ -142,8 +142,8 @@ def test_noise_is_estimated_only_where_something_needs_it(
 
 @pytest.mark.parametrize(("lights", "black", "lit"), [(2, 1, 2), (63, 1, 2), (128, 4, 5), (255, 4, 5)])
 def test_how_black_a_night_is(lights: int, black: int, lit: int) -> None:
-    """Nothing up to a share of 0.35, wholly from 0.55 on, half of the way in between; beside lights 4 is black too."""
-    for columns, expected in ((7, 0.0), (9, 0.5), (11, 1.0), (19, 1.0)):
+    """Nothing up to a share of 0.4, wholly from 0.6 on, half of the way in between; beside lights 4 is black too."""
+    for columns, expected in ((8, 0.0), (10, 0.5), (12, 1.0), (19, 1.0)):
         small = np.full((10, 20, 3), lit, np.uint8)
         small[:, :columns] = black
         small[:2, -1] = lights
