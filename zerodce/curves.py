@@ -66,7 +66,9 @@ def brighten(photo: np.ndarray, tables: np.ndarray) -> np.ndarray:
     photo = np.ascontiguousarray(photo)
     enhanced = np.empty_like(photo)
     if photo.dtype == np.uint8 and photo.shape[2] == 3 and tables.shape == (1, 1, 256, 1):  # four times as fast
-        look_up(photo, *_lookup_tables(tables.ravel()), np.float32(SATURATION), enhanced)
+        strengths = tables.reshape(256, 1).astype(np.float32)
+        tones = np.clip(tone(_LEVELS[np.newaxis], strengths), 0, 1) * np.float32(255)
+        look_up(photo, tones, _kept_hue(), np.float32(SATURATION), enhanced)
         return enhanced
     tables = np.concatenate([tables, tables[:, :, -1:]], axis=2).astype(np.float32)
     apply_rows(
@@ -80,25 +82,14 @@ def brighten(photo: np.ndarray, tables: np.ndarray) -> np.ndarray:
     return enhanced
 
 
-def _lookup_tables(strengths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What `zerodce.kernel.look_up` needs, of strengths at brightness 0 to 255."""
-    tones = tone(_LEVELS[np.newaxis], strengths[:, np.newaxis].astype(np.float32))
-    return _rounded(tones), *_kept_hue()
-
-
 @functools.cache
-def _kept_hue() -> tuple[np.ndarray, np.ndarray]:
-    """What `zerodce.kernel.look_up` needs to know of how much of its hue a pixel keeps."""
+def _kept_hue() -> np.ndarray:
+    """How much of its hue a pixel keeps: float32 (256, 256), by its brightness and its smallest channel."""
     saturation = 1 - _LEVELS[np.newaxis] / np.maximum(_LEVELS[:, np.newaxis], 1e-6)
     keep = _smoothstep(_LEVELS[:, np.newaxis], *HUE[:2]) * _smoothstep(saturation, *HUE[2:])
-    least_kept = (keep > 0).sum(axis=1)  # it falls with the smallest channel
-    return least_kept.astype(np.uint8), keep.astype(np.float32)
+    return keep.astype(np.float32)
 
 
 def _smoothstep(value: np.ndarray, start: float, end: float) -> np.ndarray:
     share = np.clip((value - start) / (end - start), 0, 1)
     return share * share * (3 - 2 * share)
-
-
-def _rounded(tones: np.ndarray) -> np.ndarray:
-    return (np.clip(tones, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -146,33 +146,34 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue):
                     enhanced[y, start + x, c] = np.int32(curve[c, x])
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def look_up(photo, tones, least_kept, keep, pure, enhanced):
+@numba.njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
+def look_up(photo, tones, keep, pure, enhanced):
     """Writes an enhanced 8-bit colour photo whose strengths depend on nothing but brightness.
 
     Args:
         photo: uint8 (height, width, 3).
-        tones: uint8 (256, 256): what becomes of a channel, by the brightness of its pixel and its own value.
-        least_kept: uint8 (256,): by brightness, the smallest channel from which on a pixel is too grey to keep a hue.
+        tones: float32 (256, 256): what becomes of a channel, by the brightness of its pixel and its own value.
         keep: float32 (256, 256): how much of its hue a pixel keeps, by its brightness and its smallest channel.
         pure: How much of its saturation a pixel keeps where it keeps its hue, a float32.
         enhanced: Written to; like `photo`.
     """
     height, width, _ = photo.shape
+    one, half = np.float32(1), np.float32(0.5)
+    curve, start, slope = np.empty_like(keep), np.empty_like(keep), np.empty_like(keep)
+    for most in range(256):
+        for least in range(most + 1):  # a channel comes to curve * its tone + start + slope * itself
+            kept, top, bottom = keep[most, least], tones[most, most], tones[most, least]
+            bottom += pure * (top * np.float32(least) / np.float32(max(most, 1)) - bottom)
+            rise = (top - bottom) / np.float32(max(most - least, 1))
+            curve[most, least] = one - kept
+            start[most, least] = kept * (bottom - rise * np.float32(least)) + half
+            slope[most, least] = kept * rise
     for y in range(height):
         for x in range(width):
             red, green, blue = photo[y, x, 0], photo[y, x, 1], photo[y, x, 2]
             most = max(red, max(green, blue))
             least = min(red, min(green, blue))
-            tone = tones[most]
-            if least >= least_kept[most]:
-                enhanced[y, x, 0], enhanced[y, x, 1], enhanced[y, x, 2] = tone[red], tone[green], tone[blue]
-            else:
-                top, bottom = np.float32(tone[most]), np.float32(tone[least])
-                bottom += pure * (top * np.float32(least) / np.float32(most) - bottom)
-                slope = (top - bottom) / np.float32(most - least)
-                for c in range(3):
-                    value = photo[y, x, c]
-                    curve = np.float32(tone[value])
-                    mixed = curve + keep[most, least] * (bottom + slope * np.float32(value - least) - curve)
-                    enhanced[y, x, c] = np.uint8(mixed + np.float32(0.5))
+            tone, c, a, b = tones[most], curve[most, least], start[most, least], slope[most, least]
+            enhanced[y, x, 0] = np.uint8(c * tone[red] + a + b * np.float32(red))
+            enhanced[y, x, 1] = np.uint8(c * tone[green] + a + b * np.float32(green))
+            enhanced[y, x, 2] = np.uint8(c * tone[blue] + a + b * np.float32(blue))
