@@ -157,11 +157,11 @@ def test_a_small_image_has_no_more_cells_than_pixels() -> None:
 def test_smooth_maps_are_applied_nearly_as_they_are() -> None:
     """Of a kind that DCE-Net gives: of each iteration its own, stronger in the dark, changing over the image."""
     y, x = np.mgrid[0:96, 0:128] / 128
-    image = np.stack([0.28 * x * y + 0.02, 0.25 * x, 0.2 * y + 0.05], axis=2).astype(np.float32)  # hues are left alone
+    image = (0.28 * x * y + 0.02)[..., np.newaxis] * np.float32([1, 0.9, 0.8])  # too grey to keep a hue
     iterations = -np.linspace(0.5, 0.1, 24)
     maps = (0.8 - 0.5 * image.max(axis=2, keepdims=True)) * (1 - 0.2 * x[..., np.newaxis]) * iterations
     expected = np.asarray(apply_curves(image[np.newaxis], maps[np.newaxis].astype(np.float32)))[0]
     enhanced = brighten(np.rint(image * 65535).astype(np.uint16), tables(grid_of(image, maps, 8))) / 65535
-    assert np.sqrt(np.mean((expected - image) ** 2)) > 0.2
+    assert np.sqrt(np.mean((expected - image) ** 2)) > 0.15
     assert np.sqrt(np.mean((enhanced - expected) ** 2)) < 0.005
     assert np.abs(enhanced - expected).max() < 0.03
