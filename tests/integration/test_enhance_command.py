@@ -87,6 +87,22 @@ def test_a_killed_run_goes_on_where_it_stopped(photos: Path, undisturbed: Path) 
     assert_same(out, undisturbed)
 
 
+def test_a_dry_run_shows_names_that_the_terminal_cannot(tmp_path: Path) -> None:
+    names = os.fsdecode(b"night \xff.jpg"), "n\u00e4chtlich.jpg"
+    for name in names:
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(b"1")
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    process = start("enhance", tmp_path / "photos", tmp_path / "out", "--dry-run", env=strict)
+    said, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    first, second, last = said.splitlines()
+    assert first == rf"night \udcff.jpg -> {tmp_path}/out/enhanced/night \udcff.jpg"
+    assert second.startswith("n\u00e4chtlich.jpg -> ")
+    assert last.startswith("2 of 2 photos would be enhanced")
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_impatient_interrupt_ends_at_once(photos: Path) -> None:
     out = photos.parent / "impatient"
     process = start("enhance", photos, out)

@@ -433,6 +433,60 @@ def test_where_case_does_not_count_two_photos_clash(
     assert (failure["path"], failure["error"]) == ("0.png", "its output 0.png is also that of 0.PNG: rename one")
 
 
+def test_the_plan_is_made_under_the_lock(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process ends its run between the start of this one and its lock."""
+    check = models.check_model
+
+    def other_first(*arguments: Any) -> None:
+        monkeypatch.setattr(models, "check_model", check)
+        assert run(photos, tmp_path / "out") == 0
+        check(*arguments)
+
+    monkeypatch.setattr(models, "check_model", other_first)
+    assert run(photos, tmp_path / "out") == 0
+    assert (counts(tmp_path / "out")["enhanced"], counts(tmp_path / "out")["skipped"]) == (0, 4)
+
+
+def test_results_that_cannot_be_read_are_a_line(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir, out = os.scandir, tmp_path / "out"
+    out.mkdir()
+
+    def refusing(path: str | int) -> Any:
+        if path in (str(out), f"{out}/"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    for option in ("--dry-run", "--json"):
+        with pytest.raises(click.ClickException, match=f"{out}/: Permission denied; what is done is kept") as error:
+            run(photos, out, option)
+        assert error.value.exit_code == 1
+
+
+@pytest.mark.parametrize("name", [".jsonl", "metrics.csv", "failures.csv", "run.json", "rows-00000.js", "report.html"])
+def test_a_disk_that_is_full_at_the_end_is_a_line_and_costs_no_photo(
+    photos: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for photo in ("0.png", "1.png", "trip ü/3.jpg"):
+        (photos / photo).unlink()
+    write, full = storage.write, []
+
+    def filling(path: str, *arguments: Any, **options: Any) -> None:
+        if path.endswith(name) and f"{folders.STATE}/plan" not in path:
+            full.append(path)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        write(path, *arguments, **options)
+
+    monkeypatch.setattr(storage, "write", filling)
+    with pytest.raises(click.ClickException, match="No space left on device; what is done is kept") as error:
+        run(photos, tmp_path / "out")
+    assert (error.value.exit_code, len(full)) == (1, 1)
+    monkeypatch.undo()
+    assert run(photos, tmp_path / "out") == 0
+    assert (counts(tmp_path / "out")["enhanced"], counts(tmp_path / "out")["skipped"]) == (0, 1)
+    assert len(rows(tmp_path / "out")) == 1
+
+
 @pytest.mark.parametrize("name", ["", ".zerodce", "enhanced", ".zerodce/journal"])
 def test_a_file_in_the_place_of_a_folder_is_refused(photos: Path, tmp_path: Path, name: str) -> None:
     path = tmp_path / "out" / name
@@ -459,8 +513,13 @@ def test_a_folder_in_the_place_of_an_output_is_a_row(photos: Path, tmp_path: Pat
 
 def test_names_are_printed_as_they_are(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Not as markup of rich's."""
-    assert run(photos, tmp_path / "night [edited] x[/bold]") == 0
+    odd = os.fsdecode(b"n\xff.png")
+    dark(4).save(photos / odd)
+    out = tmp_path / "night [edited] x[/bold]"
+    assert run(photos, out) == 0
     assert "night[edited]x[/bold]" in "".join(capsys.readouterr().out.split())
+    assert b"\nn\xff.png,n\xff.png,96,64," in (out / "metrics.csv").read_bytes()
+    assert (out / "enhanced" / odd).is_file()
 
 
 def test_two_photos_never_share_an_output(photos: Path, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 import json
 import os
 import re
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +106,19 @@ class TestThumbnails:
 
 
 class TestWriteReport:
+    def test_a_photo_beyond_every_limit_costs_its_pictures(self, tmp_path):
+        """One of 20,000x18,000, of which Pillow by itself raises at the header, and this one is cut behind it."""
+        write_photo(tmp_path / "photos/good.png", 40)
+        write_photo(tmp_path / "out/enhanced/good.png", 90)
+        png = bytearray((tmp_path / "photos/good.png").read_bytes())
+        png[16:24] = struct.pack(">LL", 20_000, 18_000)
+        png[29:33] = struct.pack(">L", zlib.crc32(png[12:29]))
+        for folder in ("photos", "out/enhanced"):
+            (tmp_path / folder / "huge.png").write_bytes(png)
+        rows = [make_row(name, psnr_autocontrast_db=None) for name in ("good.png", "huge.png")]
+        report.write_report(str(tmp_path / "out"), str(tmp_path / "photos"), rows, [], RUN)
+        assert list(page_data(tmp_path / "out")["thumbs"]) == ["0"]
+
     def test_every_row_is_in_the_scripts_in_order(self, tmp_path):
         rows = [make_row(f"{i:05}.jpg", psnr=float(i)) for i in range(5001)]
         rows[7] |= {"notes": "first frame of 12", "output": "00007.jpg.png"}

@@ -1,6 +1,7 @@
 """Photos of every kind are read as what they show; what cannot be is a PhotoError of the right stage."""
 
 import io
+import struct
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
 
 from pipelines import photos
 from pipelines.photos import encode
@@ -284,6 +285,44 @@ def test_further_pictures_are_noted() -> None:
     assert photos.load(mpo, "a.jpg").notes == ["second MPO image dropped"]
     ultra = encoded(frames[0], "JPEG", xmp=b'<rdf hdrgm:Version="1.0"/>')
     assert photos.load(ultra, "a.jpg").notes == ["gain map dropped"]
+
+
+@pytest.mark.parametrize("in_a_circle", [False, True])
+def test_pages_are_counted_by_their_links_alone(in_a_circle: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 30,000 pages, of which Pillow would read each, and look it up among all before it."""
+    content = bytearray(encoded(Image.new("RGB", (4, 4), "red"), "TIFF"))
+    (first,) = struct.unpack_from("<L", content, 4)
+    (entries,) = struct.unpack_from("<H", content, first)
+    start = len(content) + len(content) % 2
+    content += bytes(start - len(content))
+    struct.pack_into("<L", content, first + 2 + 12 * entries, start)
+    for page in range(1, 30_000):
+        following = start + 6 * page if page < 29_999 else first if in_a_circle else 0
+        content += struct.pack("<HL", 0, following)  # a directory without entries, and where the next one is
+    read: list[int] = []
+    load = TiffImagePlugin.ImageFileDirectory_v2.load
+
+    def noting(self: TiffImagePlugin.ImageFileDirectory_v2, file: io.BytesIO) -> None:
+        read.append(file.tell())
+        load(self, file)
+
+    monkeypatch.setattr(TiffImagePlugin.ImageFileDirectory_v2, "load", noting)
+    photo = photos.load(bytes(content), "a.tif")
+    assert photo.notes == ["first frame of 30000"]
+    assert photo.pixels[0, 0].tolist() == [255, 0, 0]
+    assert set(read) == {first}
+    assert len(read) <= 3
+
+
+def test_a_page_that_leads_out_of_the_file_costs_a_note() -> None:
+    content = bytearray(encoded(Image.new("RGB", (4, 4), "red"), "TIFF"))
+    (first,) = struct.unpack_from("<L", content, 4)
+    (entries,) = struct.unpack_from("<H", content, first)
+    struct.pack_into("<L", content, first + 2 + 12 * entries, 10**9)
+    photo = photos.load(bytes(content), "a.tif")
+    (note,) = photo.notes
+    assert note.startswith("further frames unreadable (")
+    assert photo.pixels[0, 0].tolist() == [255, 0, 0]
 
 
 def test_a_png_called_jpg_is_read_by_content_and_written_by_name() -> None:

@@ -1,5 +1,6 @@
 """What is written has the original's format, size, quality and depth."""
 
+import dataclasses
 import io
 from typing import Any
 
@@ -161,3 +162,13 @@ def test_chroma_subsampling_is_kept_or_the_next_finer(
     again = written(content, "a.jpg")
     assert again.size == ((64, 96) if orientation >= 5 else (96, 64))
     assert JpegImagePlugin.get_sampling(again) == expected
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "TIFF"])
+def test_metadata_that_the_encoder_cannot_take_costs_a_note_and_not_the_photo(name: str) -> None:
+    photo = photos.load(encoded(picture(), name, dpi=(300, 300)), f"a.{name.lower()}")
+    photo.metadata = dataclasses.replace(photo.metadata, icc_profile=object())
+    for _ in range(2):  # as for the enhanced photo and for its baseline
+        assert encode(photo, photo.pixels) == encode(photo, photo.pixels, strip_metadata=True)
+        (note,) = photo.notes
+        assert note.startswith("metadata could not be written and was dropped (")
