@@ -30,14 +30,8 @@ Denoise = float | Literal["auto", "off"]
 AUTO_CURVE_SIZE = 128
 """Long side of the small copy in pixels; docs/curve-size.md has the measurement behind it."""
 
-BLACK = (0.4, 0.6)
-"""Share of a photo's area that is black from which on it is a night before nothing, partly and wholly."""
-
-BLACKEST, BLACK_BESIDE_LIGHTS = 1, 4
-"""Largest channel of what is black, in steps of 1/255: anywhere, and beside lights."""
-
-LIGHTS = (0.25, 0.5)
-"""What the brightest thousandth of a photo exceeds where it has lights, partly and wholly."""
+BLACK = (0.25, 0.45)
+"""Share of a photo's area, black to a step of 255, from which on it is a night before nothing, partly and wholly."""
 
 STEPS = 256
 """Strengths of a tone network are rounded to so many steps: what threads sum in another order makes no other photo."""
@@ -200,10 +194,7 @@ def blackness(small: np.ndarray) -> float:
     Returns:
         From 0, less than a share of `BLACK` of the area is black, to 1.
     """
-    brightest = small.max(axis=2).astype(np.float32)
-    lights = np.clip((np.quantile(brightest, 0.999) / 255 - LIGHTS[0]) / (LIGHTS[1] - LIGHTS[0]), 0, 1)
-    black = BLACKEST + lights * (BLACK_BESIDE_LIGHTS - BLACKEST)
-    share = np.clip(black + 1 - brightest, 0, 1).mean()
+    share = float(np.mean(small.max(axis=2) <= 1))
     return float(np.clip((share - BLACK[0]) / (BLACK[1] - BLACK[0]), 0, 1))
 
 
