@@ -3,6 +3,7 @@
 It imports nothing heavy, so that it costs neither time nor memory.
 """
 
+import atexit
 import contextlib
 import ctypes
 import os
@@ -18,6 +19,7 @@ _CRASHES = {
     signal.SIGKILL,  # the kernel's, out of memory
 }
 _WATCHED = {signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP}  # all but the first are passed on
+_AT_ONCE = 130  # exit code of a process that was interrupted twice, and did nothing more
 _FROM_KERNEL = 0x80  # si_code of a signal of the terminal, which all its processes get
 _PARENT_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 
@@ -25,8 +27,8 @@ _PARENT_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 def watch(attempts: Attempts) -> int | None:
     """Forks a process that works, and watches over it.
 
-    A crash while photos are in work is theirs: the work is begun again, and tries each of them alone; one that ends
-    its process alone is given up. The worker dies with its watcher.
+    A crash while photos are in work is theirs, and so is the call of `exit` by a library: the work is begun again, and
+    tries each of them alone; one that ends its process alone is given up. The worker dies with its watcher.
 
     Args:
         attempts: The photos in work.
@@ -41,24 +43,30 @@ def watch(attempts: Attempts) -> int | None:
     # for good: nothing interrupts a process that only waits, and passes on what it gets
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     while True:
-        status = _status_of_child(mask)
-        if status is None:
+        ended = _end_of_child(mask)
+        if ended is None:
             return None
-        if not os.WIFSIGNALED(status):
-            return os.waitstatus_to_exitcode(status)
-        ended_by = signal.Signals(os.WTERMSIG(status))
-        if ended_by not in _CRASHES:  # ends in the same way
-            signal.signal(ended_by, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            os.kill(os.getpid(), ended_by)
+        status, by_itself = ended
+        if os.WIFSIGNALED(status):
+            number = signal.Signals(os.WTERMSIG(status))
+            if number not in _CRASHES:  # ends in the same way
+                signal.signal(number, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+                os.kill(os.getpid(), number)
+            ended_by = number.name
+        else:
+            code = os.waitstatus_to_exitcode(status)
+            if by_itself or code == _AT_ONCE:
+                return code
+            ended_by = f"exit({code}) of a library"
         attempts.condemn()
         after = attempts.all()
         if after == before:  # none was begun
-            click.echo(f"Error: the process was ended by {ended_by.name}, and no photo was in work.", err=True)
+            click.echo(f"Error: the process was ended by {ended_by}, and no photo was in work.", err=True)
             return 1
         before = after
         click.echo(
-            f"The process was ended by {ended_by.name}. What was in work is tried again, one photo at a time.", err=True
+            f"The process was ended by {ended_by}. What was in work is tried again, one photo at a time.", err=True
         )
 
 
@@ -67,8 +75,14 @@ def end_undisturbed() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _status_of_child(mask: set[int | signal.Signals]) -> int | None:
-    """Forks, and waits for the child, passing signals on; None in the child, which gets the mask of signals."""
+def _end_of_child(mask: set[int | signal.Signals]) -> tuple[int, bool] | None:
+    """Forks, and waits for the child, passing signals on; None in the child, which gets the mask of signals.
+
+    Returns:
+        Its status, and whether Python itself ended it: what a library ends by `exit` does not come to Python's end.
+    """
+    told, telling = os.pipe()
+    os.set_blocking(told, False)
     sys.stdout.flush()
     sys.stderr.flush()
     parent = os.getpid()
@@ -78,13 +92,16 @@ def _status_of_child(mask: set[int | signal.Signals]) -> int | None:
             ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, int(signal.SIGKILL))
         if os.getppid() != parent:
             os._exit(1)
+        atexit.register(os.write, telling, b".")
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return None
+    os.close(telling)
     while True:
         arrived = signal.sigwaitinfo(_WATCHED)
         if arrived.si_signo == signal.SIGCHLD:
             found, status = os.waitpid(child, os.WNOHANG)
             if found:
-                return status
+                with open(told, "rb", buffering=0) as pipe:
+                    return status, bool(pipe.read(1))
         elif arrived.si_code != _FROM_KERNEL:
             os.kill(child, arrived.si_signo)

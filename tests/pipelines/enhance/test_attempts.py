@@ -78,7 +78,7 @@ def test_a_crash_that_is_no_photos_doing_ends_the_command(
     attempts: Attempts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     attempts.write(Attempt("of a run before"))
-    monkeypatch.setattr(supervisor, "_status_of_child", lambda mask: 11)  # SIGSEGV, as wait tells it
+    monkeypatch.setattr(supervisor, "_end_of_child", lambda mask: (11, False))  # SIGSEGV, as wait tells it
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
         assert supervisor.watch(attempts) == 1
