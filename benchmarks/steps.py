@@ -109,6 +109,7 @@ def of_photos(folder: Path, out: Path, *options: str) -> tuple[dict[str, float],
     journal = Journal(str(out / folders.STATE / "journal"))
     processor = PhotoProcessor(str(folder), str(out), model, settings, digest, journal)
     plan = make_plan(folders.find(str(folder)), str(out), settings, digest, {}, [], {})
+    models.limit_threads(settings.curve_size, settings.workers)
     enhancer = processor.enhancer()
     stopwatch = Stopwatch()
 

@@ -1,5 +1,6 @@
 """The model of a job: its file is read once, checked before anything is done, and loaded once in a process."""
 
+import contextlib
 import functools
 import tempfile
 import threading
@@ -49,7 +50,28 @@ def check_model(load: Callable[[], Enhancer], path: str | None) -> Enhancer:
         ) from error
 
 
+SMALL = 256
+"""Long side in pixels of the copy up to which a network is done sooner in one thread than in several."""
+
 _loading = threading.Lock()
+
+
+def limit_threads(curve_size: CurveSize, workers: int | None) -> None:
+    """Has TensorFlow use one thread for small copies, which photos are estimated on while others are worked on.
+
+    Threads that wait for one another cost as much again as the network itself. To be called before TensorFlow is used
+    first; afterwards it changes nothing.
+
+    Args:
+        curve_size: Argument of `Enhancer`.
+        workers: Threads for larger ones; one for each core if None.
+    """
+    import tensorflow as tf
+
+    small = curve_size == "auto" or (isinstance(curve_size, int) and curve_size <= SMALL)
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(1 if small else workers or 0)
+        tf.config.threading.set_inter_op_parallelism_threads(1 if small else 0)
 
 
 def load_enhancer(model: bytes, curve_size: CurveSize, exposure: Exposure, denoise: Denoise) -> Enhancer:

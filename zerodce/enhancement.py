@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+import cv2
 import keras
 import numpy as np
 
@@ -194,7 +195,8 @@ def blackness(small: np.ndarray) -> float:
     Returns:
         From 0, less than a share of `BLACK` of the area is black, to 1.
     """
-    share = float(np.mean(small.max(axis=2) <= 1))
+    red, green, blue = cv2.split(small)
+    share = float(np.mean(cv2.max(cv2.max(red, green), blue) <= 1))
     return float(np.clip((share - BLACK[0]) / (BLACK[1] - BLACK[0]), 0, 1))
 
 

@@ -1,5 +1,6 @@
 """How bright a photo is to become: one factor on the strengths of its curves, found on its small copy."""
 
+import functools
 from typing import Literal
 
 import numpy as np
@@ -52,6 +53,7 @@ def find_factor(
     mean = float(image.mean())
     max_change = MAX_CHANGE + 2 * max(0.0, WELL_EXPOSED - mean)
 
+    @functools.lru_cache(maxsize=1)
     def enhanced(factor: float) -> np.ndarray:
         return brighten(sixteen, tables(grid * factor)).astype(np.float32) / 65535
 

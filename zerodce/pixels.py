@@ -57,7 +57,14 @@ def preview(photo: np.ndarray) -> np.ndarray:
     block = min(height // size[0], width // size[1])
     rows, columns = height // block, width // block
     top, left = height % block // 2, width % block // 2
-    blocks = _averaged(photo[top : top + rows * block, left : left + columns * block], (rows, columns))
+    if photo.dtype == np.uint8 and photo.shape[2] == 3 and 3 <= block <= 256:  # twice as fast as OpenCV
+        from zerodce.kernel import average_blocks
+
+        blocks = np.empty((rows, columns, 3), np.uint8)
+        flat = np.ascontiguousarray(photo).reshape(height, -1)
+        average_blocks(flat, top, left, block, blocks.reshape(rows, -1))
+    else:
+        blocks = _averaged(photo[top : top + rows * block, left : left + columns * block], (rows, columns))
     return _eight_bits(_averaged(blocks, size))
 
 

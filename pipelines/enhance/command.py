@@ -67,6 +67,7 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
             say_plan(planned(journal.read()), out)
             return 0
         processor = PhotoProcessor(listing.folder, storage.absolute(out), model, settings, digest, journal)
+        models.limit_threads(settings.curve_size, settings.workers)
         models.check_model(processor.enhancer, settings.model)
         with folders.lock(out):
             output_folder.check(out, photos, settings.overwrite)  # somebody may have ended a run since

@@ -18,7 +18,7 @@ from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInf
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipelines import folders, memory, runners
+from pipelines import folders, memory, models, runners
 from pipelines.enhance.photo import Done, PhotoProcessor, Prepared
 from pipelines.enhance.plan import Task, read_plan
 from pipelines.memory import Share
@@ -36,18 +36,13 @@ class CurveModelHandler(ModelHandler[Prepared, PredictionResult, Enhancer]):
 
     Args:
         processor: Holder of the model.
-        workers: Threads per process, which bounds TensorFlow's as well; one for each core if None.
     """
 
-    def __init__(self, processor: PhotoProcessor, workers: int | None) -> None:
+    def __init__(self, processor: PhotoProcessor) -> None:
         self.processor = processor
-        self.workers = workers
 
     def load_model(self) -> Enhancer:
-        import tensorflow as tf
-
-        with contextlib.suppress(RuntimeError):  # it runs already, as in the process of the command
-            tf.config.threading.set_intra_op_parallelism_threads(self.workers or 0)
+        models.limit_threads(self.processor.settings.curve_size, self.processor.settings.workers)
         return self.processor.enhancer()
 
     def should_skip_batching(self) -> bool:
@@ -204,7 +199,7 @@ class Enhance(beam.PTransform):
             | "Spread" >> beam.Reshuffle()
             | "Prepare" >> beam.ParDo(Prepare(self.processor, self.requirements, self.workers))
             | "Single" >> beam.Map(lambda prepared: [prepared])
-            | "EstimateCurves" >> RunInference(CurveModelHandler(self.processor, self.workers))
+            | "EstimateCurves" >> RunInference(CurveModelHandler(self.processor))
             | "Finish" >> beam.ParDo(ThreadMap(self.processor, self.requirements, complete, self.workers))
         )
 

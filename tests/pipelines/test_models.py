@@ -9,6 +9,7 @@ import click
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pipelines import models
 
@@ -42,3 +43,20 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(click.ClickException, match="weights are not finite numbers") as error:
         models.check_model(lambda: models.load_enhancer(path.read_bytes(), "auto", "auto", "auto"), str(path))
     assert error.value.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("curve_size", "workers", "threads"),
+    [("auto", 3, (1, 1)), (256, None, (1, 1)), (257, 3, (3, 0)), ("full", None, (0, 0))],
+)
+def test_small_copies_need_one_thread_of_tensorflow(
+    curve_size: Any, workers: int | None, threads: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threading = tf.config.threading
+    found = {}
+    for kind in ("intra", "inter"):
+        monkeypatch.setattr(
+            threading, f"set_{kind}_op_parallelism_threads", lambda number, kind=kind: found.update({kind: number})
+        )
+    models.limit_threads(curve_size, workers)
+    assert (found["intra"], found["inter"]) == threads

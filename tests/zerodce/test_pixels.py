@@ -1,10 +1,12 @@
 """Floats to 8 bits; small copies."""
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from zerodce import pixels
+from zerodce.kernel import average_blocks
 
 
 def test_floats_are_clipped_and_rounded() -> None:
@@ -31,6 +33,17 @@ def test_a_preview_is_the_mean_of_blocks() -> None:
     photo[::2, ::2] += 3  # three quarters in the mean
     np.testing.assert_array_equal(pixels.preview(photo), wanted + 1)
     np.testing.assert_array_equal(pixels.preview(photo.astype(np.uint16) * 257), wanted + 1)
+
+
+@pytest.mark.parametrize(("block", "top", "left"), [(3, 0, 0), (5, 4, 2), (7, 0, 3), (256, 1, 0)])
+def test_means_of_blocks_are_those_of_opencv(block: int, top: int, left: int) -> None:
+    photo = np.random.default_rng(block).integers(0, 256, (4 * block + 5, 6 * block + 4, 3)).astype(np.uint8)
+    photo[: 2 * block] |= 254  # sums near their largest
+    found = np.empty((4, 18), np.uint8)
+    average_blocks(photo.reshape(len(photo), -1), top, left, block, found)
+    part = photo[top : top + 4 * block, left : left + 6 * block]
+    wanted = cv2.resize(part, (6, 4), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(found.reshape(wanted.shape), wanted)
 
 
 @pytest.mark.parametrize("size", [(1333, 2011), (3480, 2401)])
