@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -26,22 +27,27 @@ from pipelines.enhance.plan import Task
 from pipelines.enhance.settings import EnhanceSettings
 
 FILES_IN_A_FOLDER = 1000
+IMAGE = b"1"
+"""What stands for each enhanced photo."""
+
 _Result = TypeVar("_Result")
 
 
-def make_files(folder: Path, count: int) -> None:
-    """Empty files, named as cameras do."""
+def make_files(folder: Path, count: int, content: bytes = b"") -> None:
+    """Files of a content, named as cameras do."""
     for start in range(0, count, FILES_IN_A_FOLDER):
         (day := folder / f"{start // FILES_IN_A_FOLDER:05}").mkdir(parents=True)
         for number in range(start, min(start + FILES_IN_A_FOLDER, count)):
-            os.close(os.open(day / f"IMG_{number:07}.JPG", os.O_CREAT | os.O_WRONLY))
+            (day / f"IMG_{number:07}.JPG").write_bytes(content)
 
 
 def record_of(task: Task, digest: str) -> PhotoRecord:
     """What the journal holds of an enhanced photo."""
     row = {"path": task.path, "output": task.output, "width": 6000, "height": 4000}
     measured = {"mean_input": 0.08, "mean_enhanced": 0.31, "psnr_enhanced_db": 11.2, "psnr_autocontrast_db": 13.4}
-    return PhotoRecord(task.path, task.size, task.mtime, digest, row | measured | {"exposure": 0.31, "notes": ""})
+    row |= measured | {"exposure": 0.31, "notes": ""}
+    sizes, crc32 = (len(IMAGE),), (zlib.crc32(IMAGE),)
+    return PhotoRecord(task.path, task.size, task.mtime, digest, row, sizes=sizes, crc32=crc32)
 
 
 def measure(count: int) -> None:
@@ -75,7 +81,7 @@ def measure(count: int) -> None:
             journal.flush()
 
         timed("append to the journal (workers)", append)
-        make_files(Path(out) / "enhanced", count)
+        make_files(Path(out) / "enhanced", count, IMAGE)
         again = Journal(journal.folder)
 
         def held() -> int:

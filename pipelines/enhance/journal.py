@@ -138,7 +138,8 @@ class Journal:
         self._check()
         with self._lock:
             self._pending.append((record.line(), images))
-        self._writer.submit(self._write)
+            if len(self._pending) == 1:  # the first of a group
+                self._writer.submit(self._write)
 
     def flush(self) -> None:
         """Waits until all that was appended is safe, and raises the OSError if it cannot be."""

@@ -7,9 +7,10 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -635,6 +636,30 @@ def test_a_full_disk_ends_the_run_cleanly_and_the_next_goes_on(
     assert run(photos, out) == 0
     assert counts(out)["skipped"] == done
     assert len(rows(out)) == 4
+
+
+def test_what_the_disk_loses_in_the_end_is_not_done(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It took the images, and says only when they are forced to it that it could not keep one."""
+    sync, out = storage.sync, tmp_path / "out"
+
+    def losing(paths: Iterable[str]) -> None:
+        paths = list(paths)
+        if lost := [path for path in paths if path.endswith("2.png")]:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), lost[0])
+        sync(paths)
+
+    monkeypatch.setattr(storage, "sync", losing)
+    assert run(photos, out, "--workers", "1") == 1
+    assert re.search(
+        r"Error: cannot write .*/2\.png: Input/output error; [1-4] photos are to go", capsys.readouterr().err
+    )
+    lost = 4 - len(rows(out))
+    assert "2.png" not in {row["path"] for row in rows(out)}
+    monkeypatch.undo()
+    assert run(photos, out) == 0
+    assert (counts(out)["enhanced"], counts(out)["skipped"]) == (lost, 4 - lost)
 
 
 def test_one_photo_that_the_model_cannot_take_sinks_no_other(

@@ -158,10 +158,11 @@ def test_images_and_their_folders_are_on_the_disk_before_the_record(
         return write(file, lines)
 
     monkeypatch.setattr(os, "write", writing)
-    with journal._lock:  # so that both are of one group
-        for name, pair in (("a", images[:2]), ("b", images[2:])):
-            journal._pending.append((record(name).line(), list(map(str, pair))))
-    journal.append(record("c"), [str(tmp_path / "gone")])
+    busy = threading.Event()
+    journal._writer.submit(busy.wait)  # as with a group before, so that these gather to one
+    for name, paths in (("a", images[:2]), ("b", images[2:]), ("c", [tmp_path / "gone"])):
+        journal.append(record(name), list(map(str, paths)))
+    busy.set()
     journal.flush()
     (file,) = Path(journal.folder).iterdir()
     before, after = forced[: forced.index("lines")], forced[forced.index("lines") :]
