@@ -17,8 +17,11 @@ from pipelines.enhance.journal import PhotoRecord, Version
 from pipelines.enhance.settings import EnhanceSettings
 from pipelines.folders import STATE, Listing
 from pipelines.references import AmbiguousReferenceError, match_references
+from pipelines.threads import ordered_map
 
 TASKS_IN_A_FILE = 50_000
+READERS = 4
+"""Photos whose images are read at a time, where they are verified."""
 
 
 class Task(NamedTuple):
@@ -115,6 +118,7 @@ def make_plan(
     everything = {entry.path: entry for entry in found}
     everything |= {record.path: storage.Entry(record.path, 0, 0.0) for record in failed}
     plan = EnhancePlan(listing.folder, settings, digest, everything, [], 0, [], failed, listing.ignored)
+    tasks = []
     for entry in found:
         output = outputs[entry.path]
         owner = owners[place(output)]
@@ -123,13 +127,16 @@ def make_plan(
             plan.clashes.append(PhotoRecord(entry.path, entry.size, entry.mtime, digest, failure=failure))
             continue
         sampled = report.is_sampled(entry.path, len(found))
-        task = Task(entry.path, entry.size, entry.mtime, output, matched.get(entry.path, ""), sampled)
-        record = known.get(entry.path)
-        images = functools.partial(settings.outputs, output)
-        if record and record.is_done(task.version(digest), images, present.get, crc32_of):
-            plan.skipped += 1
-        else:
-            plan.todo.append(task)
+        tasks.append(Task(entry.path, entry.size, entry.mtime, output, matched.get(entry.path, ""), sampled))
+
+    def is_done(task: Task) -> bool:
+        images = functools.partial(settings.outputs, task.output)
+        record = known.get(task.path)
+        return record is not None and record.is_done(task.version(digest), images, present.get, crc32_of)
+
+    done = ordered_map(is_done, tasks, READERS) if settings.verify else map(is_done, tasks)
+    plan.todo = [task for task, is_there in zip(tasks, done, strict=True) if not is_there]
+    plan.skipped = len(tasks) - len(plan.todo)
     return plan
 
 
