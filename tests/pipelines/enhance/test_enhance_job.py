@@ -252,7 +252,7 @@ def test_whatever_a_photo_raises_in_whatever_step_is_one_row(
 def test_pictures_of_the_report_that_fail_cost_a_note(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(*arguments: Any) -> None:
+    def failing(*arguments: Any, **options: Any) -> None:
         raise TypeError("no bytes")
 
     monkeypatch.setattr(report, "write_thumbnails", failing)
@@ -620,12 +620,12 @@ def test_a_full_disk_ends_the_run_cleanly_and_the_next_goes_on(
     out = tmp_path / "out"
     write, written = storage.write, []
 
-    def full(path: str, content: bytes, mtime: float | None = None) -> None:
+    def full(path: str, *arguments: Any, **options: Any) -> None:
         if "enhanced" in path:
             written.append(path)
             if len(written) > 2:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        write(path, content, mtime)
+        write(path, *arguments, **options)
 
     monkeypatch.setattr(storage, "write", full)
     assert run(photos, out, "--workers", "1") == 1
