@@ -34,6 +34,7 @@ from pipelines.photos import is_photo
 
 COPIES = 10
 SMALL_PHOTOS = 50
+PANORAMA = (16_000, 6_250)
 PEER_MEGAPIXELS = 6.0
 DARK = 0.38
 """Mean below which photos are lifted, and so have noise to take out."""
@@ -266,15 +267,24 @@ def _profile(one: Path, many: Path, folder: Path) -> tuple[dict[str, float], dic
 
 
 def memory(photos: Path, counts: Sequence[int]) -> None:
-    """Prints the peak memory of the job on so many copies of the largest photo."""
+    """Prints the peak memory of the job on so many copies of the largest photo, and with a panorama among them."""
     lines = ["| photos | megapixels each | peak memory |", "|---|---|---|"]
     largest = max(photos_of(photos), key=lambda path: int(np.prod(Image.open(path).size)))
-    for count in counts:
+    for count in (*counts, None):
         with tempfile.TemporaryDirectory() as scratch:
-            folder = copies_of([largest], count, Path(scratch) / "photos")
-            size = megapixels(folder) / count
-            lines.append(f"| {count} | {size:.0f} | {enhance(folder).peak_mb:.0f} MB |")
+            folder = copies_of([largest], count or counts[0], Path(scratch) / "photos")
+            size = megapixels(folder) / (count or counts[0])
+            if count is None:
+                panorama(largest, folder / "panorama.jpg")
+            name = count or f"{counts[0]} and a panorama of {PANORAMA[0] * PANORAMA[1] / 1e6:.0f} megapixels"
+            lines.append(f"| {name} | {size:.0f} | {enhance(folder).peak_mb:.0f} MB |")
     show(lines)
+
+
+def panorama(photo: Path, path: Path) -> None:
+    """Writes a photo enlarged to a panorama; in a process of its own, for the memory that this takes."""
+    source = f"from PIL import Image; Image.open({str(photo)!r}).resize({PANORAMA}).save({str(path)!r}, quality=90)"
+    subprocess.run([sys.executable, "-c", source], check=True)
 
 
 def processor() -> str:
@@ -308,7 +318,7 @@ def main() -> None:
     deep.add_argument("--small", type=Path, required=True)
     light = commands.add_parser("memory")
     light.add_argument("--photos", type=Path, required=True)
-    light.add_argument("--counts", type=int, nargs="+", default=[100, 1000])
+    light.add_argument("--counts", type=int, nargs="+", default=[40, 400])
     arguments = parser.parse_args()
     if arguments.command == "speed":
         speed(arguments.photos, arguments.small, not arguments.no_peers)

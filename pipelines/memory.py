@@ -14,7 +14,10 @@ BASE = 900 * 2**20
 """Bytes that a process of a job takes before its first photo: TensorFlow, Beam, the model."""
 
 BYTES_PER_PIXEL = 24
-"""What a photo of 8 bits takes at most while it is decoded, brightened and encoded, for each of its pixels."""
+"""What a photo of 8 bits takes at most while it is decoded, brightened and encoded, for each of its pixels.
+
+A JPEG or PNG of 100 megapixels takes 10 to 13, one of 16 bits twice as much; decoders of other formats are not bounded.
+"""
 
 LEAST_BYTES_PER_PIXEL = 12
 """What it takes at least: the decoded image, its values before and after."""
@@ -38,6 +41,12 @@ def keep_freed() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         for parameter, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_ARENA_MAX, 1)):
             mallopt(parameter, value)
+
+
+def give_back() -> None:
+    """Returns to the system what photos have left; for a large one, in whose place no other fits as well."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class CancelledError(Exception):

@@ -25,6 +25,9 @@ from pipelines.photos.pixels import eight_bit_values, image_of
 from zerodce import metrics, pixels
 from zerodce.enhancement import Curves, Enhancer
 
+LARGE_PHOTO = 128 * 2**20
+"""Bytes of pixels from which on memory is given back at each step."""
+
 LARGE_FILE = 64 * 2**20
 """Files of so many bytes are read one after another, each once there is memory for it."""
 
@@ -117,6 +120,8 @@ class PhotoProcessor:
                 return Done(None, 0.0)
             with photos.failing_as("decode", *_ENDING):
                 photo, crc32 = self._load(task, share)
+                if photo.pixels.nbytes >= LARGE_PHOTO:
+                    memory.give_back()  # OpenCV decodes into a copy
                 preview = pixels.preview(photo.pixels)
                 curve_size = self.enhancer().curve_size
                 small = pixels.small_copy(preview if curve_size <= pixels.PREVIEW else photo.pixels, curve_size)
@@ -282,6 +287,11 @@ class PhotoProcessor:
             unchanged.append("enhanced")
         else:
             images.append(self._write(task, f"enhanced/{task.output}", encode(enhanced), mtime))
+        after_preview = pixels.preview(after) if task.thumbnail and not same else preview
+        if settings.reference is None:
+            del enhanced, after  # a fourth of what it takes
+            if original.nbytes >= LARGE_PHOTO:
+                memory.give_back()
         table, baseline = None, None
         if settings.autocontrast:
             table, row["psnr_autocontrast_db"] = photos.autocontrast_table(before)
@@ -298,7 +308,7 @@ class PhotoProcessor:
             try:
                 with photos.failing_as("write", *_ENDING), _writing(self.out, task.path):
                     shown = image_of(preview)
-                    after_shown = shown if same else image_of(pixels.preview(after))
+                    after_shown = shown if after_preview is preview else image_of(after_preview)
                     contrasted = shown if baseline is before else None
                     if contrasted is None and table is not None:
                         contrasted = image_of(photos.look_up(preview, table))

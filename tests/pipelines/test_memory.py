@@ -163,3 +163,21 @@ def test_what_is_freed_is_kept_for_the_next() -> None:
     """)
     found = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
     assert int(found.stdout) < 2 * 2**26 // 4096
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can do that")
+def test_what_a_large_photo_left_is_given_back() -> None:
+    """64 MB between two pieces of memory that are still used."""
+    asked = textwrap.dedent("""
+        from pathlib import Path
+        from pipelines import memory
+        memory.keep_freed()
+        resident = lambda: int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+        large, kept = bytearray(b"x") * 2**26, bytearray(b"x") * 2**16
+        del large
+        before = resident()
+        memory.give_back()
+        print(before - resident())
+    """)
+    found = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert int(found.stdout) > 0.9 * 2**26
