@@ -4,6 +4,8 @@ import dataclasses
 import errno
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,36 @@ def test_a_crash_that_is_no_photos_doing_ends_the_command(
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     assert "ended by SIGSEGV, and no photo was in work" in capsys.readouterr().err
+
+
+EXITING = """
+import ctypes, sys
+from pipelines.enhance import supervisor
+from pipelines.enhance.attempts import Attempt, Attempts
+
+attempts = Attempts(sys.argv[1])
+code = supervisor.watch(attempts)
+if code is None:  # the process that works
+    before = attempts.of_photo("a")
+    if before is None:
+        attempts.write(Attempt("a"))
+        ctypes.CDLL(None).exit(1)
+    if not before.crashed:
+        attempts.write(Attempt("a", 2, alone=True))
+        ctypes.CDLL(None).exit(0)
+    code = 3
+sys.exit(code)
+"""
+
+
+def test_a_library_that_calls_exit_is_a_crash_of_its_photo(attempts: Attempts) -> None:
+    done = subprocess.run([sys.executable, "-c", EXITING, attempts.folder], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 3, done.stderr
+    again = "What was in work is tried again, one photo at a time."
+    assert done.stderr.splitlines() == [
+        f"The process was ended by exit({code}) of a library. {again}" for code in (1, 0)
+    ]
+    assert attempts.of_photo("a") == Attempt("a", 2, alone=True, crashed=True)
 
 
 def test_where_nothing_can_be_written_it_is_no_fault_of_the_photo(
