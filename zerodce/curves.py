@@ -6,10 +6,11 @@ One iteration is `x + r * (x**2 - x)` with a parameter r in [-1, 1] for each pix
 
 import functools
 
+import cv2
 import numpy as np
 from keras import KerasTensor
 
-from zerodce.tones import ITERATIONS, tone
+from zerodce.tones import ITERATIONS, highest, tone
 
 HUE = (0.05, 0.25, 0.25, 0.5)
 """Brightness from and to which, and saturation from and to which, a colour comes to keep its hue wholly."""
@@ -17,7 +18,17 @@ HUE = (0.05, 0.25, 0.25, 0.5)
 SATURATION = 0.2
 """How much of its saturation it keeps then: more costs likeness to the references, less leaves lamps pale."""
 
+SURROUNDINGS = 8
+"""Share of the long side, one in so many, over which the brightness around a pixel is averaged."""
+
+EDGE = 0.003
+"""Variance of the root of brightness from which on its average stops at edges, so that no light has a halo."""
+
 _LEVELS = np.arange(256, dtype=np.float32) / 255
+
+_ROOTS = np.linspace(0, 1, 256, dtype=np.float32) ** 2  # finest where curves are steepest
+
+_ITSELF = np.array([[[1, 0]]], np.float32)  # around a pixel is the pixel
 
 
 def apply_curves(images: KerasTensor, maps: KerasTensor) -> KerasTensor:
@@ -36,7 +47,31 @@ def apply_curves(images: KerasTensor, maps: KerasTensor) -> KerasTensor:
     return images
 
 
-def brighten(photo: np.ndarray, tables: np.ndarray) -> np.ndarray:
+def surroundings(small: np.ndarray) -> np.ndarray:
+    """How the brightness around each pixel of a photo follows from its own: a fast guided filter (He and Sun, 2015).
+
+    Curves whose strength is that of the brightness around a pixel keep the contrast between neighbours, as the local
+    weights of exposure fusion do. The average is of the root of brightness, and stops at edges (`EDGE`).
+
+    Args:
+        small: uint8 (height, width, channels): a small copy of the photo.
+
+    Returns:
+        Float32 (height, width, 2), spread over the photo: slope and offset for the root of its brightness.
+    """
+    root = np.sqrt(small.max(axis=2).astype(np.float32) / 255)
+    side = max(root.shape) // SURROUNDINGS | 1
+
+    def average(values: np.ndarray) -> np.ndarray:
+        return cv2.blur(values, (side, side), borderType=cv2.BORDER_REPLICATE)
+
+    mean = average(root)
+    variance = np.maximum(average(root * root) - mean * mean, 0)
+    slope = variance / (variance + EDGE)
+    return np.dstack([average(slope), average(mean * (1 - slope))])
+
+
+def brighten(photo: np.ndarray, tables: np.ndarray, around: np.ndarray | None = None) -> np.ndarray:
     """Brightens a photo of any size, each pixel by the strength of its brightness and place.
 
     A strength s stands for the curve parameter -s in all iterations; the brightness of a pixel is its largest channel.
@@ -48,6 +83,9 @@ def brighten(photo: np.ndarray, tables: np.ndarray) -> np.ndarray:
     Args:
         photo: uint8 or uint16 (height, width, channels), RGB or grey, the full range of its type. Not changed.
         tables: Float (rows, columns, levels, channels or 1) in [-1, 1]: strengths at brightness 0 to 1, evenly spaced.
+        around: The photo's `surroundings`, for tables of one cell and channel: a pixel's channels are multiplied by
+            what the strength of the brightness around it would make of the largest of them, as far as that does not
+            exceed `zerodce.tones.highest`, over what its own strength makes of it.
 
     Returns:
         The enhanced photo, shaped as `photo` and rounded to its type.
@@ -65,21 +103,36 @@ def brighten(photo: np.ndarray, tables: np.ndarray) -> np.ndarray:
         raise ValueError(f"tables of shape {tables.shape} do not fit a photo of shape {photo.shape}")
     photo = np.ascontiguousarray(photo)
     enhanced = np.empty_like(photo)
+    if around is not None and tables.shape[:2] + tables.shape[3:] != (1, 1, 1):
+        raise ValueError(f"tables of shape {tables.shape} differ by place or channel; surroundings are for others")
+    caps = _caps(tables)
     if photo.dtype == np.uint8 and photo.shape[2] == 3 and tables.shape == (1, 1, 256, 1):  # four times as fast
-        strengths = tables.reshape(256, 1).astype(np.float32)
-        tones = np.clip(tone(_LEVELS[np.newaxis], strengths), 0, 1) * np.float32(255)
-        look_up(photo, tones, _kept_hue(), np.float32(SATURATION), enhanced)
+        own = tables.ravel().astype(np.float32)
+        tones = np.clip(tone(_LEVELS, own[:, np.newaxis]), 0, 1)
+        lifts = np.ones((256, 1), np.float32) if around is None else _lifts(own, tones.diagonal(), caps)
+        map_ = _ITSELF if around is None else around
+        look_up(photo, tones * np.float32(255), lifts, _kept_hue(), np.float32(SATURATION), map_, enhanced)
         return enhanced
     tables = np.concatenate([tables, tables[:, :, -1:]], axis=2).astype(np.float32)
-    apply_rows(
-        photo,
-        tables,
-        enhanced,
-        float(np.iinfo(photo.dtype).max),
-        ITERATIONS,
-        np.asarray((*HUE, SATURATION), np.float32),
-    )
+    hue = np.asarray((*HUE, SATURATION), np.float32)
+    local = np.empty((0, 1, 2), np.float32) if around is None else around
+    levels = float(np.iinfo(photo.dtype).max)
+    apply_rows(photo, tables, enhanced, levels, ITERATIONS, hue, local, np.append(caps, caps[-1:]))
     return enhanced
+
+
+def _caps(tables: np.ndarray) -> np.ndarray:
+    """The highest tone at each brightness: the bound of all, or what its own strength makes of it."""
+    brightness = np.linspace(0, 1, tables.shape[2])
+    own = tone(brightness, tables.max(axis=(0, 1, 3)))
+    return np.maximum(highest(brightness), own).astype(np.float32)
+
+
+def _lifts(strengths: np.ndarray, tones: np.ndarray, caps: np.ndarray) -> np.ndarray:
+    """What `zerodce.kernel.look_up` multiplies channels by, of strengths, tones and caps at brightness 0 to 255."""
+    around = np.interp(_ROOTS, _LEVELS, strengths).astype(np.float32)
+    lifted = np.minimum(tone(_LEVELS[:, np.newaxis], around), caps[:, np.newaxis])
+    return lifted / np.maximum(tones, 1e-6)[:, np.newaxis]
 
 
 @functools.cache

@@ -50,12 +50,13 @@ def denoise(image: np.ndarray, strength: float = 1.0) -> np.ndarray:
     return on_pixels(lambda photo: smooth(photo.copy(), estimate_noise(photo), everywhere, strength), image)
 
 
-def amplification(small: np.ndarray, tables: np.ndarray) -> np.ndarray:
+def amplification(small: np.ndarray, tables: np.ndarray, around: np.ndarray | None = None) -> np.ndarray:
     """How much noise curves add to that of a photo: from their derivative in the tones of a small copy.
 
     Args:
         small: uint8 (height, width, 3), RGB.
         tables: Strengths as `zerodce.curves.brighten` takes them.
+        around: The same.
 
     Returns:
         Float32 (height, width) of at most `GAIN_SIZE` pixels a side: the standard deviation added to noise of
@@ -68,7 +69,7 @@ def amplification(small: np.ndarray, tables: np.ndarray) -> np.ndarray:
     image = cv2.resize(small, size, interpolation=cv2.INTER_AREA).astype(np.int32) * 257
     step = 2 * 257  # as large as noise is: near black half of it is clipped, and so is half of this
     above, below = (
-        brighten(np.clip(moved, 0, 65535).astype(np.uint16), tables).astype(np.float32)
+        brighten(np.clip(moved, 0, 65535).astype(np.uint16), tables, around).astype(np.float32)
         for moved in (image + step, image - step)
     )
     gain = (above - below).mean(axis=2) / (2 * step)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from zerodce import metrics
-from zerodce.curves import apply_curves, brighten
+from zerodce.curves import apply_curves, brighten, surroundings
 from zerodce.denoising import amplification, smooth
 from zerodce.exposure import find_factor
 from zerodce.network import knots_of
@@ -57,6 +57,7 @@ class Curves:
         exposure: Mean brightness of the enhanced small copy, in [0, 1].
         black: Degree, in [0, 1], to which the photo is a night before nothing; what lies below its noise stays black.
         noise_gain: Noise that the curves add to the photo's, as `zerodce.denoising.amplification` returns it.
+        around: `zerodce.curves.surroundings` of the photo; none for a network that gives each place its own strengths.
     """
 
     grid: np.ndarray
@@ -64,6 +65,7 @@ class Curves:
     exposure: float
     black: float
     noise_gain: np.ndarray
+    around: np.ndarray | None = None
 
 
 class Enhancer:
@@ -134,13 +136,13 @@ class Enhancer:
         else:
             grid = curves.grid if photo.shape[2] == 3 else curves.grid.mean(axis=3, keepdims=True)
             applied = tables(grid, curves.black * noise.floor() / 255 if noise else 0.0)
-            enhanced = brighten(photo, applied)
+            enhanced = brighten(photo, applied, curves.around)
         if noise is None or not filtered:
             return enhanced
         noise_gain = curves.noise_gain
         if curves.black and not self.full:  # what is held back lower down rises the more steeply
             grey = np.rint(noise.luminance).astype(np.uint8)[..., np.newaxis]
-            noise_gain = amplification(np.repeat(grey, 3, axis=2), applied)
+            noise_gain = amplification(np.repeat(grey, 3, axis=2), applied, curves.around)
         return smooth(enhanced, noise.with_coding(), noise_gain, self.denoise)
 
     def _brighten_tiles(self, photo: np.ndarray, curves: Curves) -> np.ndarray:
@@ -177,13 +179,15 @@ class Enhancer:
         if not grid.any():
             return Curves(grid, 0.0, metrics.mean(small), 0.0, np.zeros((1, 1), np.float32))
         black = blackness(small)
-        factor = find_factor(small, grid, self.exposure, sees_whole=self.knots is not None)
+        around = None if self.knots is None else surroundings(small)
+        factor = find_factor(small, grid, self.exposure, self.knots is not None, around)
         applied = tables(grid * factor)
-        exposure = metrics.mean(brighten(small, applied))
+        exposure = metrics.mean(brighten(small, applied, around))
         strength = factor
         if self.knots is None:
             strength *= float(self.model.strength(small[np.newaxis].astype(np.float32) / 255)[0])
-        return Curves(grid * factor, strength, exposure, black, amplification(small, applied))
+        noise_gain = amplification(small, applied, around)
+        return Curves(grid * factor, strength, exposure, black, noise_gain, around)
 
 
 def blackness(small: np.ndarray) -> float:

@@ -25,7 +25,11 @@ NIGHT = (0.05, 8.0)
 
 
 def find_factor(
-    small: np.ndarray, grid: np.ndarray, exposure: float | Literal["auto"], sees_whole: bool = False
+    small: np.ndarray,
+    grid: np.ndarray,
+    exposure: float | Literal["auto"],
+    sees_whole: bool = False,
+    around: np.ndarray | None = None,
 ) -> float:
     """Finds the factor on strengths that brings a photo nearest to the exposure aimed at.
 
@@ -41,6 +45,7 @@ def find_factor(
         grid: Float (rows, columns, KNOTS, channels or 1) in [-1, 1]: the strengths that the model gives it.
         exposure: "auto", or the mean brightness to aim at, in [0, 1].
         sees_whole: Whether the model has seen the whole photo; `auto` then chooses no factor above 1.
+        around: As `zerodce.curves.brighten` takes it.
 
     Returns:
         The factor: 0 leaves the photo as it is, 1 is what the model made of it, at most `MAX_FACTOR`.
@@ -55,7 +60,7 @@ def find_factor(
 
     @functools.lru_cache(maxsize=1)
     def enhanced(factor: float) -> np.ndarray:
-        return brighten(sixteen, tables(grid * factor)).astype(np.float32) / 65535
+        return brighten(sixteen, tables(grid * factor), around).astype(np.float32) / 65535
 
     if exposure == "auto":
         models = float(enhanced(1).mean())

@@ -41,8 +41,33 @@ def find_strengths(brightness, wanted, iterations, steps, strengths):
             high[i] = high[i] if below else middle[i]
 
 
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def spread_row(around, y, height, slopes, offsets):
+    """Interpolates the row of a map of slopes and offsets that belongs to a row of the photo, to the photo's width."""
+    rows, columns, _ = around.shape
+    width = slopes.size
+    down = position(y, height, rows)
+    upper = int(down)
+    lower, part = min(upper + 1, rows - 1), np.float32(down - upper)
+    start = 0
+    for column in range(-1, columns):  # between the middles of two cells
+        stop = width if column == columns - 1 else max(start, int(np.ceil((column + 1.5) * width / columns - 0.5)))
+        left, right = max(column, 0), min(column + 1, columns - 1)
+        slope, offset = np.float32(0), np.float32(0)
+        slope = around[upper, left, 0] + part * (around[lower, left, 0] - around[upper, left, 0])
+        offset = around[upper, left, 1] + part * (around[lower, left, 1] - around[upper, left, 1])
+        slope_rise = around[upper, right, 0] + part * (around[lower, right, 0] - around[upper, right, 0]) - slope
+        offset_rise = around[upper, right, 1] + part * (around[lower, right, 1] - around[upper, right, 1]) - offset
+        first, step = np.float32((start + 0.5) * columns / width - 0.5 - column), np.float32(columns / width)
+        for x in range(stop - start):
+            across = first + step * np.float32(x)
+            slopes[start + x] = slope + across * slope_rise
+            offsets[start + x] = offset + across * offset_rise
+        start = stop
+
+
 @numba.njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
-def apply_rows(photo, tables, enhanced, levels, iterations, hue):
+def apply_rows(photo, tables, enhanced, levels, iterations, hue, around, caps):
     """Writes the enhanced rows of a photo.
 
     Args:
@@ -54,8 +79,13 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue):
         iterations: Number of iterations of the curves.
         hue: float32 (5,): brightness and saturation from which on a colour keeps its hue, partly and wholly, and how
             much of its saturation it keeps then.
+        around: float32 (rows, columns, 2): the `zerodce.curves.surroundings` of the photo, by which channels are
+            lifted; of no rows where nothing is.
+        caps: float32 (brightnesses,): the highest tone of each brightness, the last twice; not read without `around`.
     """
     height, width, channels = photo.shape
+    local = around.shape[0] > 0
+    slopes, offsets = np.empty(width, np.float32), np.empty(width, np.float32)
     rows, columns, count, parts = tables.shape
     zero, half, one = np.float32(0), np.float32(0.5), np.float32(1)
     two, three, tiny = np.float32(2), np.float32(3), np.float32(1e-6)
@@ -75,6 +105,8 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue):
             upper = int(down)
             part = np.float32(down - upper)
             row[:] = tables[upper] + part * (tables[min(upper + 1, rows - 1)] - tables[upper])
+        if local:
+            spread_row(around, y, height, slopes, offsets)
         for start in range(0, width, TILE):
             n = min(TILE, width - start)
             if channels == 3:
@@ -136,6 +168,21 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue):
                     red_after[x] += keep * (bottom + slope * (red[x] - least) - red_after[x])
                     green_after[x] += keep * (bottom + slope * (green[x] - least) - green_after[x])
                     blue_after[x] += keep * (bottom + slope * (blue[x] - least) - blue_after[x])
+            if local:
+                table = row[0, :, 0]
+                for x in range(n):
+                    v = slopes[start + x] * np.sqrt(brightness[x]) + offsets[start + x]
+                    place = min(v * v, one) * steps
+                    first = np.int32(place)
+                    s = table[first] + (place - np.float32(first)) * (table[first + 1] - table[first])
+                    cap = caps[at[x]] + share[x] * (caps[at[x] + 1] - caps[at[x]])
+                    own, other = brightness[x], brightness[x]
+                    for _ in range(iterations):
+                        own = own + strength[0, x] * (own - own * own)
+                        other = other + s * (other - other * other)
+                    lift = min(other, cap) / max(own, tiny)
+                    for c in range(channels):
+                        curve[c, x] *= lift
             for c in range(channels):
                 after = curve[c]
                 for x in range(n):
@@ -147,33 +194,44 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue):
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
-def look_up(photo, tones, keep, pure, enhanced):
+def look_up(photo, tones, lifts, keep, pure, around, enhanced):
     """Writes an enhanced 8-bit colour photo whose strengths depend on nothing but brightness.
 
     Args:
         photo: uint8 (height, width, 3).
         tones: float32 (256, 256): what becomes of a channel, by the brightness of its pixel and its own value.
+        lifts: float32 (256, levels): what all channels of a pixel are multiplied by then, by its brightness and that
+            around it, at even steps of its root.
         keep: float32 (256, 256): how much of its hue a pixel keeps, by its brightness and its smallest channel.
         pure: How much of its saturation a pixel keeps where it keeps its hue, a float32.
+        around: float32 (rows, columns, 2): the photo's `zerodce.curves.surroundings`.
         enhanced: Written to; like `photo`.
     """
     height, width, _ = photo.shape
-    one, half = np.float32(1), np.float32(0.5)
+    one, half, last = np.float32(1), np.float32(0.5), np.float32(lifts.shape[1] - 1)
     curve, start, slope = np.empty_like(keep), np.empty_like(keep), np.empty_like(keep)
+    root = np.empty(256, np.float32)
     for most in range(256):
+        root[most] = np.sqrt(np.float32(most / 255)) * last
         for least in range(most + 1):  # a channel comes to curve * its tone + start + slope * itself
             kept, top, bottom = keep[most, least], tones[most, most], tones[most, least]
             bottom += pure * (top * np.float32(least) / np.float32(max(most, 1)) - bottom)
             rise = (top - bottom) / np.float32(max(most - least, 1))
             curve[most, least] = one - kept
-            start[most, least] = kept * (bottom - rise * np.float32(least)) + half
+            start[most, least] = kept * (bottom - rise * np.float32(least))
             slope[most, least] = kept * rise
+    slopes, offsets = np.empty(width, np.float32), np.empty(width, np.float32)
     for y in range(height):
+        spread_row(around, y, height, slopes, offsets)
+        for x in range(width):
+            offsets[x] = offsets[x] * last + half
         for x in range(width):
             red, green, blue = photo[y, x, 0], photo[y, x, 1], photo[y, x, 2]
             most = max(red, max(green, blue))
             least = min(red, min(green, blue))
-            tone, c, a, b = tones[most], curve[most, least], start[most, least], slope[most, least]
+            lift = lifts[most, np.uint8(np.int32(slopes[x] * root[most] + offsets[x]))]
+            tone, c, b = tones[most], curve[most, least] * lift, slope[most, least] * lift
+            a = start[most, least] * lift + half
             enhanced[y, x, 0] = np.uint8(c * tone[red] + a + b * np.float32(red))
             enhanced[y, x, 1] = np.uint8(c * tone[green] + a + b * np.float32(green))
             enhanced[y, x, 2] = np.uint8(c * tone[blue] + a + b * np.float32(blue))

@@ -74,12 +74,12 @@ class Noise:
         """The standard deviation of luminance in the darkest tones that the photo has, in steps of 1/255.
 
         All grain up to 64 pixels wide counts: the variance inside 8 x 8 pixels, and that of the means of 8 x 8
-        pixels inside 64 x 64. Detail below it cannot be told from noise. It is half a step at least: below that, JPEG
-        leaves flat blocks.
+        pixels inside 64 x 64. Detail below it cannot be told from noise. It is that of rounding at
+        least, which flat blocks of JPEG hide.
         """
         darkest = float(np.quantile(self.luminance, 0.05))
         fine, coarse = (float(np.interp(darkest, TONES, self.deviations[size, :, 0])) for size in (0, SIZES - 1))
-        return max(0.5, float(np.hypot(fine, coarse)))
+        return max(12**-0.5, float(np.hypot(fine, coarse)))
 
 
 def estimate_noise(photo: np.ndarray) -> Noise:

@@ -2,6 +2,7 @@
 
 import colorsys
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from zerodce import tones
-from zerodce.curves import HUE, SATURATION, apply_curves, brighten
+from zerodce.curves import HUE, SATURATION, apply_curves, brighten, surroundings
 
 
 def same_everywhere(strengths: np.ndarray | float) -> np.ndarray:
@@ -240,3 +241,82 @@ def test_a_view_that_is_not_contiguous_is_brightened_alike(cells: tuple[int, int
 def test_what_does_not_fit_is_refused(photo: np.ndarray, tables: np.ndarray, error: type[Exception]) -> None:
     with pytest.raises(error):
         brighten(photo, tables)
+
+
+def lit_scene(seed: int) -> np.ndarray:
+    """Blobs of light of many sizes before a dark ground, with colours and grain; uint8."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:150, 0:210]
+    image = np.full((150, 210, 3), 0.02)
+    for _ in range(12):
+        distance = ((y - rng.uniform(0, 150)) ** 2 + (x - rng.uniform(0, 210)) ** 2) / rng.uniform(5, 60) ** 2
+        image += rng.uniform(0, 0.4, 3) * np.exp(-distance)[..., np.newaxis]
+    return np.rint(255 * np.clip(image + rng.normal(0, 0.03, image.shape), 0, 1)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_strength_of_the_surroundings_by_numpy(dtype: type, channels: int) -> None:
+    photo = lit_scene(1)[..., :channels].astype(dtype) * (np.iinfo(dtype).max // 255)
+    levels, strengths = np.iinfo(dtype).max, np.linspace(0.5, 0.05, 256)
+    around = surroundings(cv2.resize(lit_scene(1), (70, 50), interpolation=cv2.INTER_AREA))
+    found = brighten(photo, same_everywhere(strengths), around).astype(float)
+    slope, offset = np.moveaxis(cv2.resize(around, (210, 150), interpolation=cv2.INTER_LINEAR), 2, 0)
+    brightness = photo.max(axis=2) / levels
+    own, other = (
+        tones.tone(brightness, np.interp(at, np.linspace(0, 1, 256), strengths))
+        for at in (brightness, (slope * np.sqrt(brightness) + offset) ** 2)
+    )
+    lift = np.minimum(other, np.maximum(tones.highest(brightness), own)) / np.maximum(own, 1e-6)
+    assert lift.min() < 0.95
+    assert lift.max() > 1.015
+    expected = brighten(photo.astype(np.uint16) * (65535 // levels), same_everywhere(strengths)) / 65535
+    difference = np.abs(found - levels * expected * lift[..., np.newaxis])
+    assert difference.max() < 1.5 * levels / 255  # strengths are read at 256 steps of the root
+    assert difference.mean() < 0.35 * levels / 255
+
+
+def test_surroundings_of_what_is_flat_are_flat() -> None:
+    around = surroundings(np.full((60, 90, 3), 64, np.uint8))
+    np.testing.assert_allclose(around[..., 0], 0, atol=1e-4)
+    np.testing.assert_allclose(around[..., 1], np.sqrt(64 / 255), atol=1e-4)
+
+
+def test_surroundings_of_an_edge_by_hand() -> None:
+    """In its middle the roots 0 and 1 have a variance of a quarter: slope 0.25 / 0.253, which is averaged once more."""
+    photo = np.zeros((128, 128, 3), np.uint8)
+    photo[:, 64:] = 255
+    around = surroundings(photo)
+    share = np.arange(1, 17) / 17  # of the window of 17 that is white, in the columns from the edge on
+    slopes = np.concatenate([[0], share * (1 - share) / (share * (1 - share) + 0.003), [0]])
+    np.testing.assert_allclose(around[64, 63, 0], np.mean(slopes[1:18]), atol=0.005)
+    assert np.abs(around[:, :40]).max() < 1e-4
+    np.testing.assert_allclose(around[:, 90:], [[[0, 1]]] * np.ones((128, 38, 1)), atol=1e-4)
+
+
+def test_an_edge_has_no_halo_by_its_surroundings() -> None:
+    """Beside an edge between night and a lit window each side stays within three steps of what it is far from it."""
+    photo = np.full((96, 144, 3), 12, np.uint8)
+    photo[:, 72:] = 180
+    enhanced = brighten(photo, same_everywhere(np.linspace(0.6, 0.02, 256)), surroundings(photo)).astype(int)
+    assert np.abs(enhanced[:, :72] - enhanced[:1, :1]).max() <= 3
+    assert np.abs(enhanced[:, 72:] - enhanced[:1, -1:]).max() <= 3
+
+
+def test_gradients_stay_smooth_by_their_surroundings() -> None:
+    """A sky from 5 to 250 of 255: in 16 bits nowhere darker to the right, without bands; in 8 by one step at most."""
+    sky = np.tile(np.linspace(5, 250, 800) / 255, (100, 1))[..., np.newaxis].repeat(3, axis=2)
+    around = surroundings(cv2.resize(np.rint(255 * sky).astype(np.uint8), (128, 16), interpolation=cv2.INTER_AREA))
+    tables = tones.tables(np.linspace(0.6, 0.05, tones.KNOTS).reshape(1, 1, -1, 1))
+    deep = brighten(np.rint(65535 * sky).astype(np.uint16), tables, around)[50, :, 0].astype(int)
+    steps = np.diff(deep)
+    assert steps.min() >= 0
+    assert np.abs(np.diff(steps)).max() < 120  # half a step of 255
+    eight = brighten(np.rint(255 * sky).astype(np.uint8), tables, around)[50, :, 0].astype(int)
+    assert np.diff(eight).min() >= -1
+    assert np.abs(eight - deep / 257).max() < 6  # half a step of the input
+
+
+def test_surroundings_are_for_one_cell() -> None:
+    with pytest.raises(ValueError, match="differ by place"):
+        brighten(lit_scene(0), same_everywhere(0.2) * np.ones((2, 2, 1, 1)), surroundings(lit_scene(0)))

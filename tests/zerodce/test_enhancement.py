@@ -11,7 +11,7 @@ import pytest
 import zerodce
 from benchmarks.scenes import balls, grain, photograph, render
 from zerodce import metrics, tones
-from zerodce.curves import apply_curves, brighten
+from zerodce.curves import apply_curves, brighten, surroundings
 from zerodce.enhancement import Enhancer, blackness
 from zerodce.model import ZeroDCE
 from zerodce.network import knots_of
@@ -94,7 +94,7 @@ def test_the_curves_are_those_of_the_knots_times_the_factor(model: ZeroDCE, ligh
         strengths = np.asarray(knots.predict_on_batch(small[np.newaxis].astype(np.float32) / 255))[0]
         assert curves.grid.shape == (1, 1, tones.KNOTS, 1)
         np.testing.assert_allclose(curves.grid.ravel(), np.rint(strengths * 256) / 256 * curves.strength, atol=1e-6)
-        made = brighten(small, tones.tables(curves.grid))
+        made = brighten(small, tones.tables(curves.grid), surroundings(small))
         assert made.mean() / 255 == pytest.approx(curves.exposure, abs=1e-6)
 
 
@@ -160,10 +160,10 @@ def test_a_well_exposed_photo_is_the_same(recipe: zerodce.Recipe, shape: tuple[i
 
 
 def test_an_edge_has_no_halo(model: ZeroDCE) -> None:
-    """Each side of a step from dark to bright comes out flat, up to the pixels beside the step."""
+    """Each side of a step from dark to bright comes out flat but for four steps of 255, right up to the edge."""
     photo = np.full((300, 400, 3), 10, np.uint8)
     photo[:, 250:] = 150
-    for denoise, most in (("off", 0), ("auto", 1)):
+    for denoise, most in (("off", 4), ("auto", 4)):
         enhanced = Enhancer(model, denoise=denoise)(photo)
         assert enhanced[0, 0, 0] > 20
         assert np.ptp(enhanced[:, :250]) <= most
