@@ -21,8 +21,8 @@ SATURATION = 0.2
 SURROUNDINGS = 8
 """Share of the long side, one in so many, over which the brightness around a pixel is averaged."""
 
-EDGE = 0.003
-"""Variance of the root of brightness from which on its average stops at edges, so that no light has a halo."""
+EDGE = 0.01
+"""Variance of the root of brightness at which its average stops half at an edge, so that no light has a halo."""
 
 _LEVELS = np.arange(256, dtype=np.float32) / 255
 
@@ -67,7 +67,7 @@ def surroundings(small: np.ndarray) -> np.ndarray:
 
     mean = average(root)
     variance = np.maximum(average(root * root) - mean * mean, 0)
-    slope = variance / (variance + EDGE)
+    slope = variance**2 / (variance**2 + EDGE**2)  # squared: half of it at EDGE, and all but none or all around it
     return np.dstack([average(slope), average(mean * (1 - slope))])
 
 

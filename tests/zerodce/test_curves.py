@@ -283,12 +283,13 @@ def test_surroundings_of_what_is_flat_are_flat() -> None:
 
 
 def test_surroundings_of_an_edge_by_hand() -> None:
-    """In its middle the roots 0 and 1 have a variance of a quarter: slope 0.25 / 0.253, which is averaged once more."""
+    """Roots 0 and 1 have a variance of a quarter in its middle: slope 0.25**2 / (0.25**2 + 0.01**2), averaged."""
     photo = np.zeros((128, 128, 3), np.uint8)
     photo[:, 64:] = 255
     around = surroundings(photo)
     share = np.arange(1, 17) / 17  # of the window of 17 that is white, in the columns from the edge on
-    slopes = np.concatenate([[0], share * (1 - share) / (share * (1 - share) + 0.003), [0]])
+    variances = share * (1 - share)
+    slopes = np.concatenate([[0], variances**2 / (variances**2 + 0.01**2), [0]])
     np.testing.assert_allclose(around[64, 63, 0], np.mean(slopes[1:18]), atol=0.005)
     assert np.abs(around[:, :40]).max() < 1e-4
     np.testing.assert_allclose(around[:, 90:], [[[0, 1]]] * np.ones((128, 38, 1)), atol=1e-4)
