@@ -13,9 +13,12 @@ from keras import KerasTensor
 from zerodce.tones import ITERATIONS, highest, tone
 
 HUE = (0.05, 0.25, 0.25, 0.5)
-"""Brightness from and to which, and saturation from and to which, a colour comes to keep its hue wholly."""
+"""Brightness from and to which, and saturation from and to which, a colour comes to keep its hue as far as any does."""
 
-SATURATION = 0.2
+HUE_KEPT = 0.7
+"""How far that is: wholly, and gold that becomes paler would look salmon and blue violet, as the eye has it."""
+
+SATURATION = 0.3
 """How much of its saturation it keeps then: more costs likeness to the references, less leaves lamps pale."""
 
 SURROUNDINGS = 8
@@ -77,8 +80,8 @@ def brighten(photo: np.ndarray, tables: np.ndarray, around: np.ndarray | None = 
     A strength s stands for the curve parameter -s in all iterations; the brightness of a pixel is its largest channel.
     Cells of the tables are interpolated bilinearly between their centres (as `tf.image.resize` and OpenCV do) inside
     the loop that uses them: nothing but the result is held at full size. Of saturated colours that are not black
-    (`HUE`) the middle channel keeps its place between the other two, and so they their hue, and the smallest a part
-    (`SATURATION`) of its ratio to the largest. Releases the GIL.
+    (`HUE`) the middle channel keeps its place between the other two, and so they their hue, by `HUE_KEPT`, and the
+    smallest by `SATURATION` its ratio to the largest. Releases the GIL.
 
     Args:
         photo: uint8 or uint16 (height, width, channels), RGB or grey, the full range of its type. Not changed.
@@ -114,7 +117,7 @@ def brighten(photo: np.ndarray, tables: np.ndarray, around: np.ndarray | None = 
         look_up(photo, tones * np.float32(255), lifts, _kept_hue(), np.float32(SATURATION), map_, enhanced)
         return enhanced
     tables = np.concatenate([tables, tables[:, :, -1:]], axis=2).astype(np.float32)
-    hue = np.asarray((*HUE, SATURATION), np.float32)
+    hue = np.asarray((*HUE, HUE_KEPT, SATURATION), np.float32)
     local = np.empty((0, 1, 2), np.float32) if around is None else around
     levels = float(np.iinfo(photo.dtype).max)
     apply_rows(photo, tables, enhanced, levels, ITERATIONS, hue, local, np.append(caps, caps[-1:]))
@@ -140,7 +143,7 @@ def _kept_hue() -> np.ndarray:
     """How much of its hue a pixel keeps: float32 (256, 256), by its brightness and its smallest channel."""
     saturation = 1 - _LEVELS[np.newaxis] / np.maximum(_LEVELS[:, np.newaxis], 1e-6)
     keep = _smoothstep(_LEVELS[:, np.newaxis], *HUE[:2]) * _smoothstep(saturation, *HUE[2:])
-    return keep.astype(np.float32)
+    return (HUE_KEPT * keep).astype(np.float32)
 
 
 def _smoothstep(value: np.ndarray, start: float, end: float) -> np.ndarray:

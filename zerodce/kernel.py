@@ -77,8 +77,8 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue, around, caps):
         enhanced: Written to; shaped and typed as `photo`.
         levels: The largest value of that type, a float.
         iterations: Number of iterations of the curves.
-        hue: float32 (5,): brightness and saturation from which on a colour keeps its hue, partly and wholly, and how
-            much of its saturation it keeps then.
+        hue: float32 (6,): brightness and saturation from and to which a colour comes to keep its hue, how much of it,
+            and how much of its saturation it keeps then.
         around: float32 (rows, columns, 2): the `zerodce.curves.surroundings` of the photo, by which channels are
             lifted; of no rows where nothing is.
         caps: float32 (brightnesses,): the highest tone of each brightness, the last twice; not read without `around`.
@@ -91,7 +91,7 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue, around, caps):
     two, three, tiny = np.float32(2), np.float32(3), np.float32(1e-6)
     unit, scale, steps = np.float32(1 / levels), np.float32(levels), np.float32(count - 2)
     bright, per_bright = hue[0], one / (hue[1] - hue[0])
-    vivid, per_vivid, pure = hue[2], one / (hue[3] - hue[2]), hue[4]
+    vivid, per_vivid, most_kept, pure = hue[2], one / (hue[3] - hue[2]), hue[4], hue[5]
     row = tables[0].copy()
     value = np.empty((channels, TILE), np.float32)
     curve = np.empty((channels, TILE), np.float32)
@@ -158,7 +158,7 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue, around, caps):
                     spread = most - least
                     colour = (spread / (most if most > tiny else tiny) - vivid) * per_vivid
                     colour = zero if colour < zero else (one if colour > one else colour)
-                    keep = light * light * (three - two * light) * colour * colour * (three - two * colour)
+                    keep = most_kept * light * light * (three - two * light) * colour * colour * (three - two * colour)
                     top = red_after[x] if red_after[x] > green_after[x] else green_after[x]
                     top = top if top > blue_after[x] else blue_after[x]
                     bottom = red_after[x] if red_after[x] < green_after[x] else green_after[x]
