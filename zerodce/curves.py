@@ -15,7 +15,7 @@ from zerodce.tones import ITERATIONS, highest, tone
 HUE = (0.05, 0.25, 0.25, 0.5)
 """Brightness from and to which, and saturation from and to which, a colour comes to keep its hue as far as any does."""
 
-HUE_KEPT = 0.7
+HUE_KEPT = 0.6
 """How far that is: wholly, and gold that becomes paler would look salmon and blue violet, as the eye has it."""
 
 SATURATION = 0.3
@@ -24,7 +24,7 @@ SATURATION = 0.3
 SURROUNDINGS = 8
 """Share of the long side, one in so many, over which the brightness around a pixel is averaged."""
 
-EDGE = 0.01
+EDGE = 0.02
 """Variance of the root of brightness at which its average stops half at an edge, so that no light has a halo."""
 
 _LEVELS = np.arange(256, dtype=np.float32) / 255

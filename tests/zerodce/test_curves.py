@@ -50,7 +50,7 @@ def test_one_dark_pixel_by_hand(dtype: type) -> None:
 
 
 def test_a_bright_saturated_pixel_by_hand() -> None:
-    """It goes seven tenths of the way from the curves to a colour of its own hue, and less pale than they make it.
+    """It goes six tenths of the way from the curves to a colour of its own hue, and less pale than they make it.
 
     There the largest channel follows the curve, the smallest goes three tenths of the way from where the curve has it
     to the ratio that it had, 80 / 200, and the middle one keeps its place: (140 - 80) / 120 is a half.
@@ -60,7 +60,7 @@ def test_a_bright_saturated_pixel_by_hand() -> None:
     bottom = 0.7 * least + 0.3 * 0.4 * top
     assert middle > (top + bottom) / 2 + 20
     found = brighten(photo, same_everywhere(0.2))[0, 0]
-    expected = 0.3 * np.array([top, middle, least]) + 0.7 * np.array([top, (top + bottom) / 2, bottom])
+    expected = 0.4 * np.array([top, middle, least]) + 0.6 * np.array([top, (top + bottom) / 2, bottom])
     np.testing.assert_allclose(found, expected, atol=1)
 
 
@@ -184,7 +184,7 @@ def rotation(before: list[int], after: list[int]) -> float:
 
 @given(st.integers(0, 2**32 - 1))
 def test_hue_of_what_is_bright_and_saturated_is_kept(seed: int) -> None:
-    """It turns by less than half of what the curves alone would turn it."""
+    """It turns by less than six tenths of what the curves alone would turn it."""
     rng = np.random.default_rng(seed)
     tables = random_tables(rng, 1, 1, 1) * rng.uniform(0.1, 0.5)
     colours = rng.integers(0, 247, (1, 200, 3))
@@ -196,7 +196,7 @@ def test_hue_of_what_is_bright_and_saturated_is_kept(seed: int) -> None:
         enhanced = brighten(photo, tables)
         for before, after, curve in zip(photo[vivid].tolist(), enhanced[vivid].tolist(), curves[vivid], strict=True):
             if max(after) - min(after) > 0.2 * max(after):  # of what is left of less, rounding alone turns the hue
-                assert rotation(before, after) < 0.5 * rotation(before, curve.tolist()) + rounding
+                assert rotation(before, after) < 0.6 * rotation(before, curve.tolist()) + rounding
 
 
 def test_grey_stays_grey() -> None:
@@ -291,25 +291,25 @@ def test_surroundings_of_what_is_flat_are_flat() -> None:
 
 
 def test_surroundings_of_an_edge_by_hand() -> None:
-    """Roots 0 and 1 have a variance of a quarter in its middle: slope 0.25**2 / (0.25**2 + 0.01**2), averaged."""
+    """Roots 0 and 1 have a variance of a quarter in its middle: slope 0.25**2 / (0.25**2 + 0.02**2), averaged."""
     photo = np.zeros((128, 128, 3), np.uint8)
     photo[:, 64:] = 255
     around = surroundings(photo)
     share = np.arange(1, 17) / 17  # of the window of 17 that is white, in the columns from the edge on
     variances = share * (1 - share)
-    slopes = np.concatenate([[0], variances**2 / (variances**2 + 0.01**2), [0]])
+    slopes = np.concatenate([[0], variances**2 / (variances**2 + 0.02**2), [0]])
     np.testing.assert_allclose(around[64, 63, 0], np.mean(slopes[1:18]), atol=0.005)
     assert np.abs(around[:, :40]).max() < 1e-4
     np.testing.assert_allclose(around[:, 90:], [[[0, 1]]] * np.ones((128, 38, 1)), atol=1e-4)
 
 
 def test_an_edge_has_no_halo_by_its_surroundings() -> None:
-    """Beside an edge between night and a lit window each side stays within three steps of what it is far from it."""
+    """Beside an edge between night and a lit window each side stays within five steps of what it is far from it."""
     photo = np.full((96, 144, 3), 12, np.uint8)
     photo[:, 72:] = 180
     enhanced = brighten(photo, same_everywhere(np.linspace(0.6, 0.02, 256)), surroundings(photo)).astype(int)
-    assert np.abs(enhanced[:, :72] - enhanced[:1, :1]).max() <= 3
-    assert np.abs(enhanced[:, 72:] - enhanced[:1, -1:]).max() <= 3
+    assert np.abs(enhanced[:, :72] - enhanced[:1, :1]).max() <= 5
+    assert np.abs(enhanced[:, 72:] - enhanced[:1, -1:]).max() <= 5
 
 
 def test_gradients_stay_smooth_by_their_surroundings() -> None:
