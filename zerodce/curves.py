@@ -15,7 +15,7 @@ from zerodce.tones import ITERATIONS, highest, tone
 HUE = (0.05, 0.25, 0.25, 0.5)
 """Brightness from and to which, and saturation from and to which, a colour comes to keep its hue as far as any does."""
 
-HUE_KEPT = 0.6
+HUE_KEPT = 0.65
 """How far that is: wholly, and gold that becomes paler would look salmon and blue violet, as the eye has it."""
 
 SATURATION = 0.3
