@@ -39,7 +39,7 @@ S3 = {
 }
 DAYS, PHOTOS_A_DAY = 20, 6
 SHARDS = ("--size", "256", "--shard-records", "3")
-PATIENCE = 240
+PATIENCE = 600
 
 
 @pytest.fixture(scope="module")
