@@ -177,12 +177,8 @@ def live_metrics() -> dict[str, list[str]]:
 
 def test_a_shared_folder_gives_what_one_process_gives(cluster: None, photos: Path, expected: Path) -> None:
     out = photos.parent / "shared"
-    jobs = [
-        zerodce("enhance", photos, out / "enhance"),
-        zerodce("preprocess", photos, out / "preprocess", *SHARDS),
-    ]
-    for job in jobs:
-        ended(job, 1)
+    ended(zerodce("enhance", photos, out / "enhance"), 1)  # one after the other: a pool of workers serves one job
+    ended(zerodce("preprocess", photos, out / "preprocess", *SHARDS), 1)
     for name in ("enhance", "preprocess"):
         assert digests(out / name) == digests(expected / name)
     assert len(rows(out / "enhance")) == DAYS * PHOTOS_A_DAY
@@ -200,12 +196,8 @@ def test_an_object_store_gives_what_one_process_gives(
     for path, content in files(photos / "day0").items():
         storage.write(f"s3://archive/photos/day0/{path}", content)
 
-    jobs = [
-        zerodce("enhance", "s3://archive/photos", "s3://archive/enhance"),
-        zerodce("preprocess", "s3://archive/photos/day0", "s3://archive/preprocess", *SHARDS),
-    ]
-    for job in jobs:
-        ended(job, 1)
+    ended(zerodce("enhance", "s3://archive/photos", "s3://archive/enhance"), 1)
+    ended(zerodce("preprocess", "s3://archive/photos/day0", "s3://archive/preprocess", *SHARDS), 1)
 
     enhanced, one_process = files("s3://archive/enhance"), files(expected / "enhance")
     assert enhanced.pop("metrics.csv").splitlines() == one_process["metrics.csv"].splitlines()[: 1 + PHOTOS_A_DAY]
