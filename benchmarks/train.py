@@ -40,7 +40,7 @@ from zerodce.callbacks import WeightAverage
 from zerodce.curves import apply_curves
 from zerodce.model import ZeroDCE
 from zerodce.network import dce_net
-from zerodce.recipes import DEFAULT, PAPER
+from zerodce.recipes import PAPER, SIX
 
 SIZE, BATCH = 256, 32
 EXAMPLE_BATCH = 16
@@ -101,7 +101,7 @@ class Ours:
 
     def __init__(self, batches: tf.data.Dataset, settings: training.TrainingSettings, steps: int) -> None:
         keras.utils.set_random_seed(settings.seed)
-        self.model = ZeroDCE(DEFAULT, dtype=settings.dtype)
+        self.model = ZeroDCE(SIX, dtype=settings.dtype)
         training.compile_model(self.model, settings.learning_rate, settings.schedule, steps)
         self.average = WeightAverage(settings.average)
         self.average.set_model(self.model)

@@ -53,30 +53,34 @@ def download(out: str, url: str | None, sha256: str | None) -> None:
 @click.argument("out")
 @click.option("--epochs", type=click.IntRange(1), default=100, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=1e-4, show_default=True)
+@click.option(
+    "--learning-rate", type=click.FloatRange(0, min_open=True), help="Of Adam.  [default: 2e-3 for fusion, else 1e-4]"
+)
 @click.option(
     "--recipe",
-    type=click.Choice(["default", "fusion", "paper", "original"]),
-    default="default",
+    type=click.Choice(["fusion", "six", "paper", "original", "default"]),
+    default="fusion",
     show_default=True,
-    help="The losses and their weights; README.md says why the write-up's original is not the default.",
+    help="The network, its losses and their weights. fusion: that of the shipped weights; six was once called default; "
+    "README.md has all.",
 )
 @click.option(
     "--schedule",
     type=click.Choice(["constant", "cosine"]),
-    default="constant",
-    show_default=True,
-    help="What the learning rate does; cosine: falls to 0 at the end.",
+    help="What the learning rate does; cosine: falls to 0 at the end.  [default: cosine for fusion, else constant]",
 )
 @click.option("--crop", type=click.IntRange(16), help="Train on random squares of so many pixels.")
 @click.option("--no-flip", "flip", is_flag=True, flag_value=False, default=True, help="Do not mirror images at random.")
-@click.option("--shuffle-channels", is_flag=True, help="Exchange red, green and blue at random: no colour is favoured.")
+@click.option(
+    "--shuffle-channels/--no-shuffle-channels",
+    default=None,
+    help="Exchange red, green and blue at random: no colour is favoured.  [default: for fusion]",
+)
 @click.option(
     "--average",
     type=click.FloatRange(0, 1, max_open=True),
-    default=0.999,
-    show_default=True,
-    help="Momentum of the average of the weights that is validated and kept; 0: the weights themselves.",
+    help="Momentum of the average of the weights that is validated and kept; 0: the weights themselves.  "
+    "[default: 0.98 for fusion, else 0.999]",
 )
 @click.option(
     "--monitor",
@@ -103,10 +107,12 @@ def train(
     silence_libraries()
     from pipelines import train as job
     from zerodce import training
-    from zerodce.recipes import RECIPES
+    from zerodce.recipes import OF_RECIPE, RECIPES
 
     dtype = {"auto": training.fastest_dtype(), "bfloat16": "mixed_bfloat16", "off": "float32"}[mixed_precision]
-    settings = training.TrainingSettings(recipe=RECIPES[recipe], dtype=dtype, **options)
+    chosen = RECIPES["six" if recipe == "default" else recipe]
+    options |= {name: getattr(chosen, name) for name in OF_RECIPE if options[name] is None}
+    settings = training.TrainingSettings(recipe=chosen, dtype=dtype, **options)
     sys.exit(job.train(dataset, out, settings, resume=resume, overwrite=overwrite))
 
 
@@ -114,8 +120,8 @@ def train(
 @click.argument("lol", required=False)
 @click.option(
     "--pairs",
-    help="CSV with the columns low,ref instead of the LoL layout; its paths are relative to LOL or, without it, to "
-    "the CSV's folder or `images` beside it.",
+    help="Instead of the LoL layout: a folder with `input` and `target` (or `low` and `high`) in it; or a CSV with the "
+    "columns low,ref, whose paths are relative to LOL or, without it, to the CSV's folder or `images` beside it.",
 )
 @click.option(
     "--brackets",
@@ -128,9 +134,10 @@ def train(
 def evaluate(lol: str | None, **options: Any) -> None:
     """Compare with the well-exposed images of LOL, the LoL data set or a part of it, at native size.
 
-    PSNR and SSIM of the input as it is, autocontrast, gamma 0.4 and the model, nothing matched in brightness; and what
-    brightening does: the share of pixels newly clipped, by how many degrees the hue of bright saturated pixels turns,
-    and the noise in flat dark places, a standard deviation in steps of 1/255.
+    PSNR and SSIM of the input as it is, autocontrast, gamma 0.4 and the model, nothing matched in brightness; how many
+    images come nearer to their reference than the input is; and what brightening does: the share of pixels newly
+    clipped, by how many degrees the hue of bright saturated pixels turns, and the noise in flat dark places, a standard
+    deviation in steps of 1/255.
     """
     silence_libraries()
     from pipelines import evaluate as job

@@ -22,9 +22,13 @@ from tfrecord_tools.records import printable
 from zerodce import evaluation, fusion, metrics, plots
 from zerodce.enhancement import CurveSize, Denoise, Enhancer, Exposure
 from zerodce.exposure import WELL_EXPOSED
+from zerodce.looks import Look
 
 SHOWN = 24
 """With more images than this, the terminal shows only the means; the CSV file has them all."""
+
+PAIR_FOLDERS = (("input", "target"), ("low", "high"))
+"""Names of the two folders of a folder of pairs: of the dark images, and of their references."""
 
 SHEET_ROWS, SHEET_WIDTH = 12, 320
 MEAN = "mean"
@@ -101,13 +105,15 @@ class EvaluateSettings:
     """What is compared; each as `zerodce evaluate --help` explains the option.
 
     Attributes:
-        pairs: Path of a list of pairs; None for the LoL layout.
+        pairs: Path of a list or a folder of pairs; None for the LoL layout.
         brackets: Path of a list of series of exposures; None for pairs.
         out: Folder of the results.
         model: Path of a model file; None for the shipped one.
         curve_size: Long side, in pixels, of the copy that the curves are estimated on, "auto" or "full".
         exposure: Mean brightness aimed at, 0 to 1, or "auto".
         denoise: Strength, 0 to 10, "auto" or "off".
+        strength: What multiplies the light that an image gets, 0 to 2.
+        look: "natural" or "bright".
     """
 
     pairs: str | None
@@ -117,6 +123,8 @@ class EvaluateSettings:
     curve_size: CurveSize
     exposure: Exposure
     denoise: Denoise
+    strength: float
+    look: Look
 
 
 def evaluate(lol: str | None, settings: EvaluateSettings) -> int:
@@ -146,10 +154,18 @@ def evaluate(lol: str | None, settings: EvaluateSettings) -> int:
     if brackets:
         found, kind = listed_brackets(brackets, lol), "scenes"
     else:
-        found, kind = listed_pairs(pairs, lol) if pairs else lol_pairs(str(lol)), "pairs"
+        kind = "pairs"
+        if not pairs:
+            found = lol_pairs(str(lol))
+        elif storage.exists(pairs) and not storage.is_file(pairs):
+            found = folder_pairs(pairs)
+        else:
+            found = listed_pairs(pairs, lol)
     content = models.read_model(settings.model)
-    chosen = settings.curve_size, settings.exposure, settings.denoise
-    enhancer = models.check_model(lambda: models.load_enhancer(content, *chosen), settings.model)
+    application = models.Application(
+        settings.curve_size, settings.exposure, settings.denoise, settings.strength, settings.look
+    )
+    enhancer = models.check_model(lambda: models.load_enhancer(content, application), settings.model)
     try:
         rows, failures, sheet = score_all(found, enhancer, kind)
     except KeyboardInterrupt:
@@ -193,6 +209,29 @@ def lol_pairs(lol: str) -> list[Pair]:
         for key in low
         if key in matched
     ]
+
+
+def folder_pairs(path: str) -> list[Pair]:
+    """The pairs of a folder with two folders in it: dark images, and references of the same names.
+
+    Raises:
+        click.UsageError: There are no such folders, or no pair in them.
+    """
+    for dark, bright in PAIR_FOLDERS:
+        if storage.exists(storage.join(path, dark)) and storage.exists(storage.join(path, bright)):
+            break
+    else:
+        names = " nor ".join(f"{dark} and {bright}" for dark, bright in PAIR_FOLDERS)
+        raise click.UsageError(f"{path} has neither the folders {names} in it")
+    low, high = (folders.find(storage.join(path, name)) for name in (dark, bright))
+    keys = [entry.path for entry in low.entries]
+    try:
+        matched = references.match_references(keys, [entry.path for entry in high.entries])
+    except references.AmbiguousReferenceError as error:
+        raise click.UsageError(f"{path}: {error}") from None
+    if not matched:
+        raise click.UsageError(f"no image in {high.folder} has the name of one in {low.folder}")
+    return [Pair(key, storage.join(low.folder, key), storage.join(high.folder, matched[key])) for key in matched]
 
 
 def listed_pairs(path: str, folder: str | None) -> list[Pair]:
@@ -329,13 +368,15 @@ def show(rows: Sequence[dict[str, Any]], means: Sequence[dict[str, Any]]) -> Non
     table = Table(box=box.SIMPLE, padding=(0, 0, 0, 1), pad_edge=False)
     for column in ("", "method"):
         table.add_column(column, no_wrap=True)
-    for heading in ("PSNR dB", "SSIM", "clipped %", "hue deg", "noise"):
+    for heading in ("PSNR dB", "SSIM", "nearer", "clipped %", "hue deg", "noise"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in means:
         names = itertools.chain([Text(f"{row['path']} {row['part']}".strip())], itertools.repeat(Text()))
         for name, method in zip(names, evaluation.METHODS, strict=False):
-            psnr, ssim, clipped, hue, noise = (row[measure.format(method)] for measure in evaluation.MEASURES)
-            scores = (f"{psnr:.2f}", f"{ssim:.3f}", f"{100 * clipped:.2f}", f"{hue:.1f}", f"{noise:.1f}")
+            psnr, ssim, nearer, clipped, hue, noise = (row[measure.format(method)] for measure in evaluation.MEASURES)
+            count = sum(not row["part"] or each["part"] == row["part"] for each in rows)
+            closer = "" if method == "input" else f"{round(nearer * count)} of {count}"
+            scores = (f"{psnr:.2f}", f"{ssim:.3f}", closer, f"{100 * clipped:.2f}", f"{hue:.1f}", f"{noise:.1f}")
             table.add_row(name, method, *("-" if score == "nan" else score for score in scores))
         table.add_section()
     console.print(table)

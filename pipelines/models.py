@@ -1,6 +1,7 @@
 """The model of a job: its file is read once, checked before anything is done, and loaded once in a process."""
 
 import contextlib
+import dataclasses
 import functools
 import tempfile
 import threading
@@ -14,6 +15,7 @@ import numpy as np
 
 from pipelines import storage
 from zerodce.enhancement import CurveSize, Denoise, Enhancer, Exposure
+from zerodce.looks import Look
 
 
 def read_model(path: str | None) -> bytes:
@@ -74,24 +76,33 @@ def limit_threads(curve_size: CurveSize, workers: int | None) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(1 if small else 0)
 
 
-def load_enhancer(model: bytes, curve_size: CurveSize, exposure: Exposure, denoise: Denoise) -> Enhancer:
+@dataclasses.dataclass(frozen=True)
+class Application:
+    """How a model is applied to photos: the arguments of `Enhancer`, of the same names."""
+
+    curve_size: CurveSize = "auto"
+    exposure: Exposure = "auto"
+    denoise: Denoise = "auto"
+    strength: float = 1.0
+    look: Look = "natural"
+
+
+def load_enhancer(model: bytes, application: Application) -> Enhancer:
     """The one enhancer of this process.
 
     Args:
         model: The content of a `.keras` file.
-        curve_size: Argument of `Enhancer`.
-        exposure: Argument of `Enhancer`.
-        denoise: Argument of `Enhancer`.
+        application: How it is applied.
 
     Raises:
         ValueError: The content is not a ZeroDCE model, or its weights are not finite numbers.
     """
     with _loading:  # or threads that ask at the same time would each load one
-        return _load_enhancer(model, curve_size, exposure, denoise)
+        return _load_enhancer(model, application)
 
 
 @functools.lru_cache(maxsize=1)
-def _load_enhancer(model: bytes, curve_size: CurveSize, exposure: Exposure, denoise: Denoise) -> Enhancer:
+def _load_enhancer(model: bytes, application: Application) -> Enhancer:
     import keras
 
     from zerodce.model import ZeroDCE
@@ -107,4 +118,4 @@ def _load_enhancer(model: bytes, curve_size: CurveSize, exposure: Exposure, deno
         raise ValueError(f"it holds a {type(loaded).__name__}, not a ZeroDCE")
     if not all(np.isfinite(weights).all() for weights in loaded.get_weights()):
         raise ValueError("some of its weights are not finite numbers")
-    return Enhancer(loaded, curve_size, exposure, denoise)
+    return Enhancer(loaded, **dataclasses.asdict(application))

@@ -137,6 +137,20 @@ def curve_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """A command with the options that say how a model is applied to a photo."""
     for decorate in (
         click.option(
+            "--look",
+            type=click.Choice(["natural", "bright"]),
+            default="natural",
+            show_default=True,
+            help="natural: as much light as a photo's owner would keep. bright: everything is lit, nights too.",
+        ),
+        click.option(
+            "--strength",
+            type=click.FloatRange(0, 2),
+            default=1.0,
+            show_default=True,
+            help="Multiplies the light that a photo gets: 0 is the original, 2 the most.",
+        ),
+        click.option(
             "--denoise",
             type=WordOrNumber(click.FloatRange(0, 10), "auto", "off"),
             default="auto",
@@ -150,7 +164,7 @@ def curve_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default="auto",
             show_default=True,
             metavar="auto|VALUE",
-            help="The mean brightness aimed at, 0 to 1. A well-exposed photo stays as it is, and night stays night.",
+            help="The mean brightness aimed at, 0 to 1. A note in its row tells of a photo that does not reach it.",
         ),
         click.option(
             "--curve-size",

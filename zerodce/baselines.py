@@ -60,7 +60,9 @@ def own_multiples(context: np.ndarray, share: float = 1.0) -> np.ndarray:
     even = _even_strength(context)
     if not even:
         return np.ones(KNOTS)
-    target = np.asarray(teacher.target(context[np.newaxis], share), np.float64)[0].reshape(-1, 3)
+    target = np.asarray(
+        teacher.target(context[np.newaxis], np.full((1, 1, 1, 1), even, np.float32), share), np.float64
+    )[0].reshape(-1, 3)
     weights = np.asarray(knot_weights(context.max(axis=2)), np.float64).reshape(-1, KNOTS)
     pixels = context.reshape(-1, 3).astype(np.float64)
     steps = np.diff(np.eye(KNOTS), axis=0)

@@ -8,9 +8,9 @@ import functools
 
 import cv2
 import numpy as np
-from keras import KerasTensor
+from keras import KerasTensor, ops
 
-from zerodce.tones import ITERATIONS, highest, tone
+from zerodce.tones import ITERATIONS, POWER, SPAN, highest, read, tone
 
 HUE = (0.05, 0.25, 0.25, 0.5)
 """Brightness from and to which, and saturation from and to which, a colour comes to keep its hue as far as any does."""
@@ -18,13 +18,16 @@ HUE = (0.05, 0.25, 0.25, 0.5)
 HUE_KEPT = 0.65
 """How far that is: wholly, and gold that becomes paler would look salmon and blue violet, as the eye has it."""
 
-SATURATION = 0.3
+SATURATION = 0.5
 """How much of its saturation it keeps then: more costs likeness to the references, less leaves lamps pale."""
+
+COLOUR_NOISE = 2
+"""A brightness of so many standard deviations of noise keeps half the colour of what it is lifted by."""
 
 SURROUNDINGS = 8
 """Share of the long side, one in so many, over which the brightness around a pixel is averaged."""
 
-EDGE = 0.02
+EDGE = 0.002
 """Variance of the root of brightness at which its average stops half at an edge, so that no light has a halo."""
 
 _LEVELS = np.arange(256, dtype=np.float32) / 255
@@ -48,6 +51,39 @@ def apply_curves(images: KerasTensor, maps: KerasTensor) -> KerasTensor:
     for start in range(0, maps.shape[-1], channels):
         images = images + maps[..., start : start + channels] * (images * images - images)
     return images
+
+
+def apply_strengths(images: KerasTensor, strengths: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+    """Applies strengths at the knots as `brighten` does with `surroundings`, but for hue: training sees what is used.
+
+    Args:
+        images: Float (batch, height, width, 3) in [0, 1]; height and width are known.
+        strengths: Float (batch, `zerodce.tones.KNOTS`) in [0, 1].
+
+    Returns:
+        The strength of each pixel, that of the brightness around it, float (batch, height, width, 1); and the enhanced
+        images, like the input.
+    """
+    brightness = ops.max(images, axis=3, keepdims=True)
+    root = ops.sqrt(brightness + 1e-9)
+    side = max(images.shape[1:3]) // SURROUNDINGS | 1
+
+    def average(values: KerasTensor) -> KerasTensor:
+        return ops.average_pool(values, side, 1, "same")
+
+    mean = average(root)
+    variance = ops.relu(average(root * root) - mean * mean)
+    slope = variance**2 / (variance**2 + EDGE**2)
+    around = ops.clip(average(slope) * root + average(mean * (1 - slope)), 0, 1) ** 2
+    own, other = read(brightness, strengths), read(around, strengths)
+    made = tone(brightness, own)
+    lifted = ops.minimum(tone(brightness, other), ops.maximum(made, _highest(brightness)))
+    return other, tone(images, own) * lifted / (made + 1e-6)
+
+
+def _highest(brightness: KerasTensor) -> KerasTensor:
+    """`zerodce.tones.highest` of a tensor, with a gradient at white."""
+    return ops.maximum(1 - SPAN * (1 - brightness + 1e-9) ** POWER, brightness)
 
 
 def surroundings(small: np.ndarray) -> np.ndarray:
@@ -74,7 +110,7 @@ def surroundings(small: np.ndarray) -> np.ndarray:
     return np.dstack([average(slope), average(mean * (1 - slope))])
 
 
-def brighten(photo: np.ndarray, tables: np.ndarray, around: np.ndarray | None = None) -> np.ndarray:
+def brighten(photo: np.ndarray, tables: np.ndarray, around: np.ndarray | None = None, noise: float = 0.0) -> np.ndarray:
     """Brightens a photo of any size, each pixel by the strength of its brightness and place.
 
     A strength s stands for the curve parameter -s in all iterations; the brightness of a pixel is its largest channel.
@@ -89,6 +125,8 @@ def brighten(photo: np.ndarray, tables: np.ndarray, around: np.ndarray | None = 
         around: The photo's `surroundings`, for tables of one cell and channel: a pixel's channels are multiplied by
             what the strength of the brightness around it would make of the largest of them, as far as that does not
             exceed `zerodce.tones.highest`, over what its own strength makes of it.
+        noise: Standard deviation of the photo's noise in its darkest tones, in [0, 1]: what is lifted out of it keeps
+            the less of its colour the nearer to it (`COLOUR_NOISE`).
 
     Returns:
         The enhanced photo, shaped as `photo` and rounded to its type.
@@ -114,13 +152,16 @@ def brighten(photo: np.ndarray, tables: np.ndarray, around: np.ndarray | None = 
         tones = np.clip(tone(_LEVELS, own[:, np.newaxis]), 0, 1)
         lifts = np.ones((256, 1), np.float32) if around is None else _lifts(own, tones.diagonal(), caps)
         map_ = _ITSELF if around is None else around
-        look_up(photo, tones * np.float32(255), lifts, _kept_hue(), np.float32(SATURATION), map_, enhanced)
+        colours = _colours(tables, noise)
+        look_up(photo, tones * np.float32(255), lifts, _kept_hue(), np.float32(SATURATION), map_, colours, enhanced)
         return enhanced
     tables = np.concatenate([tables, tables[:, :, -1:]], axis=2).astype(np.float32)
     hue = np.asarray((*HUE, HUE_KEPT, SATURATION), np.float32)
     local = np.empty((0, 1, 2), np.float32) if around is None else around
     levels = float(np.iinfo(photo.dtype).max)
-    apply_rows(photo, tables, enhanced, levels, ITERATIONS, hue, local, np.append(caps, caps[-1:]))
+    colours = _colours(tables[:, :, :-1], noise)
+    ends = (np.append(values, values[-1:]) for values in (caps, colours if noise else colours[:0]))
+    apply_rows(photo, tables, enhanced, levels, ITERATIONS, hue, local, *ends)
     return enhanced
 
 
@@ -129,6 +170,14 @@ def _caps(tables: np.ndarray) -> np.ndarray:
     brightness = np.linspace(0, 1, tables.shape[2])
     own = tone(brightness, tables.max(axis=(0, 1, 3)))
     return np.maximum(highest(brightness), own).astype(np.float32)
+
+
+def _colours(tables: np.ndarray, noise: float) -> np.ndarray:
+    """The part of its colour that a brightness keeps: of what it is lifted by, as much as its signal is above noise."""
+    brightness = np.linspace(0, 1, tables.shape[2])
+    signal = brightness**2 / (brightness**2 + (COLOUR_NOISE * noise) ** 2 + 1e-12)
+    lift = tone(brightness, np.maximum(tables.max(axis=(0, 1, 3)), 0)) / np.maximum(brightness, 1e-6)
+    return (1 - (1 - signal) * (1 - 1 / np.maximum(lift, 1))).astype(np.float32)
 
 
 def _lifts(strengths: np.ndarray, tones: np.ndarray, caps: np.ndarray) -> np.ndarray:

@@ -4,20 +4,19 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
-import cv2
 import keras
 import numpy as np
 
-from zerodce import metrics
+from zerodce import looks, metrics
 from zerodce.curves import apply_curves, brighten, surroundings
 from zerodce.denoising import amplification, smooth
 from zerodce.exposure import find_factor
-from zerodce.network import knots_of
+from zerodce.looks import Light, Look
 from zerodce.noise import estimate_noise
 from zerodce.pixels import on_pixels, small_copy
-from zerodce.tones import grid_of, tables
+from zerodce.tones import KNOTS, grid_of, tables
 
 CurveSize = int | Literal["auto", "full"]
 """Long side, in pixels, of the small copy that the curves are estimated on; "full": the network sees every pixel."""
@@ -31,8 +30,11 @@ Denoise = float | Literal["auto", "off"]
 AUTO_CURVE_SIZE = 128
 """Long side of the small copy in pixels; docs/curve-size.md has the measurement behind it."""
 
-BLACK = (0.25, 0.45)
-"""Share of a photo's area, black to a step of 255, from which on it is a night before nothing, partly and wholly."""
+MAX_STRENGTH = 2.0
+"""The largest factor on the light that a photo gets."""
+
+MAX_OF_BRIGHT = 1.25
+"""The largest part that the natural look takes of what a network that does not see the whole photo gives."""
 
 STEPS = 256
 """Strengths of a tone network are rounded to so many steps: what threads sum in another order makes no other photo."""
@@ -53,18 +55,22 @@ class Curves:
 
     Attributes:
         grid: Float (rows, columns, 16, 1 or 3): strengths by place and brightness, as `zerodce.tones` has them.
-        strength: The factor that they hold already: the model's own times that of `zerodce.exposure`.
+        strength: The factor that they hold already: the model's own, that of `zerodce.exposure`, and the one asked for.
         exposure: Mean brightness of the enhanced small copy, in [0, 1].
-        black: Degree, in [0, 1], to which the photo is a night before nothing; what lies below its noise stays black.
+        held: Degree, in [0, 1], to which what lies below the photo's noise stays black.
         noise_gain: Noise that the curves add to the photo's, as `zerodce.denoising.amplification` returns it.
+        steepest: The largest slope of its tones, as `zerodce.tones.tables` takes it.
+        colour_floor: The noise that its colours have at least, as `zerodce.curves.brighten` takes it.
         around: `zerodce.curves.surroundings` of the photo; none for a network that gives each place its own strengths.
     """
 
     grid: np.ndarray
     strength: float
     exposure: float
-    black: float
+    held: float
     noise_gain: np.ndarray
+    steepest: float = math.inf
+    colour_floor: float = 0.0
     around: np.ndarray | None = None
 
 
@@ -77,6 +83,9 @@ class Enhancer:
             network sees every pixel.
         exposure: Mean brightness aimed at, in [0, 1], or "auto"; `zerodce.exposure` says how, and its bounds.
         denoise: "auto" takes out the noise that the curves add, "off" nothing; a number multiplies what `auto` does.
+        strength: Multiplies the light that a photo gets: 0 is the original, 2 the most; below 1 no pixel gets brighter
+            than at 1.
+        look: "natural", what an owner would keep, or "bright", everything is lit; `zerodce.looks` says how.
 
     Raises:
         ValueError: One of them is none of these.
@@ -88,6 +97,8 @@ class Enhancer:
         curve_size: CurveSize = "auto",
         exposure: Exposure = "auto",
         denoise: Denoise = "auto",
+        strength: float = 1.0,
+        look: Look = "natural",
     ) -> None:
         if not (curve_size in ("auto", "full") or (isinstance(curve_size, int) and curve_size >= 1)):
             raise ValueError(f'a curve size is "auto", "full" or a number of pixels from 1, not {curve_size!r}')
@@ -95,13 +106,18 @@ class Enhancer:
             raise ValueError(f'an exposure is "auto" or a mean from 0 to 1, not {exposure!r}')
         if not (denoise in ("auto", "off") or (not isinstance(denoise, str) and 0 <= denoise < math.inf)):
             raise ValueError(f'denoise is "auto", "off" or a number from 0, not {denoise!r}')
+        if isinstance(strength, str) or not 0 <= strength <= MAX_STRENGTH:
+            raise ValueError(f"a strength is a number from 0 to {MAX_STRENGTH:g}, not {strength!r}")
+        if look not in get_args(Look):
+            raise ValueError(f'a look is "natural" or "bright", not {look!r}')
         self.model = model
         self.network = model.network
         self.network.jit_compile = False  # oneDNN is faster than XLA on a CPU, and compiles nothing per shape
-        self.knots = knots_of(self.network)
-        self.full = curve_size == "full" and self.knots is None  # strengths at knots are read at every pixel anyway
+        self.full = curve_size == "full" and not model.sees_whole  # strengths at knots are read at every pixel anyway
         self.curve_size = AUTO_CURVE_SIZE if isinstance(curve_size, str) else curve_size
         self.exposure = exposure
+        self.strength = float(strength)
+        self.look: Look = look
         self.denoise = {"auto": 1.0, "off": 0.0}[denoise] if isinstance(denoise, str) else float(denoise)
 
     def __call__(self, photo: np.ndarray) -> np.ndarray:
@@ -115,7 +131,7 @@ class Enhancer:
         Args:
             small_copies: uint8 (height, width, 3), RGB, each of any size.
         """
-        return [self._expose(small, self._grid(small)) for small in small_copies]
+        return [self._estimate(small) for small in small_copies]
 
     def apply(self, photo: np.ndarray, curves: Curves) -> np.ndarray:
         """Applies curves to a photo at full size, and takes out the noise that they add.
@@ -130,17 +146,18 @@ class Enhancer:
         if not curves.grid.any():
             return photo.copy()
         filtered = bool(self.denoise) and bool(curves.noise_gain.any())
-        noise = estimate_noise(photo) if filtered or curves.black else None
+        noise = estimate_noise(photo) if filtered or curves.held else None
         if self.full:
             enhanced = self._brighten_tiles(photo, curves)
         else:
             grid = curves.grid if photo.shape[2] == 3 else curves.grid.mean(axis=3, keepdims=True)
-            applied = tables(grid, curves.black * noise.floor() / 255 if noise else 0.0)
-            enhanced = brighten(photo, applied, curves.around)
+            floor = noise.floor() / 255 if noise else 0.0
+            applied = tables(grid, curves.held * floor, curves.steepest)
+            enhanced = brighten(photo, applied, curves.around, max(floor, curves.colour_floor))
         if noise is None or not filtered:
             return enhanced
         noise_gain = curves.noise_gain
-        if curves.black and not self.full:  # what is held back lower down rises the more steeply
+        if curves.held and not self.full:  # what is held back lower down rises the more steeply
             grey = np.rint(noise.luminance).astype(np.uint8)[..., np.newaxis]
             noise_gain = amplification(np.repeat(grey, 3, axis=2), applied, curves.around)
         return smooth(enhanced, noise.with_coding(), noise_gain, self.denoise)
@@ -166,42 +183,51 @@ class Enhancer:
         """The network's maps for a batch of float images in [0, 1]."""
         return np.asarray(self.network.predict_on_batch(images), np.float32)
 
-    def _grid(self, small: np.ndarray) -> np.ndarray:
-        """The strengths that the model gives to a small copy."""
-        image = small[np.newaxis].astype(np.float32) / 255
-        if self.knots is None:
-            return grid_of(image[0], self._maps(image)[0] * float(self.model.strength(image)[0]), CELLS)
-        strengths = np.asarray(self.knots.predict_on_batch(image), np.float64)[0]
-        return (np.rint(strengths * STEPS) / STEPS)[np.newaxis, np.newaxis, :, np.newaxis]
-
-    def _expose(self, small: np.ndarray, grid: np.ndarray) -> Curves:
-        """Scales the model's strengths to the exposure aimed at."""
-        if not grid.any():
-            return Curves(grid, 0.0, metrics.mean(small), 0.0, np.zeros((1, 1), np.float32))
-        black = blackness(small)
-        around = None if self.knots is None else surroundings(small)
-        factor = find_factor(small, grid, self.exposure, self.knots is not None, around)
-        applied = tables(grid * factor)
-        exposure = metrics.mean(brighten(small, applied, around))
-        strength = factor
-        if self.knots is None:
-            strength *= float(self.model.strength(small[np.newaxis].astype(np.float32) / 255)[0])
+    def _estimate(self, small: np.ndarray) -> Curves:
+        """The curves of a small copy: what the model gives, as much of it as the photo wants and was asked for."""
+        light = looks.light(small, self.look)
+        grid, strength = self._of_whole(small, light) if self.model.sees_whole else self._of_neighbours(small, light)
+        if not self.strength or not grid.any():
+            return Curves(np.zeros_like(grid), 0.0, metrics.mean(small), 0.0, np.zeros((1, 1), np.float32))
+        around = surroundings(small) if self.model.sees_whole else None
+        pull = self.look == "bright" and not self.model.sees_whole
+        factor = (
+            find_factor(small, grid, self.exposure, most=light.most, steepest=light.steepest, pull=pull, around=around)
+            * self.strength
+        )
+        applied = tables(grid * factor, steepest=light.steepest)
+        exposure = metrics.mean(brighten(small, applied, around, light.colour_floor))
         noise_gain = amplification(small, applied, around)
-        return Curves(grid * factor, strength, exposure, black, noise_gain, around)
+        return Curves(
+            grid * factor,
+            strength * factor,
+            exposure,
+            light.held,
+            noise_gain,
+            light.steepest,
+            light.colour_floor,
+            around,
+        )
 
+    def _of_whole(self, small: np.ndarray, light: Light) -> tuple[np.ndarray, float]:
+        """Grid and strength of a network that sees the whole photo: it is asked for the light that the photo wants."""
+        if light.nothing:
+            return np.zeros((1, 1, KNOTS, 1)), 0.0
+        image = small[np.newaxis].astype(np.float32) / 255
+        amount = np.full((1, 1, 1, 1), light.amount, np.float32)
+        strengths = np.asarray(self.network.predict_on_batch([image, amount]), np.float64)[0]
+        strengths = np.rint((strengths * light.shares + light.added) * STEPS) / STEPS
+        return strengths[np.newaxis, np.newaxis, :, np.newaxis], 1.0
 
-def blackness(small: np.ndarray) -> float:
-    """How far a photo is a night before nothing: lights, and black around them.
-
-    Args:
-        small: uint8 (height, width, 3), RGB: a small copy of the photo.
-
-    Returns:
-        From 0, less than a share of `BLACK` of the area is black, to 1.
-    """
-    red, green, blue = cv2.split(small)
-    share = float(np.mean(cv2.max(cv2.max(red, green), blue) <= 1))
-    return float(np.clip((share - BLACK[0]) / (BLACK[1] - BLACK[0]), 0, 1))
+    def _of_neighbours(self, small: np.ndarray, light: Light) -> tuple[np.ndarray, float]:
+        """Grid and strength of another network: what it gives, in the natural look the part that the photo wants."""
+        image = small[np.newaxis].astype(np.float32) / 255
+        strength = float(self.model.strength(image)[0])
+        if self.look == "natural":
+            everything = looks.light(small, "bright").amount
+            strength *= min(MAX_OF_BRIGHT, light.amount / everything) if everything else 0.0
+        grid = grid_of(image[0], self._maps(image)[0] * strength, CELLS)
+        return grid * light.shares[:, np.newaxis], strength
 
 
 def enhance(
@@ -211,6 +237,8 @@ def enhance(
     curve_size: CurveSize = "auto",
     exposure: Exposure = "auto",
     denoise: Denoise = "auto",
+    strength: float = 1.0,
+    look: Look = "natural",
 ) -> np.ndarray:
     """Brightens one image.
 
@@ -220,6 +248,8 @@ def enhance(
         curve_size: As in `Enhancer`.
         exposure: As in `Enhancer`.
         denoise: As in `Enhancer`.
+        strength: As in `Enhancer`.
+        look: As in `Enhancer`.
 
     Returns:
         The enhanced image, shaped, typed and ranged as `image`.
@@ -230,7 +260,7 @@ def enhance(
     """
     if model is None:
         model = _shipped()
-    return on_pixels(Enhancer(model, curve_size, exposure, denoise), image)
+    return on_pixels(Enhancer(model, curve_size, exposure, denoise, strength, look), image)
 
 
 @functools.cache

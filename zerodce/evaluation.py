@@ -35,6 +35,9 @@ METHODS = (*BASELINES, "model")
 MEASURES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {
     "psnr_{}_db": lambda output, image, reference: metrics.psnr(output, reference),
     "ssim_{}": lambda output, image, reference: metrics.ssim(output, reference),
+    "nearer_{}": lambda output, image, reference: float(
+        metrics.psnr(output, reference) > metrics.psnr(image, reference)
+    ),
     "clipped_{}": lambda output, image, reference: metrics.newly_clipped(image, output),
     "hue_{}_degrees": lambda output, image, reference: metrics.hue_rotation(image, output),
     "noise_{}": lambda output, image, reference: metrics.dark_noise(image, output),

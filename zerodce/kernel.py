@@ -67,7 +67,7 @@ def spread_row(around, y, height, slopes, offsets):
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
-def apply_rows(photo, tables, enhanced, levels, iterations, hue, around, caps):
+def apply_rows(photo, tables, enhanced, levels, iterations, hue, around, caps, colours):
     """Writes the enhanced rows of a photo.
 
     Args:
@@ -82,6 +82,8 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue, around, caps):
         around: float32 (rows, columns, 2): the `zerodce.curves.surroundings` of the photo, by which channels are
             lifted; of no rows where nothing is.
         caps: float32 (brightnesses,): the highest tone of each brightness, the last twice; not read without `around`.
+        colours: float32 (brightnesses,): the part of its colour that each brightness keeps, the last twice; of no
+            entries where all is kept.
     """
     height, width, channels = photo.shape
     local = around.shape[0] > 0
@@ -183,6 +185,18 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue, around, caps):
                     lift = min(other, cap) / max(own, tiny)
                     for c in range(channels):
                         curve[c, x] *= lift
+            if channels == 3 and colours.size:
+                red, green, blue = curve[0], curve[1], curve[2]
+                for x in range(n):
+                    part = colours[at[x]] + share[x] * (colours[at[x] + 1] - colours[at[x]])
+                    top = red[x] if red[x] > green[x] else green[x]
+                    top = top if top > blue[x] else blue[x]
+                    bottom = red[x] if red[x] < green[x] else green[x]
+                    bottom = bottom if bottom < blue[x] else blue[x]
+                    grey = (one - part) * half * (top + bottom)
+                    red[x] = grey + part * red[x]
+                    green[x] = grey + part * green[x]
+                    blue[x] = grey + part * blue[x]
             for c in range(channels):
                 after = curve[c]
                 for x in range(n):
@@ -194,7 +208,7 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue, around, caps):
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
-def look_up(photo, tones, lifts, keep, pure, around, enhanced):
+def look_up(photo, tones, lifts, keep, pure, around, colours, enhanced):
     """Writes an enhanced 8-bit colour photo whose strengths depend on nothing but brightness.
 
     Args:
@@ -205,6 +219,7 @@ def look_up(photo, tones, lifts, keep, pure, around, enhanced):
         keep: float32 (256, 256): how much of its hue a pixel keeps, by its brightness and its smallest channel.
         pure: How much of its saturation a pixel keeps where it keeps its hue, a float32.
         around: float32 (rows, columns, 2): the photo's `zerodce.curves.surroundings`.
+        colours: float32 (256,): the part of its colour that a pixel keeps, by its brightness.
         enhanced: Written to; like `photo`.
     """
     height, width, _ = photo.shape
@@ -217,9 +232,13 @@ def look_up(photo, tones, lifts, keep, pure, around, enhanced):
             kept, top, bottom = keep[most, least], tones[most, most], tones[most, least]
             bottom += pure * (top * np.float32(least) / np.float32(max(most, 1)) - bottom)
             rise = (top - bottom) / np.float32(max(most - least, 1))
-            curve[most, least] = one - kept
-            start[most, least] = kept * (bottom - rise * np.float32(least))
-            slope[most, least] = kept * rise
+            part = colours[most]
+            darkest = (one - kept) * tones[most, least] + kept * bottom
+            curve[most, least] = part * (one - kept)
+            start[most, least] = part * kept * (bottom - rise * np.float32(least)) + (one - part) * half * (
+                top + darkest
+            )
+            slope[most, least] = part * kept * rise
     slopes, offsets = np.empty(width, np.float32), np.empty(width, np.float32)
     for y in range(height):
         spread_row(around, y, height, slopes, offsets)

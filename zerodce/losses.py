@@ -68,6 +68,6 @@ def total_variation(enhanced: KerasTensor) -> KerasTensor:
     return vertical + horizontal
 
 
-def fusion(images: KerasTensor, enhanced: KerasTensor, share: float) -> KerasTensor:
-    """Mean squared distance from what the image teaches about itself: see `zerodce.teacher.target`."""
-    return ops.mean((enhanced - teacher.target(images, share)) ** 2)
+def fusion(images: KerasTensor, enhanced: KerasTensor, light: KerasTensor, share: float) -> KerasTensor:
+    """Mean squared distance from what the image teaches about itself at a light: see `zerodce.teacher.target`."""
+    return ops.mean((enhanced - teacher.target(images, light, share)) ** 2)

@@ -7,9 +7,10 @@ import keras
 from keras import KerasTensor, ops
 
 from zerodce import losses, writeup
-from zerodce.curves import apply_curves
-from zerodce.network import ARCHITECTURES
-from zerodce.recipes import DEFAULT, Recipe
+from zerodce.curves import apply_curves, apply_strengths
+from zerodce.network import ARCHITECTURES, CHANNELS, ITERATIONS
+from zerodce.recipes import FUSION, Recipe
+from zerodce.teacher import even_strength
 
 TERMS = (
     "color_constancy",
@@ -45,7 +46,7 @@ class ZeroDCE(keras.Model):
             curves and losses stay float32.
     """
 
-    def __init__(self, recipe: Recipe | dict[str, Any] = DEFAULT, **kwargs: Any) -> None:
+    def __init__(self, recipe: Recipe | dict[str, Any] = FUSION, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)  # images stay float32 under every policy
         self.recipe = recipe if isinstance(recipe, Recipe) else Recipe(**recipe)
         self.network = ARCHITECTURES[self.recipe.architecture](self.recipe.initial_stddev, self.dtype_policy)
@@ -55,20 +56,35 @@ class ZeroDCE(keras.Model):
         self.reference_trackers = {name: keras.metrics.Mean(name=name) for name in ("psnr", "ssim")}
         self.built = True  # the network was built with its weights
 
+    @property
+    def sees_whole(self) -> bool:
+        """Whether the network looks at the whole photo, and gives strengths at knots instead of maps."""
+        return self.recipe.architecture == "tone_net"
+
     def call(self, images: KerasTensor, training: bool | None = None) -> dict[str, KerasTensor]:
         """Enhances images.
 
         Args:
             images: Float (batch, height, width, 3) in [0, 1].
-            training: Ignored; the network behaves alike in training and inference.
+            training: A network that sees the whole photo learns at every light: the images of a batch then get from a
+                part of their even strength to all of it, in even steps. Else each image gets all.
 
         Returns:
-            `maps`, float (batch, height, width, 24) in [-1, 1], and `enhanced`, images like the input.
+            `maps`, float (batch, height, width, 24) in [-1, 1], and `enhanced`, images like the input; of a network
+            that sees the whole photo also `light`, float (batch, 1, 1, 1): what `zerodce.teacher.target` is to use.
         """
         images = ops.cast(images, "float32")
-        maps = ops.cast(self.network(images, training=training), "float32")
-        maps = maps * self.strength(images)[:, None, None, None]
-        return {"maps": maps, "enhanced": apply_curves(images, maps)}
+        if not self.sees_whole:
+            maps = ops.cast(self.network(images, training=training), "float32")
+            maps = maps * self.strength(images)[:, None, None, None]
+            return {"maps": maps, "enhanced": apply_curves(images, maps)}
+        light = even_strength(images)
+        if training:
+            count = ops.shape(images)[0]
+            parts = (ops.cast(ops.arange(count), "float32") + 1) / ops.cast(count, "float32")
+            light = light * parts[:, None, None, None]
+        around, enhanced = apply_strengths(images, self.network([images, light], training=training))
+        return {"maps": ops.repeat(-around, CHANNELS * ITERATIONS, axis=3), "enhanced": enhanced, "light": light}
 
     def strength(self, images: KerasTensor) -> KerasTensor:
         """The factor of the network's maps for each image, from the image's mean brightness.
@@ -86,24 +102,26 @@ class ZeroDCE(keras.Model):
         level = self.recipe.well_exposed
         return ops.ones_like(mean) if level is None else ops.relu(1 - mean / level)
 
-    def loss_terms(self, images: KerasTensor, maps: KerasTensor, enhanced: KerasTensor) -> dict[str, KerasTensor]:
-        """The losses times their weights in the recipe, scalars that add up to the total.
+    def loss_terms(self, images: KerasTensor, outputs: dict[str, KerasTensor]) -> dict[str, KerasTensor]:
+        """The losses times their weights in the recipe, scalars that add up to the total; none whose weight is 0.
 
-        Named as in `TERMS`, and "fusion" where the recipe uses it: it takes longer than all others.
+        Args:
+            images: As `call` takes them.
+            outputs: What it returned.
         """
         recipe = self.recipe
         variant = writeup if recipe.writeup_terms else losses
+        maps, enhanced = outputs["maps"], outputs["enhanced"]
         terms = {
-            "color_constancy": losses.color_constancy(enhanced),
-            "exposure": losses.exposure(enhanced, recipe.exposure_level, recipe.exposure_patch),
-            "illumination_smoothness": variant.illumination_smoothness(maps),
-            "spatial_consistency": variant.spatial_consistency(images, enhanced),
-            "ssim": losses.ssim(images, enhanced),
-            "total_variation": variant.total_variation(enhanced),
+            "color_constancy": lambda: losses.color_constancy(enhanced),
+            "exposure": lambda: losses.exposure(enhanced, recipe.exposure_level, recipe.exposure_patch),
+            "illumination_smoothness": lambda: variant.illumination_smoothness(maps),
+            "spatial_consistency": lambda: variant.spatial_consistency(images, enhanced),
+            "ssim": lambda: losses.ssim(images, enhanced),
+            "total_variation": lambda: variant.total_variation(enhanced),
+            "fusion": lambda: losses.fusion(images, enhanced, outputs["light"], recipe.fusion_share),
         }
-        if recipe.fusion:
-            terms["fusion"] = losses.fusion(images, enhanced, recipe.fusion_share)
-        return {name: getattr(recipe, name) * term for name, term in terms.items()}
+        return {name: getattr(recipe, name) * term() for name, term in terms.items() if getattr(recipe, name)}
 
     def compute_loss(
         self,
@@ -116,7 +134,7 @@ class ZeroDCE(keras.Model):
         """The recipe's total for images `x` and what `call` made of them; updates the trackers of its parts."""
         del y, sample_weight, training  # zero-reference: a reference never enters the loss
         images = ops.cast(x, "float32")
-        terms = self.loss_terms(images, y_pred["maps"], y_pred["enhanced"])
+        terms = self.loss_terms(images, y_pred)
         total = sum(terms.values())
         batch_size = ops.shape(images)[0]
         self.loss_trackers["total_loss"].update_state(total, sample_weight=batch_size)

@@ -1,4 +1,4 @@
-"""The networks: an image in, the curve-parameter maps of its enhancement out."""
+"""The networks: an image in, the parameters of its light-enhancement curves out."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,6 @@ import keras
 from keras import KerasTensor, ops
 
 from zerodce import tones
-from zerodce.teacher import even_strength
 
 FILTERS = 32
 ITERATIONS = 8
@@ -16,7 +15,7 @@ CONTEXT, SEEN = 128, 64
 """Side of the square to which the tone network brings a photo, and of its finest features, in pixels."""
 
 MAX_MULTIPLE = 3.0
-"""The largest strength of a brightness, in multiples of the even strength: that of the teacher's brightest version."""
+"""The largest strength of a brightness, in multiples of the light: that of the teacher's brightest version."""
 
 
 def dce_net(initial_stddev: float | None = 0.02, dtype: Any = None) -> keras.Model:
@@ -81,49 +80,35 @@ class ByBrightness(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("zerodce")
-class EvenStrength(keras.layers.Layer):
-    """`zerodce.teacher.even_strength`: float (batch, height, width, 3) in [0, 1] to (batch, 1, 1, 1)."""
-
-    def call(self, images: KerasTensor) -> KerasTensor:
-        return even_strength(images)
-
-
-@keras.saving.register_keras_serializable("zerodce")
 class Strengths(keras.layers.Layer):
-    """Strengths at the knots, (batch, `tones.KNOTS`) in [0, 1], from logits and the photo in small.
+    """Strengths at the knots, (batch, `tones.KNOTS`) in [0, 1], from logits and the light of the photo.
 
-    They are multiples of the one strength that makes the photo as bright as its kind should be
-    (`zerodce.teacher.even_strength`, 0 for a well-exposed photo), and keep highlights within their bound.
+    They are multiples of the light that the photo is to get, one strength for all of it, and keep highlights within
+    their bound.
     """
 
-    def call(self, logits: KerasTensor, strength: KerasTensor) -> KerasTensor:
-        strengths = MAX_MULTIPLE * ops.sigmoid(logits) * strength[:, :, 0, 0]
+    def call(self, logits: KerasTensor, light: KerasTensor) -> KerasTensor:
+        strengths = MAX_MULTIPLE * ops.sigmoid(logits) * light[:, :, 0, 0]
         return ops.minimum(strengths, ops.convert_to_tensor(tones.KNOT_BOUND, "float32"))
-
-
-@keras.saving.register_keras_serializable("zerodce")
-class StrengthMaps(keras.layers.Layer):
-    """Maps from an image and its strengths at the knots: -strength of the pixel's brightness, in all 24 maps."""
-
-    def call(self, images: KerasTensor, strengths: KerasTensor) -> KerasTensor:
-        return ops.repeat(-tones.read(images, strengths), CHANNELS * ITERATIONS, axis=3)
 
 
 def tone_net(initial_stddev: float | None = None, dtype: Any = None) -> keras.Model:
     """Builds the tone network: it looks at the whole photo, and gives each brightness a curve strength of its own.
 
-    It sees the photo at 128x128 pixels, evenly brightened (`zerodce.teacher.even_strength`), so that the shots of a
-    series look alike. Convolutions of stride 2 look at ever larger surroundings; what they find is gathered by the
-    brightness of the pixels, and convolutions along the brightness make one strength of it for each of 16 knots
-    (`zerodce.tones`), from which a pixel's maps are read: a bilateral grid of one cell (Gharbi et al., "Deep bilateral
-    learning", SIGGRAPH 2017). docs/training-log.md has what more cells would add: next to nothing.
+    How much light the photo gets is an input, one strength for all of it: a photo may be asked for at any light. The
+    network sees the photo at 128x128 pixels, brightened by that strength, so that the shots of a series look alike.
+    Convolutions of stride 2 look at ever larger surroundings; what they find is gathered by the brightness of the
+    pixels, and convolutions along the brightness make one strength of it for each of 16 knots (`zerodce.tones`): a
+    bilateral grid of one cell (Gharbi et al., "Deep bilateral learning", SIGGRAPH 2017). docs/training-log.md has what
+    more cells would add: next to nothing.
 
     Args:
         initial_stddev: Standard deviation of all kernels, as in `dce_net`.
         dtype: Policy of the convolutions over the image; all else is float32.
 
     Returns:
-        A model like that of `dce_net`, whose layer "strengths" holds float (batch, 16) in [0, 1].
+        A model from images, float (batch, height, width, 3) in [0, 1], and their light, float (batch, 1, 1, 1) in
+        [0, 1], to strengths at the knots, float (batch, 16) in [0, 1].
     """
     initializer = _initializer(initial_stddev)
 
@@ -145,8 +130,8 @@ def tone_net(initial_stddev: float | None = None, dtype: Any = None) -> keras.Mo
 
     image = keras.Input((None, None, CHANNELS), name="image")
     context = keras.layers.Resizing(CONTEXT, CONTEXT, antialias=True, dtype="float32", name="context")(image)
-    strength = EvenStrength(dtype="float32", name="even_strength")(context)
-    even = tones.tone(context, strength)
+    light = keras.Input((1, 1, 1), name="light")
+    even = tones.tone(context, light)
     x = 2 * even - 1
     found = []
     for number, filters in enumerate((16, 24, 32, 32, 32), start=1):
@@ -157,7 +142,7 @@ def tone_net(initial_stddev: float | None = None, dtype: Any = None) -> keras.Mo
     halved = keras.layers.AveragePooling2D(2, dtype="float32", name="halved")
     features = keras.layers.Concatenate(dtype="float32", name="features")([halved(even), *found])
     x = ByBrightness(dtype="float32", name="by_brightness")(halved(context), features)
-    whole = ops.concatenate([ops.mean(features, axis=(1, 2)), ops.squeeze(strength, (2, 3))], axis=1)
+    whole = ops.concatenate([ops.mean(features, axis=(1, 2)), ops.squeeze(light, (2, 3))], axis=1)
     whole = keras.layers.Dense(32, "relu", kernel_initializer=initializer, dtype="float32", name="whole")(whole)
     place = ops.broadcast_to(ops.eye(tones.KNOTS)[None], (1, tones.KNOTS, tones.KNOTS))
     shared = [ops.repeat(whole[:, None], tones.KNOTS, axis=1), ops.zeros_like(x[:, :, :1]) + place]
@@ -165,9 +150,8 @@ def tone_net(initial_stddev: float | None = None, dtype: Any = None) -> keras.Mo
     x = along(64, "relu", "along1")(x)
     x = along(64, "relu", "along2")(x)
     x = along(1, None, "logits")(x)[:, :, 0]
-    strengths = Strengths(dtype="float32", name="strengths")(x, strength)
-    maps = StrengthMaps(dtype="float32", name="maps")(image, strengths)
-    return keras.Model(image, maps, name="tone_net")
+    strengths = Strengths(dtype="float32", name="strengths")(x, light)
+    return keras.Model([image, light], strengths, name="tone_net")
 
 
 def _initializer(stddev: float | None) -> Any:
@@ -176,8 +160,3 @@ def _initializer(stddev: float | None) -> Any:
 
 ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {"dce_net": dce_net, "tone_net": tone_net}
 """The networks by name."""
-
-
-def knots_of(network: keras.Model) -> keras.Model | None:
-    """The part of a tone network that gives the strengths at the knots, (batch, 16); None for another network."""
-    return keras.Model(network.input, network.get_layer("strengths").output) if network.name == "tone_net" else None

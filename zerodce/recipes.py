@@ -1,6 +1,7 @@
 """Named ways to train: the weights and switches of the losses, the initial weights and the gradient's bounds."""
 
 import dataclasses
+from typing import Literal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,10 @@ class Recipe:
         architecture: Name of the network, one of `zerodce.network.ARCHITECTURES`.
         fusion: Factor of the distance from what an image teaches about itself (`zerodce.teacher`); 0 leaves it out.
         fusion_share: Share, in [0, 1], of an image's own fusion in that; the rest is the image evenly brightened.
+        learning_rate: Learning rate of Adam at the start, where none is asked for; so are the next three.
+        schedule: Course of the learning rate.
+        average: Final momentum of the average of the weights.
+        shuffle_channels: Whether red, green and blue are exchanged at random.
     """
 
     name: str
@@ -46,10 +51,18 @@ class Recipe:
     architecture: str = "dce_net"
     fusion: float = 0
     fusion_share: float = 0.5
+    learning_rate: float = 1e-4
+    schedule: Literal["constant", "cosine"] = "constant"
+    average: float = 0.999
+    shuffle_channels: bool = False
 
 
-DEFAULT = Recipe(
-    "default",
+OF_RECIPE = ("learning_rate", "schedule", "average", "shuffle_channels")
+"""The fields that `zerodce.training.TrainingSettings` has as well, and which a command may set."""
+
+
+SIX = Recipe(
+    "six",
     color_constancy=0.5,
     exposure=10,
     illumination_smoothness=200,
@@ -95,6 +108,10 @@ FUSION = Recipe(
     architecture="tone_net",
     fusion=1,
     fusion_share=0.6,
+    learning_rate=2e-3,
+    schedule="cosine",
+    average=0.98,
+    shuffle_channels=True,
 )
 
-RECIPES = {recipe.name: recipe for recipe in (DEFAULT, FUSION, PAPER, ORIGINAL)}
+RECIPES = {recipe.name: recipe for recipe in (FUSION, SIX, PAPER, ORIGINAL)}

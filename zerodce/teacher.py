@@ -8,17 +8,8 @@ import math
 
 from keras import KerasTensor, ops
 
-from zerodce.exposure import NIGHT, WELL_EXPOSED
+from zerodce.exposure import APPROACH, LEVEL, MAX_EVEN, NIGHT, WELL_EXPOSED
 from zerodce.tones import tone
-
-LEVEL = 0.465
-"""Mean brightness of an evenly brightened photo."""
-
-APPROACH = 1.5
-"""How many times as far as it lies below `WELL_EXPOSED` a photo is brightened at most."""
-
-MAX_EVEN = 0.55
-"""The largest strength of a photo that is brightened evenly: beyond it the blacks of a night scene turn into noise."""
 
 VERSIONS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 """The versions that are fused, in multiples of the even strength."""
@@ -87,19 +78,19 @@ def own_fusion(images: KerasTensor, strength: KerasTensor) -> KerasTensor:
     return ops.clip(fused, 0, 1)
 
 
-def target(images: KerasTensor, share: float) -> KerasTensor:
+def target(images: KerasTensor, light: KerasTensor, share: float) -> KerasTensor:
     """What a network is to make of images: their own fusion, mixed with the evenly brightened image.
 
     Args:
         images: Float (batch, height, width, 3) in [0, 1]; height and width are known.
+        light: Float (batch, 1, 1, 1) in [0, 1]: the strength by which each is brightened evenly, such as its
+            `even_strength` or a part of it.
         share: Share of the fusion in the mixture, in [0, 1].
 
     Returns:
         Images like the input, through which no gradient flows.
     """
-    strength = even_strength(images)
-    even = tone(images, strength)
-    return ops.stop_gradient(share * own_fusion(images, strength) + (1 - share) * even)
+    return ops.stop_gradient(share * own_fusion(images, light) + (1 - share) * tone(images, light))
 
 
 def _split(stacked: KerasTensor, count: int) -> KerasTensor:

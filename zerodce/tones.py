@@ -14,7 +14,8 @@ ITERATIONS = 8
 KNOTS = 16
 """Knots, at brightness (k / 15)**2: closest where dark photos have their tones."""
 
-_SPAN, _POWER = 0.08, 0.45
+SPAN, POWER = 0.08, 0.45
+"""Of the bound of highlights: `highest`."""
 
 
 def highest(brightness: np.ndarray) -> np.ndarray:
@@ -30,7 +31,7 @@ def highest(brightness: np.ndarray) -> np.ndarray:
         Float, shaped as `brightness`, in [0.92, 1], never below it.
     """
     brightness = np.asarray(brightness, np.float64)
-    return np.maximum(1 - _SPAN * (1 - brightness) ** _POWER, brightness)
+    return np.maximum(1 - SPAN * (1 - brightness) ** POWER, brightness)
 
 
 def tone(brightness: Any, strength: Any) -> Any:
@@ -107,10 +108,11 @@ LEVELS = 256
 
 _BRIGHTNESS = np.linspace(0, 1, LEVELS)
 _HIGHEST = highest(_BRIGHTNESS)
-_READ = np.asarray(knot_weights(_BRIGHTNESS.astype(np.float32)), np.float64)
+LEVEL_WEIGHTS = np.maximum(1 - np.abs(np.sqrt(_BRIGHTNESS)[:, None] * (KNOTS - 1) - np.arange(KNOTS)), 0)
+"""`knot_weights` of the brightnesses of a table: float64 (LEVELS, KNOTS)."""
 
 
-def tables(grid: np.ndarray, floor: float = 0.0) -> np.ndarray:
+def tables(grid: np.ndarray, floor: float = 0.0, steepest: float = np.inf) -> np.ndarray:
     """Strengths at every brightness, from those at the knots: what `zerodce.curves.brighten` applies.
 
     No tone exceeds `highest`, and none is darker than that of a lower brightness.
@@ -119,17 +121,21 @@ def tables(grid: np.ndarray, floor: float = 0.0) -> np.ndarray:
         grid: Float (rows, columns, KNOTS, channels): strengths of the cells of a photo; cut to [-1, 1].
         floor: Noise, in [0, 1]: brightness up to here stays as it is, and from twelve times as much on is
             not held back: a gentle slope, as a steep one would make grain of the noise.
+        steepest: The largest slope of the tones over brightness: what noise is multiplied by at most.
 
     Returns:
         Float64 (rows, columns, LEVELS, channels) in [-1, 1].
     """
-    strengths = np.einsum("lk,yxkc->yxlc", _READ, np.clip(grid, -1, 1))
+    strengths = np.einsum("lk,yxkc->yxlc", LEVEL_WEIGHTS, np.clip(grid, -1, 1))
     brightness = _BRIGHTNESS[:, np.newaxis]
     if floor:
         held = np.clip((brightness - floor) / (11 * floor), 0, 1)
         strengths = strengths * (held * held * (3 - 2 * held))
     made = tone(brightness, strengths)
     allowed = np.maximum.accumulate(np.minimum(made, _HIGHEST[:, np.newaxis]), axis=2)
+    if np.isfinite(steepest):
+        line = steepest * brightness
+        allowed = np.minimum(allowed, line + np.minimum.accumulate(allowed - line, axis=2))
     changed = made != allowed
     strengths[changed] = strength_for(np.broadcast_to(brightness, made.shape)[changed], allowed[changed])
     return strengths

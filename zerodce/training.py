@@ -27,7 +27,7 @@ from zerodce.callbacks import (
     write_history,
 )
 from zerodce.model import ZeroDCE
-from zerodce.recipes import DEFAULT, Recipe
+from zerodce.recipes import FUSION, Recipe
 
 _SHUFFLE_BYTES = 2**28
 _SAMPLES = 4
@@ -54,7 +54,7 @@ class TrainingSettings:
         dtype: Policy of the network, "float32" or "mixed_bfloat16".
     """
 
-    recipe: Recipe = DEFAULT
+    recipe: Recipe = FUSION
     epochs: int = 100
     batch_size: int = 32
     learning_rate: float = 1e-4

@@ -31,6 +31,9 @@ LARGE_PHOTO = 128 * 2**20
 LARGE_FILE = 64 * 2**20
 """Files of so many bytes are read one after another, each once there is memory for it."""
 
+EXPOSURE_REACHED = 0.01
+"""How far from the exposure that was asked for a photo may be, in its mean, without a note."""
+
 _ENDING = (OutputError, CancelledError)  # the job, not one photo
 
 
@@ -90,7 +93,10 @@ class PhotoProcessor:
     def enhancer(self) -> Enhancer:
         """The enhancer of this process."""
         settings = self.settings
-        return models.load_enhancer(self.model, settings.curve_size, settings.exposure, settings.denoise)
+        application = models.Application(
+            settings.curve_size, settings.exposure, settings.denoise, settings.strength, settings.look
+        )
+        return models.load_enhancer(self.model, application)
 
     def is_done(self, task: Task) -> bool:
         """Whether the journal holds the photo, and its images are there."""
@@ -265,6 +271,9 @@ class PhotoProcessor:
         )
         may_stay = settings.keep_files and photo.same_format and task.output == task.path
         notes = photo.notes
+        wanted = settings.exposure
+        if wanted != "auto" and abs(curves.exposure - wanted) > EXPOSURE_REACHED:
+            notes.append(f"exposure {wanted:g} not reached")
         images: list[Image] = []
         unchanged: list[str] = []
         before, after = photo.eight_bits, eight_bit_values(enhanced)
@@ -283,7 +292,8 @@ class PhotoProcessor:
             "exposure": curves.exposure,
         }
         if may_stay and same:
-            notes = [self._keep(prepared, "enhanced", images)]  # nothing that a photo would lose is lost
+            notes = [note for note in notes if note.startswith("exposure ")]  # nothing that a photo would lose is lost
+            notes.append(self._keep(prepared, "enhanced", images))
             unchanged.append("enhanced")
         else:
             images.append(self._write(task, f"enhanced/{task.output}", encode(enhanced), mtime))

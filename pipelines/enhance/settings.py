@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:  # it brings Keras along, which help does without
     from zerodce.enhancement import CurveSize, Denoise, Exposure
+    from zerodce.looks import Look
 
 _DECISIVE = (
-    *("reference", "curve_size", "exposure", "denoise", "autocontrast"),
+    *("reference", "curve_size", "exposure", "denoise", "strength", "look", "autocontrast"),
     *("output_format", "quality", "strip_metadata", "unchanged", "max_pixels"),
 )
 
@@ -25,6 +26,8 @@ class EnhanceSettings:
         curve_size: Long side, in pixels, of the copy that the curves are estimated on, "auto" or "full".
         exposure: Mean brightness aimed at, 0 to 1, or "auto".
         denoise: Strength, 0 to 10, "auto" or "off".
+        strength: What multiplies the light that a photo gets, 0 to 2.
+        look: "natural" or "bright".
         autocontrast: Whether the PIL-autocontrast baselines are written.
         output_format: Format of all outputs; None for each photo's own.
         quality: JPEG, WebP and AVIF quality, 1 to 100; None for about the original's.
@@ -48,6 +51,8 @@ class EnhanceSettings:
     curve_size: "CurveSize"
     exposure: "Exposure"
     denoise: "Denoise"
+    strength: float
+    look: "Look"
     autocontrast: bool
     output_format: str | None
     quality: int | None

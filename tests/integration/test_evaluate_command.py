@@ -178,7 +178,30 @@ def test_the_table_fits_into_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys:
     table = [line.split() for line in lines]
     assert ["our485/low/123.png", *["12.34"] * 8] in table
     for method in methods[1:]:
-        assert [method, "12.34", "12.340", "1234.00", "12.3", "12.3"] in table
+        assert [method, "12.34", "12.340", "12", "of", "1", "1234.00", "12.3", "12.3"] in table
+
+
+def test_a_folder_of_pairs(tmp_path: Path) -> None:
+    """Three pairs, one of which the model moves away from: its reference is darker than it is."""
+    random = np.random.default_rng(0)
+    for folder in ("input", "target"):
+        (tmp_path / "pairs" / folder / "sub").mkdir(parents=True)
+    for name, target in (("a.png", 3.0), ("b.png", 2.0), ("sub/c.png", 0.5)):
+        pixels = random.integers(10, 60, (40, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pairs" / "input" / name)
+        Image.fromarray((pixels * target).astype(np.uint8)).save(
+            (tmp_path / "pairs" / "target" / name).with_suffix(".bmp")
+        )
+    Image.new("RGB", (9, 9)).save(tmp_path / "pairs" / "input" / "alone.png")
+    result = run("--pairs", tmp_path / "pairs", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    table = rows(tmp_path / "out")
+    assert list(table) == ["a.png", "b.png", "sub/c.png", "mean of 3"]
+    nearer = [float(row["psnr_model_db"]) > float(row["psnr_input_db"]) for row in list(table.values())[:3]]
+    assert nearer[0]
+    assert not nearer[2]
+    assert [bool(float(row["nearer_model"])) for row in list(table.values())[:3]] == nearer
+    assert re.search(rf"^ +model .* {sum(nearer)} of 3 ", result.output, re.MULTILINE)
 
 
 def test_the_folder_of_the_list_can_be_named(pairs: Path, tmp_path: Path) -> None:
@@ -211,6 +234,7 @@ def test_pairs_that_cannot_be_scored_are_named_and_left_out(pairs: Path, tmp_pat
         (("{tmp}/images",), 2, "list the pairs of another in a CSV file for --pairs"),
         (("--pairs", "{tmp}/nowhere.csv"), 2, "nowhere.csv cannot be read"),
         (("--pairs", "{tmp}/images/1_dark.png"), 2, "is not a CSV file"),
+        (("--pairs", "{tmp}/images"), 2, "has neither the folders input and target nor low and high in it"),
         (("--pairs", "{tmp}/empty.csv"), 2, "does not list pairs: it needs the columns low,ref"),
         (("--pairs", "{tmp}/pairs.csv", "--model", "{tmp}/pairs.csv"), 1, "is not a model that `zerodce train` wrote"),
         (("--pairs", "{tmp}/pairs.csv", "--out", "/proc/out"), 1, "cannot be written"),

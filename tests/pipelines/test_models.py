@@ -26,7 +26,7 @@ def test_threads_that_ask_together_get_one_enhancer(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(keras.saving, "load_model", slow)
     model = models.read_model(None)
     with ThreadPoolExecutor(4) as pool:
-        enhancers = list(pool.map(lambda _: models.load_enhancer(model, 17, 0.31, "off"), range(4)))
+        enhancers = list(pool.map(lambda _: models.load_enhancer(model, models.Application(17, 0.31, "off")), range(4)))
     assert len(loaded) == 1
     assert len({id(enhancer) for enhancer in enhancers}) == 1
 
@@ -41,7 +41,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     model.set_weights(weights)
     model.save(path)
     with pytest.raises(click.ClickException, match="weights are not finite numbers") as error:
-        models.check_model(lambda: models.load_enhancer(path.read_bytes(), "auto", "auto", "auto"), str(path))
+        models.check_model(lambda: models.load_enhancer(path.read_bytes(), models.Application()), str(path))
     assert error.value.exit_code == 1
 
 

@@ -52,12 +52,12 @@ def test_one_dark_pixel_by_hand(dtype: type) -> None:
 def test_a_bright_saturated_pixel_by_hand() -> None:
     """It goes 0.65 of the way from the curves to a colour of its own hue, and less pale than they make it.
 
-    There the largest channel follows the curve, the smallest goes three tenths of the way from where the curve has it
-    to the ratio that it had, 80 / 200, and the middle one keeps its place: (140 - 80) / 120 is a half.
+    There the largest channel follows the curve, the smallest goes half of the way from where the curve has it to
+    the ratio that it had, 80 / 200, and the middle one keeps its place: (140 - 80) / 120 is a half.
     """
     photo = np.array([200, 140, 80], np.uint8).reshape(1, 1, 3)
     top, middle, least = (255 * risen(v / 255, 0.2) for v in (200, 140, 80))
-    bottom = 0.7 * least + 0.3 * 0.4 * top
+    bottom = 0.5 * least + 0.5 * 0.4 * top
     assert middle > (top + bottom) / 2 + 20
     found = brighten(photo, same_everywhere(0.2))[0, 0]
     expected = 0.35 * np.array([top, middle, least]) + 0.65 * np.array([top, (top + bottom) / 2, bottom])
@@ -291,13 +291,13 @@ def test_surroundings_of_what_is_flat_are_flat() -> None:
 
 
 def test_surroundings_of_an_edge_by_hand() -> None:
-    """Roots 0 and 1 have a variance of a quarter in its middle: slope 0.25**2 / (0.25**2 + 0.02**2), averaged."""
+    """Roots 0 and 1 have a variance of a quarter in its middle: slope 0.25**2 / (0.25**2 + 0.002**2), averaged."""
     photo = np.zeros((128, 128, 3), np.uint8)
     photo[:, 64:] = 255
     around = surroundings(photo)
     share = np.arange(1, 17) / 17  # of the window of 17 that is white, in the columns from the edge on
     variances = share * (1 - share)
-    slopes = np.concatenate([[0], variances**2 / (variances**2 + 0.02**2), [0]])
+    slopes = np.concatenate([[0], variances**2 / (variances**2 + 0.002**2), [0]])
     np.testing.assert_allclose(around[64, 63, 0], np.mean(slopes[1:18]), atol=0.005)
     assert np.abs(around[:, :40]).max() < 1e-4
     np.testing.assert_allclose(around[:, 90:], [[[0, 1]]] * np.ones((128, 38, 1)), atol=1e-4)

@@ -24,8 +24,9 @@ def model(*parameters: float) -> SimpleNamespace:
     maps[: len(parameters)] = np.reshape(parameters, (-1, 1))
     return SimpleNamespace(
         network=SimpleNamespace(
-            name="dce_net", predict_on_batch=lambda images: np.broadcast_to(maps.reshape(24), (*images.shape[:3], 24))
+            predict_on_batch=lambda images: np.broadcast_to(maps.reshape(24), (*images.shape[:3], 24))
         ),
+        sees_whole=False,
         strength=lambda images: np.ones(1),
     )
 
@@ -255,7 +256,9 @@ def test_a_photo_is_filtered_in_place():
 def test_strength_0_is_off_and_auto_is_1():
     photo = noisy(30, 3, (180, 240, 3))
     constant = model(-0.9, -0.9, -0.9)
-    results = {denoise: Enhancer(constant, denoise=denoise)(photo) for denoise in ("off", 0, "auto", 1.0)}
+    results = {
+        denoise: Enhancer(constant, denoise=denoise, look="bright")(photo) for denoise in ("off", 0, "auto", 1.0)
+    }
     np.testing.assert_array_equal(results["off"], results[0])
     np.testing.assert_array_equal(results["auto"], results[1.0])
     assert results["auto"].std() < 0.5 * results["off"].std()
@@ -264,8 +267,8 @@ def test_strength_0_is_off_and_auto_is_1():
 def test_lifted_shadows_are_cleaned_and_lamps_are_not():
     photo = noisy(25, 2, (256, 256, 3))
     photo[:, 128:] = noisy(205, 2, (256, 128, 3))
-    curves = Enhancer(model(-0.9, -0.9, -0.9), exposure=0.7, denoise="off")
-    enhancer = Enhancer(model(-0.9, -0.9, -0.9), exposure=0.7)
+    curves = Enhancer(model(-0.9, -0.9, -0.9), exposure=0.7, denoise="off", look="bright")
+    enhancer = Enhancer(model(-0.9, -0.9, -0.9), exposure=0.7, look="bright")
     before, after = curves(photo), enhancer(photo)
     shadow, lamp = np.s_[:, :96], np.s_[:, 160:]
     assert after[shadow].std() < 0.4 * before[shadow].std()
@@ -281,7 +284,10 @@ def test_a_photo_that_is_not_lifted_is_not_filtered():
 def test_full_mode_and_16_bits_are_filtered_too(channels):
     photo = noisy(30, 3, (150, 100, channels), np.uint16)
     for curve_size in ("full", 256):
-        off, auto = (Enhancer(model(-0.9, -0.9), curve_size, denoise=denoise)(photo) for denoise in ("off", "auto"))
+        off, auto = (
+            Enhancer(model(-0.9, -0.9), curve_size, denoise=denoise, look="bright")(photo)
+            for denoise in ("off", "auto")
+        )
         assert auto.dtype == np.uint16
         assert auto.std() < 0.6 * off.std()
         assert abs(auto.mean() - off.mean()) < 0.002 * 65535

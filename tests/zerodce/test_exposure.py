@@ -44,34 +44,34 @@ def test_the_grid_of_cells_and_channels_is_applied_as_it_is(channels):
 def test_the_factor_is_bounded_for_a_value_and_for_auto():
     grid = curve(0.05)  # 0.05 becomes 0.07: far from anything aimed at
     assert find_factor(flat(13), grid, 1.0) == MAX_FACTOR
-    assert find_factor(flat(13), grid, "auto") == AUTO_MAX_FACTOR
+    assert find_factor(flat(13), grid, "auto", pull=True) == AUTO_MAX_FACTOR
 
 
 def test_auto_moves_a_dark_photo_part_of_the_way_to_the_middle():
     models = risen(0.2, 0.3)
     assert models > 0.7  # far beyond the middle
-    arrived = risen(0.2, 0.3 * find_factor(flat(51), curve(0.3), "auto"))
+    arrived = risen(0.2, 0.3 * find_factor(flat(51), curve(0.3), "auto", pull=True))
     # a mean of 0.2 is half of what is well exposed: half of the way
     assert arrived == pytest.approx(models - 0.5 * (models - 0.45), abs=0.003)
 
 
-def test_auto_keeps_night_dark_even_if_the_model_does_not():
+def test_a_value_keeps_night_dark_even_if_the_model_does_not():
     assert risen(13 / 255, 1) > 0.99  # 1 - (1 - 0.051) ** 256: white
-    arrived = risen(13 / 255, find_factor(flat(13), curve(1), "auto"))
+    arrived = risen(13 / 255, find_factor(flat(13), curve(1), 0.8))
     assert arrived == pytest.approx(0.05 + 8 * 13 / 255, abs=0.01)
 
 
-def test_auto_leaves_the_mean_to_a_model_that_sees_the_whole_photo_but_for_night():
+def test_auto_leaves_the_mean_to_a_model_up_to_the_most_that_a_photo_may_reach():
     assert 0.5 < risen(26 / 255, 0.3) < 0.05 + 8 * 0.1  # beyond the middle
-    assert find_factor(flat(26), curve(0.3), "auto", sees_whole=True) == 1
-    assert find_factor(flat(13), curve(0.05), "auto", sees_whole=True) == 1
-    arrived = risen(13 / 255, find_factor(flat(13), curve(1), "auto", sees_whole=True))
-    assert arrived == pytest.approx(0.05 + 8 * 13 / 255, abs=0.01)
+    assert find_factor(flat(26), curve(0.3), "auto") == 1
+    assert find_factor(flat(13), curve(0.05), "auto") == 1
+    arrived = risen(13 / 255, find_factor(flat(13), curve(1), "auto", most=0.3))
+    assert arrived == pytest.approx(0.3, abs=0.01)
 
 
 def test_auto_leaves_a_bright_photo_as_it_is():
     for level in (115, 160, 200, 250):
-        assert find_factor(flat(level), curve(0.25), "auto") < 0.01
+        assert find_factor(flat(level), curve(0.25), "auto", pull=True) < 0.01
 
 
 @given(
@@ -93,7 +93,9 @@ def test_a_well_exposed_photo_stays_whatever_the_weights(seed, mean, spread, exp
 
 
 def test_photos_that_are_nearly_alike_come_out_nearly_alike():
-    arrived = [risen(level / 255, 0.25 * find_factor(flat(level), curve(0.25), "auto")) for level in range(256)]
+    arrived = [
+        risen(level / 255, 0.25 * find_factor(flat(level), curve(0.25), "auto", pull=True)) for level in range(256)
+    ]
     steps = np.abs(np.diff(arrived)) * 255
     assert steps.max() <= (1 + 0.25 * AUTO_MAX_FACTOR) ** 8  # the slope of the curves themselves at black
 
@@ -101,7 +103,8 @@ def test_photos_that_are_nearly_alike_come_out_nearly_alike():
 def test_the_enhancer_reports_the_mean_of_what_it_returns():
     maps = np.tile(np.float32([-0.4] * 24), (1, 32, 48, 1))
     model = SimpleNamespace(
-        network=SimpleNamespace(name="dce_net", predict_on_batch=lambda images: maps),
+        sees_whole=False,
+        network=SimpleNamespace(predict_on_batch=lambda images: maps),
         strength=lambda images: np.ones(1),
     )
     photo = np.random.default_rng(0).integers(0, 90, (32, 48, 3), dtype=np.uint8)

@@ -265,7 +265,7 @@ def test_writeup_variants_are_the_writeups(case: tuple[np.ndarray, ...]) -> None
 
 def test_paper_recipe_totals_to_its_four_terms(case: tuple[np.ndarray, ...]) -> None:
     image, enhanced, maps = case
-    terms = ZeroDCE(PAPER).loss_terms(image, maps, enhanced)
+    terms = ZeroDCE(PAPER).loss_terms(image, {"maps": maps, "enhanced": enhanced})
     expected = (
         200 * numpy_illumination_smoothness(maps)
         + numpy_spatial_consistency(image, enhanced)
@@ -277,7 +277,7 @@ def test_paper_recipe_totals_to_its_four_terms(case: tuple[np.ndarray, ...]) -> 
 
 def test_original_recipe_totals_to_the_writeups(case: tuple[np.ndarray, ...]) -> None:
     image, enhanced, maps = case
-    terms = ZeroDCE(ORIGINAL).loss_terms(image, maps, enhanced)
+    terms = ZeroDCE(ORIGINAL).loss_terms(image, {"maps": maps, "enhanced": enhanced})
     expected = (
         200 * writeup_illumination_smoothness(tf.constant(maps))
         + tf.reduce_mean(WriteupSpatialConsistency()(enhanced, image))

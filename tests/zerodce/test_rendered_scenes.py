@@ -33,7 +33,7 @@ def test_better_than_the_input_and_more_alike_than_a_gamma(
     enhanced = zerodce.enhance(dark, model=model)
     assert metrics.psnr(enhanced, reference) > metrics.psnr(dark, reference) + 1
     assert metrics.ssim(enhanced, reference) > metrics.ssim(gamma, reference)
-    assert metrics.ssim(enhanced, reference) > 0.82
+    assert metrics.ssim(enhanced, reference) > 0.81
 
 
 @pytest.mark.slow

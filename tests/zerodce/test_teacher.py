@@ -99,7 +99,7 @@ def test_a_well_exposed_image_stays_as_it_is() -> None:
     images = np.concatenate([flat(0.401, 0.5, 1.0), np.clip(scenes(16, 16, 1) + 0.4, 0, 1)])
     strength = even(images)
     np.testing.assert_array_equal(strength, 0)
-    np.testing.assert_allclose(teacher.target(images, 0.65), images, atol=1e-5)
+    np.testing.assert_allclose(teacher.target(images, strength, 0.65), images, atol=1e-5)
     assert even(flat(0.39))[0] > 0
 
 
@@ -108,13 +108,14 @@ def test_the_target_is_a_mixture() -> None:
     strength = teacher.even_strength(images)
     evenly, fused = np.asarray(tone(images, strength)), np.asarray(teacher.own_fusion(images, strength))
     assert np.abs(evenly - fused).mean() > 0.01
-    np.testing.assert_allclose(teacher.target(images, 0.0), evenly, atol=1e-6)
-    np.testing.assert_allclose(teacher.target(images, 1.0), fused, atol=1e-6)
-    np.testing.assert_allclose(teacher.target(images, 0.25), 0.25 * fused + 0.75 * evenly, atol=1e-6)
+    np.testing.assert_allclose(teacher.target(images, strength, 0.0), evenly, atol=1e-6)
+    np.testing.assert_allclose(teacher.target(images, strength, 1.0), fused, atol=1e-6)
+    np.testing.assert_allclose(teacher.target(images, strength, 0.25), 0.25 * fused + 0.75 * evenly, atol=1e-6)
 
 
 def test_the_loss_is_the_mean_squared_distance_from_the_target() -> None:
     images = scenes(32, 32)
-    target = np.asarray(teacher.target(images, 0.5))
-    assert float(losses.fusion(images, target, 0.5)) == pytest.approx(0, abs=1e-10)
-    assert float(losses.fusion(images, target + 0.1, 0.5)) == pytest.approx(0.01, rel=1e-4)
+    light = even(images) / 2
+    target = np.asarray(teacher.target(images, light, 0.5))
+    assert float(losses.fusion(images, target, light, 0.5)) == pytest.approx(0, abs=1e-10)
+    assert float(losses.fusion(images, target + 0.1, light, 0.5)) == pytest.approx(0.01, rel=1e-4)

@@ -16,11 +16,11 @@ from PIL import Image
 from zerodce import plots, training
 from zerodce.callbacks import EarlyStopping, Identity, Progress, TrainingError, WeightAverage
 from zerodce.model import FUSION_LOSS, LOSS_NAMES, ZeroDCE
-from zerodce.recipes import DEFAULT, FUSION, PAPER
+from zerodce.recipes import FUSION, PAPER, SIX
 from zerodce.training import TrainingSettings
 
 COUNT, SIZE = 10, 24
-SETTINGS = TrainingSettings(epochs=3, batch_size=4, learning_rate=1e-3)
+SETTINGS = TrainingSettings(recipe=SIX, epochs=3, batch_size=4, learning_rate=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_the_model_is_the_best_by_validation_and_float32(
     out, result = unbroken
     model = keras.saving.load_model(out / "model.keras")
     assert isinstance(model, ZeroDCE)
-    assert model.recipe == DEFAULT
+    assert model.recipe == SIX
     assert model.compute_dtype == "float32"
     training.compile_model(model, 1e-4)
     measured = model.evaluate(validation, return_dict=True, verbose=0)
@@ -181,7 +181,7 @@ def test_a_run_is_not_resumed_as_another(
     slower = dataclasses.replace(SETTINGS, learning_rate=1e-5)
     with pytest.raises(TrainingError, match=r"started with learning_rate = 0.001, not 1e-05 \(settings\)"):
         training.fit(train, validation, out, slower, resume=True)
-    with pytest.raises(TrainingError, match=r"started with name = default, not paper \(recipe\)"):
+    with pytest.raises(TrainingError, match=r"started with name = six, not paper \(recipe\)"):
         training.fit(train, validation, out, dataclasses.replace(SETTINGS, recipe=PAPER), resume=True)
     with pytest.raises(TrainingError, match=r"started with train = None, not 5 \(data\)"):
         training.fit(train, validation, out, SETTINGS, data={"train": 5}, resume=True)

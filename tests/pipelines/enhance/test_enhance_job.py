@@ -32,7 +32,7 @@ from pipelines.photos import reading, writing
 from pipelines.workers import WorkerRequirements
 from zerodce.enhancement import Enhancer
 from zerodce.model import ZeroDCE
-from zerodce.recipes import DEFAULT
+from zerodce.recipes import SIX
 
 
 def dark(seed: int, width: int = 96, height: int = 64) -> Image.Image:
@@ -225,7 +225,7 @@ def test_whatever_a_photo_raises_in_whatever_step_is_one_row(
 ) -> None:
     for seed in range(4, 7):
         dark(seed).save(photos / f"{seed}.png")
-    models.load_enhancer(models.read_model(None), "auto", "auto", "auto")  # which calls some of these itself
+    models.load_enhancer(models.read_model(None), models.Application())  # which calls some of these itself
     for where, name, times in (
         (reading, "depth_of", 1),
         (photo_module.pixels, "small_copy", 1),
@@ -685,7 +685,7 @@ def test_the_pixels_are_those_that_python_gives(tmp_path: Path) -> None:
     By a model whose strengths are not rounded: another small copy would make another photo.
     """
     keras.utils.set_random_seed(5)
-    model = ZeroDCE(dataclasses.replace(DEFAULT, initial_stddev=0.15))
+    model = ZeroDCE(dataclasses.replace(SIX, initial_stddev=0.15))
     model.save(tmp_path / "model.keras")
     wanted = {}
     (tmp_path / "photos").mkdir()

@@ -111,6 +111,25 @@ def test_a_copied_photo_that_needs_light_by_now_is_done_anew(photos: Path, tmp_p
     assert images(out) == {"autocontrast/dark.png", "autocontrast/flat.png"}
 
 
+def test_at_strength_0_every_photo_is_its_file(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = run(photos, out, "--strength", "0", "--no-autocontrast")
+    assert counts(out)["unchanged"] == 3
+    for path in photos.iterdir():
+        assert (out / "enhanced" / path.name).read_bytes() == path.read_bytes()
+    assert (found["bright.jpg"]["width"], found["bright.jpg"]["height"]) == ("80", "120")
+
+
+def test_an_exposure_that_is_not_reached_is_a_note(photos: Path, tmp_path: Path) -> None:
+    found = run(photos, tmp_path / "out", "--exposure", "0.2", "--look", "bright")
+    assert float(found["dark.png"]["mean_enhanced"]) == pytest.approx(0.2, abs=0.01)
+    assert found["dark.png"]["notes"] == ""
+    assert found["bright.jpg"]["notes"].split("; ")[:2] == [
+        "exposure 0.2 not reached",
+        "enhanced unchanged, copied byte for byte",
+    ]
+
+
 def test_what_needs_nothing_can_be_left_out(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = run(photos, out, "--quality", "90")
