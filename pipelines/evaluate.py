@@ -368,7 +368,7 @@ def show(rows: Sequence[dict[str, Any]], means: Sequence[dict[str, Any]]) -> Non
     table = Table(box=box.SIMPLE, padding=(0, 0, 0, 1), pad_edge=False)
     for column in ("", "method"):
         table.add_column(column, no_wrap=True)
-    for heading in ("PSNR dB", "SSIM", "nearer", "clipped %", "hue deg", "noise"):
+    for heading in ("PSNR dB", "SSIM", "nearer", "clip %", "hue", "noise"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in means:
         names = itertools.chain([Text(f"{row['path']} {row['part']}".strip())], itertools.repeat(Text()))

@@ -59,7 +59,7 @@ def trained(dataset: Path) -> Path:
     out = dataset.parent / "trained"
     result = run("train", dataset, out, *OPTIONS)
     assert result.exit_code == 0, result.output
-    assert "9 images to train on, 3 to validate (1 with a reference), 32x32; recipe default, float32" in result.output
+    assert "9 images to train on, 3 to validate (1 with a reference), 32x32; recipe fusion, float32" in result.output
     assert "epoch 4/4: loss" in result.output
     assert f"{out / 'model.keras'}" in result.output
     return out
@@ -72,7 +72,7 @@ def history(out: Path) -> list[dict[str, float]]:
 
 def test_run_json_accounts_for_the_run(trained: Path) -> None:
     record = json.loads((trained / "run.json").read_text())
-    assert record["recipe"]["name"] == "default"
+    assert record["recipe"]["name"] == "fusion"
     assert record["settings"]["learning_rate"] == 1e-3
     assert (record["epochs"], record["steps_per_epoch"]) == (4, 5)
     assert {name: record["data"][name] for name in ("train", "val", "val_with_reference")} == {
