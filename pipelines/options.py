@@ -137,20 +137,6 @@ def curve_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """A command with the options that say how a model is applied to a photo."""
     for decorate in (
         click.option(
-            "--look",
-            type=click.Choice(["natural", "bright"]),
-            default="natural",
-            show_default=True,
-            help="natural: as much light as a photo's owner would keep. bright: everything is lit, nights too.",
-        ),
-        click.option(
-            "--strength",
-            type=click.FloatRange(0, 2),
-            default=1.0,
-            show_default=True,
-            help="Multiplies the light that a photo gets: 0 is the original, 2 the most.",
-        ),
-        click.option(
             "--denoise",
             type=WordOrNumber(click.FloatRange(0, 10), "auto", "off"),
             default="auto",
@@ -172,6 +158,20 @@ def curve_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default="auto",
             show_default=True,
             help="Where the curves are estimated: auto, full (every pixel; slow), or the long side in PIXELS.",
+        ),
+        click.option(
+            "--strength",
+            type=click.FloatRange(0, 2),
+            default=1.0,
+            show_default=True,
+            help="Multiplies the light that a photo gets: 0 is the original, 2 the most.",
+        ),
+        click.option(
+            "--look",
+            type=click.Choice(["natural", "bright"]),
+            default="natural",
+            show_default=True,
+            help="natural: as much light as a photo's owner would keep. bright: everything is lit, nights too.",
         ),
     ):
         command = decorate(command)

@@ -1,5 +1,7 @@
 """The model of a process is loaded once."""
 
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -60,3 +62,16 @@ def test_small_copies_need_one_thread_of_tensorflow(
         )
     models.limit_threads(curve_size, workers)
     assert (found["intra"], found["inter"]) == threads
+
+
+def test_the_command_really_limits_tensorflow(tmp_path: Path) -> None:
+    """In a process of its own: whatever runs an op of TensorFlow while it is imported makes the limit void."""
+    code = (
+        "import pipelines.enhance.command, tensorflow as tf\n"
+        "from pipelines import models\n"
+        "models.limit_threads('auto', 3)\n"
+        "print(tf.config.threading.get_intra_op_parallelism_threads())"
+    )
+    root = Path(__file__).parents[2]
+    result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["1"]
