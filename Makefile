@@ -25,7 +25,7 @@ out/scenes: | .venv/photos
 	$(BIN)/python -m benchmarks.scenes $@
 
 enhance: .venv/photos $(if $(filter out/scenes,$(INPUT)),out/scenes)
-	$(BIN)/zerodce enhance $(INPUT) $(OUTPUT)
+	$(BIN)/zerodce enhance "$(subst ~/,$(HOME)/,$(INPUT))" "$(subst ~/,$(HOME)/,$(OUTPUT))"
 
 lint: .venv/tests
 	$(BIN)/ruff check .

@@ -6,12 +6,16 @@ from typing import Any
 import click
 
 from pipelines.enhance.options import enhance
-from pipelines.options import curve_options, silence_libraries
+from pipelines.options import curve_options, open_standard_streams, silence_libraries
 from pipelines.preprocess.options import preprocess
 
 
 class _OneLineErrors(click.Group):
     """Says what is wrong in one line, without the lines on usage before it; interrupted, it exits with 130."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        open_standard_streams()
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -17,11 +17,7 @@ import click
 LOCAL_RUNNERS = ("DirectRunner", "FnApiRunner", "apache_beam.runners.portability.fn_api_runner.FnApiRunner")
 """Names of the runner that works in this process."""
 
-_ENVIRONMENT = {
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-    "GRPC_VERBOSITY": "ERROR",
-    "KERAS_BACKEND": "tensorflow",
-}
+_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "GRPC_VERBOSITY": "ERROR"}
 
 
 _UNNEEDED = ("jax", "matplotlib", "pymongo")
@@ -46,11 +42,23 @@ def lean_imports() -> Iterator[None]:
         gc.freeze()
 
 
+def open_standard_streams() -> None:
+    """Opens what a daemon closed of standard input, output and error: else the next files would take their numbers."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which gets the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
 def silence_libraries() -> None:
     """Keeps the terminal for what the command says: native libraries (TensorFlow, libtiff) write to nowhere.
 
     What Python writes to standard error still appears. To be called before anything heavy is imported.
     """
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the user's other programs want
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     warnings.showwarning = _show_warning
@@ -185,6 +193,7 @@ def run_as_module(command: click.Command, argv: Sequence[str] | None = None) -> 
         command: A command with two leading arguments and a trailing one for Beam's options.
         argv: The arguments; those of the process if None.
     """
+    open_standard_streams()
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--input", required=True)
     parser.add_argument("--output", required=True)

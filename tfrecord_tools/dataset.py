@@ -66,7 +66,7 @@ def load(
         return data.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic)
 
     def shuffled(data: tf.data.Dataset) -> tf.data.Dataset:
-        size = records if cache else min(records, _SHUFFLE_RECORDS)
+        size = max(1, records if cache else min(records, _SHUFFLE_RECORDS))
         return data.shuffle(size, seed=seed, reshuffle_each_iteration=True) if shuffle else data
 
     # files: shuffle what is small, the encoded records; in memory: all of them

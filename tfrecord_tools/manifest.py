@@ -172,7 +172,8 @@ def check_files(folder: str | Path, manifest: Manifest) -> dict[str, str]:
         A few words on each shard that is missing, that the manifest does not list, or that has another size, by name.
     """
     expected = {shard.name: shard for shards in manifest.splits.values() for shard in shards}
-    present = {path.name: path.stat().st_size for path in Path(folder).iterdir() if SHARD_NAME.fullmatch(path.name)}
+    there = [path for path in Path(folder).iterdir() if SHARD_NAME.fullmatch(path.name) and path.exists()]
+    present = {path.name: path.stat().st_size for path in there}
     faults = {name: "is missing" for name in expected if name not in present}
     faults |= dict.fromkeys(sorted(present.keys() - expected.keys()), f"is not in {FILENAME}")
     return faults | {

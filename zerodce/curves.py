@@ -69,7 +69,7 @@ def apply_strengths(images: KerasTensor, strengths: KerasTensor) -> tuple[KerasT
     side = max(images.shape[1:3]) // SURROUNDINGS | 1
 
     def average(values: KerasTensor) -> KerasTensor:
-        return ops.average_pool(values, side, 1, "same")
+        return ops.average_pool(values, side, 1, "same", data_format="channels_last")
 
     mean = average(root)
     variance = ops.relu(average(root * root) - mean * mean)

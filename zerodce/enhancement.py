@@ -175,7 +175,8 @@ class Enhancer:
                 maps = np.clip(self._maps(seen[np.newaxis])[0] * curves.strength, -1, 1)
                 inner = np.s_[above : above + TILE, before : before + TILE]
                 maps, pixels = maps[inner], seen[inner]
-                made = (apply_curves(pixels, maps) * levels + 0.5)[..., :channels]
+                made = apply_curves(pixels, maps) * levels + 0.5
+                made = made if channels == 3 else made.mean(axis=2, keepdims=True)
                 enhanced[top : top + TILE, left : left + TILE] = made
         return enhanced
 

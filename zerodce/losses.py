@@ -30,7 +30,10 @@ def exposure(enhanced: KerasTensor, level: float = 0.6, patch: int | None = 16) 
             the whole image is one patch.
     """
     grey = ops.mean(enhanced, axis=3, keepdims=True)
-    patches = ops.mean(grey, axis=(1, 2)) if patch is None else ops.average_pool(grey, patch, patch)
+    if patch is None:
+        patches = ops.mean(grey, axis=(1, 2))
+    else:
+        patches = ops.average_pool(grey, patch, patch, data_format="channels_last")
     return ops.mean((patches - level) ** 2)
 
 
@@ -48,7 +51,7 @@ def spatial_consistency(image: KerasTensor, enhanced: KerasTensor) -> KerasTenso
     """
 
     def regions(x: KerasTensor) -> KerasTensor:
-        return ops.average_pool(ops.mean(x, axis=3, keepdims=True), 4, 4)
+        return ops.average_pool(ops.mean(x, axis=3, keepdims=True), 4, 4, data_format="channels_last")
 
     change = regions(image) - regions(enhanced)
     padded = ops.pad(change, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -58,7 +61,7 @@ def spatial_consistency(image: KerasTensor, enhanced: KerasTensor) -> KerasTenso
 
 def ssim(image: KerasTensor, enhanced: KerasTensor) -> KerasTensor:
     """1 - structural similarity to the input, over RGB (`keras.ops.image.ssim`, maximum value 1)."""
-    return 1 - ops.mean(ops.image.ssim(image, enhanced, max_val=1.0))
+    return 1 - ops.mean(ops.image.ssim(image, enhanced, max_val=1.0, data_format="channels_last"))
 
 
 def total_variation(enhanced: KerasTensor) -> KerasTensor:

@@ -59,7 +59,7 @@ def ssim(first: np.ndarray, second: np.ndarray) -> float:
         rows = np.s_[top : top + band + window - 1]
         pair = (ops.convert_to_tensor(image[rows][np.newaxis].astype(np.float32) / 255) for image in (first, second))
         positions = min(band, height - window + 1 - top)
-        total += float(ops.image.ssim(*pair, max_val=1.0)[0]) * positions
+        total += float(ops.image.ssim(*pair, max_val=1.0, data_format="channels_last")[0]) * positions
     return total / (height - window + 1)
 
 

@@ -8,7 +8,7 @@ from keras import KerasTensor, ops
 
 from zerodce import losses, writeup
 from zerodce.curves import apply_curves, apply_strengths
-from zerodce.network import ARCHITECTURES, CHANNELS, ITERATIONS
+from zerodce.network import ARCHITECTURES, CHANNELS, ITERATIONS, LAYOUT
 from zerodce.recipes import FUSION, Recipe
 from zerodce.teacher import even_strength
 
@@ -150,7 +150,9 @@ class ZeroDCE(keras.Model):
             y = ops.cast(y, "float32")
             error = ops.maximum(ops.mean((y - enhanced) ** 2, axis=(1, 2, 3)), 1e-10)
             self.reference_trackers["psnr"].update_state(-10 * ops.log10(error), sample_weight)
-            self.reference_trackers["ssim"].update_state(ops.image.ssim(y, enhanced, max_val=1.0), sample_weight)
+            self.reference_trackers["ssim"].update_state(
+                ops.image.ssim(y, enhanced, max_val=1.0, data_format=LAYOUT), sample_weight
+            )
             results |= {name: tracker.result() for name, tracker in self.reference_trackers.items()}
         return results
 

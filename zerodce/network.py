@@ -8,6 +8,9 @@ from keras import KerasTensor, ops
 
 from zerodce import tones
 
+LAYOUT = "channels_last"
+"""The layout of images in memory, said to every layer: a user's keras.json may prefer another."""
+
 FILTERS = 32
 ITERATIONS = 8
 CHANNELS = 3
@@ -43,6 +46,7 @@ def dce_net(initial_stddev: float | None = 0.02, dtype: Any = None) -> keras.Mod
             padding="same",
             activation=activation,
             kernel_initializer=_initializer(initial_stddev),
+            data_format=LAYOUT,
             name=name,
             dtype=dtype,
         )
@@ -114,7 +118,15 @@ def tone_net(initial_stddev: float | None = None, dtype: Any = None) -> keras.Mo
 
     def conv(filters: int, name: str) -> keras.layers.Conv2D:
         return keras.layers.Conv2D(
-            filters, 3, 2, padding="same", activation="relu", kernel_initializer=initializer, name=name, dtype=dtype
+            filters,
+            3,
+            2,
+            padding="same",
+            activation="relu",
+            kernel_initializer=initializer,
+            data_format=LAYOUT,
+            name=name,
+            dtype=dtype,
         )
 
     def along(filters: int, activation: str | None, name: str) -> keras.layers.Conv1D:
@@ -124,12 +136,16 @@ def tone_net(initial_stddev: float | None = None, dtype: Any = None) -> keras.Mo
             padding="same",
             activation=activation,
             kernel_initializer=initializer,
+            data_format=LAYOUT,
             name=name,
             dtype="float32",
         )
 
     image = keras.Input((None, None, CHANNELS), name="image")
-    context = keras.layers.Resizing(CONTEXT, CONTEXT, antialias=True, dtype="float32", name="context")(image)
+    shrink = keras.layers.Resizing(
+        CONTEXT, CONTEXT, antialias=True, data_format=LAYOUT, dtype="float32", name="context"
+    )
+    context = shrink(image)
     light = keras.Input((1, 1, 1), name="light")
     even = tones.tone(context, light)
     x = 2 * even - 1
@@ -137,9 +153,11 @@ def tone_net(initial_stddev: float | None = None, dtype: Any = None) -> keras.Mo
     for number, filters in enumerate((16, 24, 32, 32, 32), start=1):
         x = conv(filters, f"conv{number}")(x)
         scale = 2 ** (number - 1)
-        enlarge = keras.layers.UpSampling2D(scale, interpolation="bilinear", dtype="float32", name=f"enlarge{number}")
+        enlarge = keras.layers.UpSampling2D(
+            scale, interpolation="bilinear", data_format=LAYOUT, dtype="float32", name=f"enlarge{number}"
+        )
         found.append(enlarge(x) if scale > 1 else ops.cast(x, "float32"))
-    halved = keras.layers.AveragePooling2D(2, dtype="float32", name="halved")
+    halved = keras.layers.AveragePooling2D(2, data_format=LAYOUT, dtype="float32", name="halved")
     features = keras.layers.Concatenate(dtype="float32", name="features")([halved(even), *found])
     x = ByBrightness(dtype="float32", name="by_brightness")(halved(context), features)
     whole = ops.concatenate([ops.mean(features, axis=(1, 2)), ops.squeeze(light, (2, 3))], axis=1)

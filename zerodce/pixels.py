@@ -6,6 +6,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+FLOAT_SLACK = 1e-3
+"""How far a float may lie outside [0, 1]: what resampling and rounding do is cut off."""
+
 PREVIEW = 800
 """Long side of a preview in pixels."""
 
@@ -22,11 +25,15 @@ def on_pixels(function: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -
 
     Raises:
         TypeError: The image is of another type.
-        ValueError: The image is of another shape, or empty.
+        ValueError: The image is of another shape, or empty, or of floats outside [0, 1].
     """
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)) or not image.size:
         raise ValueError(f"an image is (height, width, 3) or (height, width), not {image.shape}")
     floating = np.issubdtype(image.dtype, np.floating)
+    if floating and not (image.min() >= -FLOAT_SLACK and image.max() <= 1 + FLOAT_SLACK):  # nor if one is NaN
+        raise ValueError(
+            f"an image of floats is in [0, 1], not from {image.min():g} to {image.max():g}; divide 8 bits by 255"
+        )
     pixels = np.rint(np.clip(image, 0, 1) * 65535).astype(np.uint16) if floating else image
     if pixels.dtype not in (np.uint8, np.uint16):
         raise TypeError(f"an image is uint8, uint16 or float, not {image.dtype}")

@@ -23,7 +23,7 @@ def spatial_consistency(image: KerasTensor, enhanced: KerasTensor) -> KerasTenso
     """Spatial consistency with the wrongly shaped kernels: it punishes any brightening."""
 
     def regions(x: KerasTensor) -> KerasTensor:
-        return ops.average_pool(ops.mean(x, axis=3, keepdims=True), 4, 4)
+        return ops.average_pool(ops.mean(x, axis=3, keepdims=True), 4, 4, data_format="channels_last")
 
     before, after = regions(image), regions(enhanced)
     terms = (

@@ -32,7 +32,7 @@ def failing_as(stage: str, *passed_on: type[BaseException]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:  # some libraries' errors are no Exception
-        if isinstance(error, (PhotoError, *passed_on)):
+        if isinstance(error, (PhotoError, KeyboardInterrupt, *passed_on)):
             raise
         if isinstance(error, MemoryError):
             raise PhotoError("too_large", "not enough memory for it (MemoryError)") from error

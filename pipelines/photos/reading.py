@@ -118,7 +118,7 @@ def load(
         orientation = _orientation(image)
         subsampling = _subsampling(image, orientation)
         source = image.format
-        lossless = source not in ("JPEG", "MPO", "HEIF", "AVIF") and (source != "WEBP" or b"VP8L" in content[:64])
+        lossless = source not in ("JPEG", "MPO", "HEIF", "AVIF") and (source != "WEBP" or _is_lossless_webp(content))
         alpha = None
         if pixels is not None:
             pixels = turned_pixels(pixels, orientation)
@@ -132,6 +132,18 @@ def load(
     if not same:
         notes.append(f"{source} written as {written}")
     return Photo(pixels, alpha, written, notes, metadata, lossless, same, tables, subsampling)
+
+
+def _is_lossless_webp(content: bytes) -> bool:
+    """Whether the first image of a WebP file is without loss, wherever it stands in the RIFF container."""
+    at = 12
+    while at + 8 <= len(content):
+        kind, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
+        if kind in (b"VP8L", b"VP8 "):
+            return kind == b"VP8L"
+        # a frame of an animation holds chunks of its own, after 16 bytes about it
+        at += 8 + (16 if kind == b"ANMF" else size + size % 2)
+    return False
 
 
 def thumbnail(content: bytes, path: str, long_side: int, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:

@@ -194,3 +194,30 @@ def test_help_imports_nothing_heavy() -> None:
         "assert not {'tensorflow', 'keras', 'apache_beam', 'numpy', 'PIL'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_it_works_without_standard_streams(photos: Path, undisturbed: Path, tmp_path: Path, closed: str) -> None:
+    """As a daemon starts it: what it says goes nowhere, and no file takes the number of a stream."""
+    photo = next(photos.glob("*/*.jpg"))
+    script = f'exec "$0" -m pipelines.cli enhance "$1" "$2" {closed}'
+    process = subprocess.run(["bash", "-c", script, sys.executable, photo, tmp_path / "out"], timeout=300)
+    assert process.returncode == 0
+    (enhanced,) = (undisturbed / "enhanced").rglob(photo.name)
+    assert (tmp_path / "out" / "enhanced" / photo.name).read_bytes() == enhanced.read_bytes()
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_what_keras_is_told_elsewhere_does_not_matter(
+    photos: Path, undisturbed: Path, tmp_path: Path, backend: str
+) -> None:
+    """Another backend in the environment, and images with their channels first in the user's keras.json."""
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras" / "keras.json").write_text(json.dumps({"image_data_format": "channels_first"}))
+    photo = next(photos.glob("*/*.jpg"))
+    environment = {**os.environ, "KERAS_BACKEND": backend, "HOME": str(tmp_path)}
+    process = start("enhance", photo, tmp_path / "out", env=environment)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    (enhanced,) = (undisturbed / "enhanced").rglob(photo.name)
+    assert (tmp_path / "out" / "enhanced" / photo.name).read_bytes() == enhanced.read_bytes()

@@ -32,6 +32,12 @@ def test_a_missing_shard(dataset: Path) -> None:
     assert said(dataset) == [f"{SECOND}: is missing"]
 
 
+def test_a_link_that_leads_nowhere_is_a_missing_shard(dataset: Path) -> None:
+    (dataset / SECOND).unlink()
+    (dataset / SECOND).symlink_to("nowhere")
+    assert said(dataset) == [f"{SECOND}: is missing"]
+
+
 def test_an_extra_shard_and_a_copy(dataset: Path) -> None:
     (dataset / "train-00000-of-00001.tfrecord").write_bytes(b"")
     shutil.copy(dataset / FIRST, dataset / "more-00000-of-00001.tfrecord")

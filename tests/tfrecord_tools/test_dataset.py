@@ -100,6 +100,12 @@ def test_readers_share_a_split_without_gap_or_overlap(dataset: Path, count: int,
     assert [int(part.cardinality()) for part in parts] == [len(part) for part in read]
 
 
+@pytest.mark.usefixtures("cached")
+def test_a_reader_that_gets_no_record_reads_none(dataset: Path) -> None:
+    readers = [tfrecord_tools.load(dataset, "val", shard=(index, 9), shuffle=True, seed=1) for index in range(9)]
+    assert sorted(len(list(reader)) for reader in readers) == [0] * 4 + [1] * 5
+
+
 def test_tf_distribute_gives_every_replica_its_part(dataset: Path) -> None:
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     data = strategy.experimental_distribute_dataset(tfrecord_tools.load(dataset, "train", batch_size=4))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from types import SimpleNamespace
 from unittest import mock
 
 import cv2
@@ -83,6 +84,21 @@ def test_tiles_of_full_mode_are_the_whole_image(light: np.ndarray, monkeypatch: 
     assert farthest() <= 1
     monkeypatch.setattr("zerodce.enhancement.HALO", 0)
     assert farthest() > 20
+
+
+def test_full_mode_of_a_grey_photo_is_the_mean_of_the_channels() -> None:
+    """Curves of red, green and blue of their own: -0.5, -0.3 and -0.1 in each of eight iterations."""
+    maps = np.tile(np.float32([-0.5, -0.3, -0.1]), 8)
+    model = SimpleNamespace(
+        sees_whole=False,
+        network=SimpleNamespace(predict_on_batch=lambda images: np.broadcast_to(maps, (*images.shape[:3], 24))),
+        strength=lambda images: np.ones(1),
+    )
+    photo = np.full((40, 50, 1), 30, np.uint8)
+    enhancer = Enhancer(model, "full", denoise="off", look="bright")
+    (curves,) = enhancer.estimate([small_copy(photo, 128)])
+    expected = np.mean([tones.tone(30 / 255, strength * curves.strength) for strength in (0.5, 0.3, 0.1)])
+    np.testing.assert_allclose(enhancer.apply(photo, curves), 255 * expected, atol=1)
 
 
 def test_the_curves_are_those_of_the_knots_times_the_factor(model: ZeroDCE, light: np.ndarray) -> None:

@@ -74,3 +74,14 @@ def test_a_small_copy_of_grey_is_rgb_of_one_value() -> None:
     assert small.dtype == np.uint8
     assert np.ptp(small, axis=2).max() == 0
     np.testing.assert_array_equal(pixels.small_copy(grey, 300)[..., 0], np.rint(grey[..., 0] / 257))
+
+
+@pytest.mark.parametrize("value", [255.0, -0.1, np.nan])
+def test_floats_that_are_no_image_are_refused(value: float) -> None:
+    """8 bits as floats are the commonest mistake."""
+    image = np.full((4, 5, 3), 0.5)
+    image[0, 0, 0] = value
+    with pytest.raises(ValueError, match="divide 8 bits by 255"):
+        pixels.on_pixels(lambda photo: photo, image)
+    image[0, 0, 0] = 1.0005  # what resampling leaves
+    assert pixels.on_pixels(lambda photo: photo, image)[0, 0, 0] == 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, JpegImagePlugin
+from PIL import Image, ImageCms, JpegImagePlugin
 
 from pipelines import photos
 from pipelines.photos import encode
@@ -79,6 +79,19 @@ def test_webp_stays_lossy_or_lossless_unless_a_quality_is_asked_for(lossless: bo
     photo = photos.load(encoded(picture(), "WEBP", lossless=lossless), "a.webp")
     assert encode(photo, photo.pixels)[12:16] == (b"VP8L" if lossless else b"VP8 ")
     assert encode(photo, photo.pixels, quality=80)[12:16] == b"VP8 "
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+@pytest.mark.parametrize("frames", [1, 2])
+def test_the_kind_of_a_webp_is_found_behind_a_profile_and_in_an_animation(lossless: bool, frames: int) -> None:
+    """Its chunk stands behind that of the profile, which is 500 bytes long, and inside that of a frame."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    others = [picture().rotate(90 * i) for i in range(1, frames)]
+    content = encoded(
+        picture(), "WEBP", lossless=lossless, icc_profile=profile, save_all=frames > 1, append_images=others
+    )
+    assert content.index(b"VP8L" if lossless else b"VP8 ") > 64
+    assert photos.load(content, "a.webp").lossless == lossless
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 300), (700, 3)])

@@ -1,0 +1,25 @@
+"""The README's first command, on folders as people name them; nothing is run."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("given", "called"), [("My Pictures", "My Pictures"), ("a/b", "a/b"), ("~/My Pictures", "/home/me/My Pictures")]
+)
+def test_any_folder_can_be_enhanced(given: str, called: str) -> None:
+    make = shutil.which("make")
+    assert make
+    result = subprocess.run(
+        [make, "--dry-run", "enhance", f"INPUT={given}", f"OUTPUT={given} bright"],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "HOME": "/home/me"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.splitlines()[-1].endswith(f' enhance "{called}" "{called} bright"')
