@@ -1,9 +1,8 @@
-r"""What the size of the small copy, from which the curves are estimated, costs in quality and saves in time.
+r"""What the size of the small copy costs in quality and saves in time.
 
-    python -m benchmarks.curve_size lol \
-        --pairs docs/held-out-pairs.csv --images sice
+    python -m benchmarks.curve_size lol fivek
 
-Curves alone, nothing denoised. Prints the table of docs/curve-size.md.
+LOL is the LoL data set; the other folder holds `input` and `target`. Prints the table of docs/curve-size.md.
 """
 
 import argparse
@@ -18,7 +17,7 @@ from zerodce.enhancement import CurveSize, Enhancer
 from zerodce.pixels import small_copy
 from zerodce.pretrained import load_pretrained
 
-SIZES: tuple[CurveSize, ...] = ("full", 512, 384, 256, 192, 128, 96)
+SIZES: tuple[CurveSize, ...] = (512, 256, 192, 128, 96, 64)
 
 
 def scores(enhancer: Enhancer, images: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
@@ -45,26 +44,21 @@ def main() -> None:
     """Prints the table for the pairs that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("lol")
-    parser.add_argument("--pairs", required=True)
-    parser.add_argument("--images", required=True)
+    parser.add_argument("pairs")
     arguments = parser.parse_args()
     sets = [
         [(evaluate.read_image(pair.low), evaluate.read_image(pair.reference)) for pair in pairs]
-        for pairs in (
-            evaluate.lol_pairs(arguments.lol),
-            evaluate.listed_pairs(arguments.pairs, arguments.images),
-        )
+        for pairs in (evaluate.lol_pairs(arguments.lol), evaluate.folder_pairs(arguments.pairs))
     ]
     model = load_pretrained()
-    photo = np.zeros((3000, 2000, 3), np.uint8)
-    lol, held_out = (f"{len(images)} {name} pairs" for images, name in zip(sets, ("LoL", "SICE"), strict=True))
-    print(f"| curve size | {lol}: PSNR / SSIM | {held_out}: PSNR / SSIM | estimate of a 3:2 photo |")
+    photo = np.random.default_rng(0).integers(0, 60, (3000, 2000, 3), dtype=np.uint8)
+    lol, others = (f"{len(images)} {name} pairs" for images, name in zip(sets, ("LoL", "other"), strict=True))
+    print(f"| curve size | {lol}: PSNR / SSIM | {others}: PSNR / SSIM | estimate of a photo |")
     print("|---|---|---|---|")
     for size in SIZES:
-        enhancer = Enhancer(model, size, denoise="off")
+        enhancer = Enhancer(model, size)
         cells = [f"{psnr:.2f} / {ssim:.3f}" for psnr, ssim in (scores(enhancer, images) for images in sets)]
-        cost = "" if size == "full" else f"{milliseconds(enhancer, photo):.0f} core-ms"
-        print(f"| {size} | {' | '.join(cells)} | {cost} |", flush=True)
+        print(f"| {size} | {' | '.join(cells)} | {milliseconds(enhancer, photo):.0f} core-ms |", flush=True)
 
 
 if __name__ == "__main__":

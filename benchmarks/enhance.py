@@ -155,26 +155,26 @@ def network_speed(photos: Path, network: Callable[[], Callable[[np.ndarray], np.
 
 
 def onnx_network() -> Callable[[np.ndarray], np.ndarray]:
-    """The shipped network under ONNX Runtime, on all cores."""
+    """The paper's network under ONNX Runtime, on all cores; what its weights are does not matter."""
     import onnxruntime
     import tensorflow as tf
 
-    from zerodce.pretrained import load_pretrained
+    from zerodce.network import dce_net
 
     signature = [tf.TensorSpec((1, None, None, 3), tf.float32)]
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "network.onnx")
-        load_pretrained().network.export(path, format="onnx", verbose=False, input_signature=signature)
+        dce_net().export(path, format="onnx", verbose=False, input_signature=signature)
         session = onnxruntime.InferenceSession(path)
     name = session.get_inputs()[0].name
     return lambda image: np.asarray(session.run(None, {name: image})[0])
 
 
 def keras_network() -> Callable[[np.ndarray], np.ndarray]:
-    """The shipped network called as the Keras example calls it."""
-    from zerodce.pretrained import load_pretrained
+    """The paper's network called as the Keras example calls it."""
+    from zerodce.network import dce_net
 
-    network = load_pretrained().network
+    network = dce_net()
     return lambda image: np.asarray(network(image))
 
 

@@ -1,8 +1,4 @@
-"""The README's picture, from what `make enhance` leaves, beside what an earlier version made of the same scenes.
-
-git worktree add earlier c3f756a && (cd earlier && make enhance INPUT=../out/scenes OUTPUT=../out/earlier)
-python -m benchmarks.picture out docs/before-after.jpg
-"""
+"""The README's picture, from what `make enhance` leaves: `python -m benchmarks.picture out docs/before-after.jpg`."""
 
 import argparse
 from pathlib import Path
@@ -10,15 +6,15 @@ from pathlib import Path
 from PIL import Image
 
 SCENES = ("still-life-1.jpg", "still-life-3.jpg")
-FOLDERS = ("scenes", "earlier/enhanced", "enhanced/enhanced")
-WIDTH, GAP = 500, 8
+FOLDERS = ("scenes", "enhanced/enhanced")
+WIDTH, GAP = 754, 8
 """Width of each image and what is left between them, in pixels."""
 
 
 def main() -> None:
-    """Puts scenes, what the earlier version and what this one makes of them side by side, a scene a row."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, help="the folder that holds scenes/, earlier/ and enhanced/")
+    """Puts scenes and what becomes of them side by side, a scene a row."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, help="the folder that holds scenes/ and enhanced/")
     parser.add_argument("picture", type=Path)
     arguments = parser.parse_args()
     rows = [[Image.open(arguments.out / folder / scene) for folder in FOLDERS] for scene in SCENES]

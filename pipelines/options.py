@@ -165,7 +165,8 @@ def curve_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=WordOrNumber(click.IntRange(16), "auto", "full"),
             default="auto",
             show_default=True,
-            help="Where the curves are estimated: auto, full (every pixel; slow), or the long side in PIXELS.",
+            help="Long side in PIXELS of the copy that the curves are estimated on. full: every pixel, which is slow, "
+            "for models of the recipes six, paper and original.",
         ),
         click.option(
             "--strength",

@@ -6,10 +6,8 @@ import numpy as np
 from zerodce import teacher
 from zerodce.curves import brighten
 from zerodce.fusion import fuse
+from zerodce.network import CONTEXT
 from zerodce.tones import KNOTS, knot_weights, tables, tone
-
-CONTEXT = 128
-"""Side in pixels of the square on which strengths are found."""
 
 TONE_CURVE = np.array([0.71, 0.73, 0.90, 1.07, 1.20, 1.23, 1.20, 1.16, 1.12, 1.07, 1.03, 1.03, 1.09, 1.22, 1.39, 1.47])
 """Strengths at the knots in multiples of the even strength: the best single set for all photos.
@@ -41,7 +39,7 @@ def own_curve(image: np.ndarray) -> np.ndarray:
 
 
 def own_fusion(image: np.ndarray) -> np.ndarray:
-    """The photo's own brightened versions, fused at full size: what `zerodce.teacher` teaches, wholly."""
+    """The photo's own brightened versions, fused at full size: what `zerodce.teacher` teaches, with hue kept."""
     strength = _even_strength(_context(image))
     versions = [brighten(image, np.full((1, 1, 256, 1), min(1.0, factor * strength))) for factor in teacher.VERSIONS]
     return np.rint(fuse(versions, 0, 0, 1) * 255).astype(np.uint8)

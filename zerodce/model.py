@@ -8,9 +8,10 @@ from keras import KerasTensor, ops
 
 from zerodce import losses, writeup
 from zerodce.curves import apply_curves, apply_strengths
-from zerodce.network import ARCHITECTURES, CHANNELS, ITERATIONS, LAYOUT
+from zerodce.network import ARCHITECTURES, CHANNELS, LAYOUT
 from zerodce.recipes import FUSION, Recipe
 from zerodce.teacher import even_strength
+from zerodce.tones import ITERATIONS
 
 TERMS = (
     "color_constancy",

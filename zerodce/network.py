@@ -12,7 +12,6 @@ LAYOUT = "channels_last"
 """The layout of images in memory, said to every layer: a user's keras.json may prefer another."""
 
 FILTERS = 32
-ITERATIONS = 8
 CHANNELS = 3
 CONTEXT, SEEN = 128, 64
 """Side of the square to which the tone network brings a photo, and of its finest features, in pixels."""
@@ -61,7 +60,7 @@ def dce_net(initial_stddev: float | None = 0.02, dtype: Any = None) -> keras.Mod
     x4 = conv(FILTERS, "relu", "conv4")(x3)
     x5 = conv(FILTERS, "relu", "conv5")(concatenate(x3, x4))
     x6 = conv(FILTERS, "relu", "conv6")(concatenate(x2, x5))
-    x7 = conv(CHANNELS * ITERATIONS, None, "maps")(concatenate(x1, x6))
+    x7 = conv(CHANNELS * tones.ITERATIONS, None, "maps")(concatenate(x1, x6))
     maps = keras.layers.Activation("tanh", dtype="float32", name="tanh")(x7)
     return keras.Model(image, maps, name="dce_net")
 
