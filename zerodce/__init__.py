@@ -11,6 +11,9 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+REVISION = 2
+"""Rises with every change of what becomes of a photo's pixels: a folder of results never mixes two of them."""
+
 _HOMES = {
     "ZeroDCE": "zerodce.model",
     "Recipe": "zerodce.recipes",

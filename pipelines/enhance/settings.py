@@ -6,6 +6,8 @@ import json
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal
 
+import zerodce
+
 if TYPE_CHECKING:  # it brings Keras along, which help does without
     from zerodce.enhancement import CurveSize, Denoise, Exposure
     from zerodce.looks import Look
@@ -72,7 +74,7 @@ class EnhanceSettings:
 
     def decisive(self, model_sha256: str) -> dict[str, Any]:
         """All that an enhanced photo and its row depend on besides the photo, as `run.json` holds it."""
-        return {"model": model_sha256} | {name: getattr(self, name) for name in _DECISIVE}
+        return {"model": model_sha256, "revision": zerodce.REVISION} | {name: getattr(self, name) for name in _DECISIVE}
 
     def digest(self, model_sha256: str) -> str:
         """A short digest that changes when anything decisive does."""

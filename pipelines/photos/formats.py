@@ -15,9 +15,20 @@ RAW_EXTENSIONS = frozenset(
 )
 # what Pillow knows by name but does not decode by itself
 UNREADABLE = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PALM", "PDF", "WMF"})
+# photo formats that Pillow knows only by a plug-in, if at all: each is a failure row, not a file that nobody mentions
+_BY_PLUGIN = {
+    **dict.fromkeys((".jxl",), "JPEG XL"),
+    **dict.fromkeys((".jxr", ".wdp", ".hdp"), "JPEG XR"),
+    **dict.fromkeys((".exr",), "OpenEXR"),
+    **dict.fromkeys((".bpg",), "BPG"),
+    **dict.fromkeys((".flif",), "FLIF"),
+}
+UNREADABLE |= set(_BY_PLUGIN.values())
 _NO_PHOTOS = frozenset({"MPEG"})  # films are no photos, by whatever name Pillow knows them
 _JUNK_NAMES = frozenset({"thumbs.db"})
-_JUNK_FOLDERS = frozenset({"@eadir"})
+_JUNK_FOLDERS = frozenset(
+    {"@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found"}
+)
 _EXTENSION_OF = {
     "JPEG": ".jpg",
     "PNG": ".png",
@@ -35,7 +46,7 @@ def formats_by_extension() -> dict[str, str]:
     """Pillow's name of the format of every extension that counts as a photo, whatever extras are installed."""
     registered = Image.registered_extensions().items()
     known = {extension.lower(): name for extension, name in registered if name not in _NO_PHOTOS}
-    return known | dict.fromkeys(HEIF_EXTENSIONS, "HEIF") | dict.fromkeys(RAW_EXTENSIONS, "RAW")
+    return _BY_PLUGIN | known | dict.fromkeys(HEIF_EXTENSIONS, "HEIF") | dict.fromkeys(RAW_EXTENSIONS, "RAW")
 
 
 def is_photo(path: str) -> bool:
@@ -45,8 +56,9 @@ def is_photo(path: str) -> bool:
         path: Relative path with `/`.
 
     Returns:
-        True for the extensions that Pillow knows and those of HEIF and camera RAW; never for `._*`,
-        `Thumbs.db`, or anything in `@eaDir` and dot folders.
+        True for the extensions that Pillow knows, those of HEIF and camera RAW, and those of formats that are known but
+        not read; never for `._*`, `Thumbs.db`, or anything in dot folders and in those that network storage and
+        systems keep for themselves (`@eaDir`, `#recycle`, `$RECYCLE.BIN`, `lost+found` ...).
     """
     return posixpath.splitext(path)[1].lower() in formats_by_extension() and not is_ignored(path)
 

@@ -1,7 +1,7 @@
 """Golden pixels: six rendered scenes of 64x64, one of each kind, and what the shipped version makes of them.
 
-A change of looks is seen here. Where it is meant, `python -m tests.zerodce.test_golden_pixels` writes the pictures
-anew: input, natural and bright, side by side.
+A change of looks is seen here. Where it is meant, raise `zerodce.REVISION`;
+`python -m tests.zerodce.test_golden_pixels` writes the pictures anew: input, natural and bright, side by side.
 """
 
 from pathlib import Path

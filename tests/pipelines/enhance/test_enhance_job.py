@@ -388,12 +388,12 @@ def test_what_cannot_be_looked_at_is_a_row_and_what_is_no_file_is_ignored(
     (photos / "round.jpg").symlink_to("round.jpg")
     (photos / "broken.jpg").symlink_to("nowhere")
     os.mkfifo(photos / "pipe.jpg")
-    for name in ("lost+found", ".trash"):
+    for name in ("private", ".trash", "lost+found"):
         (photos / name).mkdir()
     scandir = os.scandir
 
     def refusing(path: str) -> Any:
-        if path.endswith(("lost+found", ".trash")):
+        if str(path).endswith(("private", ".trash", "lost+found")):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
         return scandir(path)
 
@@ -401,12 +401,12 @@ def test_what_cannot_be_looked_at_is_a_row_and_what_is_no_file_is_ignored(
     assert run(photos, tmp_path / "out") == 1
     failures = {row["path"]: (row["stage"], row["error"]) for row in rows(tmp_path / "out", "failures.csv")}
     assert failures == {
-        "lost+found": ("read", "Permission denied"),
+        "private": ("read", "Permission denied"),
         "round.jpg": ("read", "Too many levels of symbolic links"),
     }
     found = counts(tmp_path / "out")
-    assert (found["found"], found["enhanced"], found["ignored"]) == (6, 4, 4)
-    with pytest.raises(click.UsageError, match=r"lost\+found cannot be read: Permission denied"):
+    assert (found["found"], found["enhanced"], found["ignored"]) == (6, 4, 5)
+    with pytest.raises(click.UsageError, match=r"private cannot be read: Permission denied"):
         folders.find(str(photos))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+import zerodce
 from pipelines import cli, models, storage
 from pipelines.enhance import command
 from pipelines.enhance.journal import Journal
@@ -109,6 +110,18 @@ def test_a_copied_photo_that_needs_light_by_now_is_done_anew(photos: Path, tmp_p
     assert np.asarray(Image.open(out / "enhanced" / "dark.png")).mean() > 1.5 * 20
     run(photos, out, "--exposure", "0", "--unchanged", "skip")
     assert images(out) == {"autocontrast/dark.png", "autocontrast/flat.png"}
+
+
+def test_photos_of_another_revision_are_done_anew(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    run(photos, out)
+    run(photos, out)
+    assert counts(out)["skipped"] == 3
+    monkeypatch.setattr("zerodce.REVISION", zerodce.REVISION + 1)
+    run(photos, out)
+    assert (counts(out)["enhanced"], counts(out)["skipped"]) == (3, 0)
 
 
 def test_at_strength_0_every_photo_is_its_file(photos: Path, tmp_path: Path) -> None:
