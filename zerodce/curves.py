@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from keras import KerasTensor, ops
 
-from zerodce.tones import ITERATIONS, POWER, SPAN, highest, read, tone
+from zerodce.tones import ITERATIONS, POWER, SPAN, highest, read, smoothstep, tone
 
 HUE = (0.05, 0.25, 0.25, 0.5)
 """Brightness from and to which, and saturation from and to which, a colour comes to keep its hue as far as any does."""
@@ -191,10 +191,5 @@ def _lifts(strengths: np.ndarray, tones: np.ndarray, caps: np.ndarray) -> np.nda
 def _kept_hue() -> np.ndarray:
     """How much of its hue a pixel keeps: float32 (256, 256), by its brightness and its smallest channel."""
     saturation = 1 - _LEVELS[np.newaxis] / np.maximum(_LEVELS[:, np.newaxis], 1e-6)
-    keep = _smoothstep(_LEVELS[:, np.newaxis], *HUE[:2]) * _smoothstep(saturation, *HUE[2:])
+    keep = smoothstep(_LEVELS[:, np.newaxis], *HUE[:2]) * smoothstep(saturation, *HUE[2:])
     return (HUE_KEPT * keep).astype(np.float32)
-
-
-def _smoothstep(value: np.ndarray, start: float, end: float) -> np.ndarray:
-    share = np.clip((value - start) / (end - start), 0, 1)
-    return share * share * (3 - 2 * share)

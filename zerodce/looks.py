@@ -22,7 +22,7 @@ import numpy as np
 
 from zerodce import metrics
 from zerodce.exposure import MAX_EVEN, NIGHT, even_aim
-from zerodce.tones import KNOT_BRIGHTNESS, KNOTS, LEVEL_WEIGHTS, tone
+from zerodce.tones import KNOT_BRIGHTNESS, KNOTS, LEVEL_WEIGHTS, smoothstep, tone
 
 Look = Literal["natural", "bright"]
 """`natural`: what an owner would keep; `bright`: everything is lit."""
@@ -36,8 +36,7 @@ class Ramp(NamedTuple):
 
     def at(self, value: Any) -> Any:
         """The smoothstep at a value or at each of an array."""
-        share = np.clip((value - self.start) / (self.end - self.start), 0, 1)
-        return share * share * (3 - 2 * share)
+        return smoothstep(value, self.start, self.end)
 
     def towards(self, other: "Ramp", share: float) -> "Ramp":
         """The ramp that lies a share of the way to another."""

@@ -49,6 +49,12 @@ def tone(brightness: Any, strength: Any) -> Any:
     return brightness
 
 
+def smoothstep(value: Any, start: Any, end: Any) -> Any:
+    """0 up to `start`, 1 from `end` on, and 3 t^2 - 2 t^3 of the share t of the way between them."""
+    share = np.clip((value - start) / (end - start), 0, 1)
+    return share * share * (3 - 2 * share)
+
+
 def strength_for(brightness: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """The strength that takes a brightness to a tone, by bisection; the opposite of `tone`.
 
