@@ -101,7 +101,7 @@ def estimate_noise(photo: np.ndarray) -> Noise:
         grain.read(crops, unit, planes)
         for size in range(SIZES):
             measured = _of_tones(*_patches(planes))
-            noise[size] = noise[size - 1] if measured is None else measured
+            noise[size] = noise[max(size - 1, 0)] if measured is None else measured
             planes = _halved(planes)
         _refuse_texture(noise)
     return Noise(noise, _luminance(photo, unit))
