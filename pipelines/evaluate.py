@@ -162,9 +162,7 @@ def evaluate(lol: str | None, settings: EvaluateSettings) -> int:
         else:
             found = listed_pairs(pairs, lol)
     content = models.read_model(settings.model)
-    application = models.Application(
-        settings.curve_size, settings.exposure, settings.denoise, settings.strength, settings.look
-    )
+    application = models.Application.of(settings)
     enhancer = models.check_model(lambda: models.load_enhancer(content, application), settings.model)
     try:
         rows, failures, sheet = score_all(found, enhancer, kind)

@@ -86,6 +86,11 @@ class Application:
     strength: float = 1.0
     look: Look = "natural"
 
+    @classmethod
+    def of(cls, settings: object) -> "Application":
+        """That of the settings of a command, which have fields of the same names."""
+        return cls(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(cls)})
+
 
 def load_enhancer(model: bytes, application: Application) -> Enhancer:
     """The one enhancer of this process.

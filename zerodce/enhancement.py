@@ -192,22 +192,21 @@ class Enhancer:
             return Curves(np.zeros_like(grid), 0.0, metrics.mean(small), 0.0, np.zeros((1, 1), np.float32))
         around = surroundings(small) if self.model.sees_whole else None
         pull = self.look == "bright" and not self.model.sees_whole
-        factor = (
-            find_factor(small, grid, self.exposure, most=light.most, steepest=light.steepest, pull=pull, around=around)
-            * self.strength
+        factor = self.strength * find_factor(
+            small, grid, self.exposure, most=light.most, steepest=light.steepest, pull=pull, around=around
         )
         applied = tables(grid * factor, steepest=light.steepest)
         exposure = metrics.mean(brighten(small, applied, around, light.colour_floor))
         noise_gain = amplification(small, applied, around)
         return Curves(
-            grid * factor,
-            strength * factor,
-            exposure,
-            light.held,
-            noise_gain,
-            light.steepest,
-            light.colour_floor,
-            around,
+            grid=grid * factor,
+            strength=strength * factor,
+            exposure=exposure,
+            held=light.held,
+            noise_gain=noise_gain,
+            steepest=light.steepest,
+            colour_floor=light.colour_floor,
+            around=around,
         )
 
     def _of_whole(self, small: np.ndarray, light: Light) -> tuple[np.ndarray, float]:

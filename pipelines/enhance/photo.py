@@ -92,11 +92,7 @@ class PhotoProcessor:
 
     def enhancer(self) -> Enhancer:
         """The enhancer of this process."""
-        settings = self.settings
-        application = models.Application(
-            settings.curve_size, settings.exposure, settings.denoise, settings.strength, settings.look
-        )
-        return models.load_enhancer(self.model, application)
+        return models.load_enhancer(self.model, models.Application.of(self.settings))
 
     def is_done(self, task: Task) -> bool:
         """Whether the journal holds the photo, and its images are there."""
@@ -270,10 +266,10 @@ class PhotoProcessor:
             photos.encode, photo, quality=settings.quality, strip_metadata=settings.strip_metadata
         )
         may_stay = settings.keep_files and photo.same_format and task.output == task.path
-        notes = photo.notes
         wanted = settings.exposure
-        if wanted != "auto" and abs(curves.exposure - wanted) > EXPOSURE_REACHED:
-            notes.append(f"exposure {wanted:g} not reached")
+        missed = wanted != "auto" and abs(curves.exposure - wanted) > EXPOSURE_REACHED
+        of_curves = [f"exposure {wanted:g} not reached"] if missed else []
+        notes = [*photo.notes, *of_curves]
         images: list[Image] = []
         unchanged: list[str] = []
         before, after = photo.eight_bits, eight_bit_values(enhanced)
@@ -292,8 +288,7 @@ class PhotoProcessor:
             "exposure": curves.exposure,
         }
         if may_stay and same:
-            notes = [note for note in notes if note.startswith("exposure ")]  # nothing that a photo would lose is lost
-            notes.append(self._keep(prepared, "enhanced", images))
+            notes = [*of_curves, self._keep(prepared, "enhanced", images)]  # nothing that a photo would lose is lost
             unchanged.append("enhanced")
         else:
             images.append(self._write(task, f"enhanced/{task.output}", encode(enhanced), mtime))

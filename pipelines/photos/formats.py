@@ -17,11 +17,13 @@ RAW_EXTENSIONS = frozenset(
 UNREADABLE = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PALM", "PDF", "WMF"})
 # photo formats that Pillow knows only by a plug-in, if at all: each is a failure row, not a file that nobody mentions
 _BY_PLUGIN = {
-    **dict.fromkeys((".jxl",), "JPEG XL"),
-    **dict.fromkeys((".jxr", ".wdp", ".hdp"), "JPEG XR"),
-    **dict.fromkeys((".exr",), "OpenEXR"),
-    **dict.fromkeys((".bpg",), "BPG"),
-    **dict.fromkeys((".flif",), "FLIF"),
+    ".jxl": "JPEG XL",
+    ".jxr": "JPEG XR",
+    ".wdp": "JPEG XR",
+    ".hdp": "JPEG XR",
+    ".exr": "OpenEXR",
+    ".bpg": "BPG",
+    ".flif": "FLIF",
 }
 UNREADABLE |= set(_BY_PLUGIN.values())
 _NO_PHOTOS = frozenset({"MPEG"})  # films are no photos, by whatever name Pillow knows them
