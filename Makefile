@@ -36,9 +36,9 @@ lint: .venv/tests
 test: lint
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-# in less than a minute: no cluster, no browser, nothing slow
+# in less than a minute: no cluster, no browser, nothing slow but one run of each job
 test-fast: .venv/tests
-	$(BIN)/pytest -m 'not cluster and not browser and not slow' $(PYTEST_ARGS)
+	$(BIN)/pytest -m 'smoke or not (cluster or browser or slow)' $(PYTEST_ARGS)
 
 format: .venv/tests
 	$(BIN)/ruff check --fix .

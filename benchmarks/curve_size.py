@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipelines import evaluate
-from zerodce import metrics
-from zerodce.enhancement import CurveSize, Enhancer
-from zerodce.pixels import small_copy
+from zerodce.applying.enhancement import CurveSize, Enhancer
+from zerodce.images import metrics
+from zerodce.images.pixels import small_copy
 from zerodce.pretrained import load_pretrained
 
 SIZES: tuple[CurveSize, ...] = (512, 256, 192, 128, 96, 64)

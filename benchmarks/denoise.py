@@ -18,11 +18,11 @@ import numpy as np
 from skimage.restoration import denoise_wavelet
 
 from pipelines import evaluate
-from zerodce import metrics
-from zerodce.denoising import smooth
-from zerodce.enhancement import Curves, Enhancer
-from zerodce.noise import estimate_noise
-from zerodce.pixels import small_copy
+from zerodce.applying.denoising import smooth
+from zerodce.applying.enhancement import Curves, Enhancer
+from zerodce.applying.noise import estimate_noise
+from zerodce.images import metrics
+from zerodce.images.pixels import small_copy
 from zerodce.pretrained import load_pretrained
 
 Filter = Callable[[np.ndarray, np.ndarray, Curves], np.ndarray]

@@ -140,7 +140,7 @@ def crops(folder: Path) -> list[np.ndarray]:
 
 def network_speed(photos: Path, network: Callable[[], Callable[[np.ndarray], np.ndarray]]) -> float:
     """MP/s of the network at full size with its curves on crops of photos, after one crop to warm up."""
-    from zerodce.curves import apply_curves
+    from zerodce.curves.tones import apply_curves
 
     images, maps_of = crops(photos), network()
 
@@ -159,7 +159,7 @@ def onnx_network() -> Callable[[np.ndarray], np.ndarray]:
     import onnxruntime
     import tensorflow as tf
 
-    from zerodce.network import dce_net
+    from zerodce.networks.dce_net import dce_net
 
     signature = [tf.TensorSpec((1, None, None, 3), tf.float32)]
     with tempfile.TemporaryDirectory() as folder:
@@ -172,7 +172,7 @@ def onnx_network() -> Callable[[np.ndarray], np.ndarray]:
 
 def keras_network() -> Callable[[np.ndarray], np.ndarray]:
     """The paper's network called as the Keras example calls it."""
-    from zerodce.network import dce_net
+    from zerodce.networks.dce_net import dce_net
 
     network = dce_net()
     return lambda image: np.asarray(network(image))

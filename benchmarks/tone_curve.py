@@ -1,4 +1,4 @@
-"""The best one tone curve for all photos, which a network has to beat: prints `zerodce.baselines.TONE_CURVE`.
+"""The best one tone curve for all photos, which a network has to beat: prints `evaluating.baselines.TONE_CURVE`.
 
 python -m benchmarks.tone_curve sice --split-file docs/training-split.csv
 """
@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from zerodce.baselines import CONTEXT, own_multiples
+from zerodce.evaluating.baselines import CONTEXT, own_multiples
 
 
 def main() -> None:

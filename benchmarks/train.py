@@ -35,12 +35,13 @@ from click.testing import CliRunner
 import tfrecord_tools
 from pipelines import evaluate, photos
 from pipelines.cli import preprocess
-from zerodce import losses, training
-from zerodce.callbacks import WeightAverage
-from zerodce.curves import apply_curves
-from zerodce.model import ZeroDCE
-from zerodce.network import dce_net
-from zerodce.recipes import PAPER, SIX
+from zerodce.curves.tones import apply_curves
+from zerodce.networks.dce_net import dce_net
+from zerodce.training import losses
+from zerodce.training import run as training
+from zerodce.training.callbacks import WeightAverage
+from zerodce.training.model import ZeroDCE
+from zerodce.training.recipes import PAPER, SIX
 
 SIZE, BATCH = 256, 32
 EXAMPLE_BATCH = 16

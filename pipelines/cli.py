@@ -110,8 +110,8 @@ def train(
     """Train a model on DATASET, which `preprocess` wrote, and leave it in OUT."""
     silence_libraries()
     from pipelines import train as job
-    from zerodce import training
-    from zerodce.recipes import OF_RECIPE, RECIPES
+    from zerodce.training import run as training
+    from zerodce.training.recipes import OF_RECIPE, RECIPES
 
     dtype = {"auto": training.fastest_dtype(), "bfloat16": "mixed_bfloat16", "off": "float32"}[mixed_precision]
     chosen = RECIPES["six" if recipe == "default" else recipe]

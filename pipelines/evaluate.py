@@ -19,10 +19,12 @@ from rich.text import Text
 from pipelines import folders, models, photos, references, storage
 from pipelines.tables import TableError, from_csv, to_csv
 from tfrecord_tools.records import printable
-from zerodce import evaluation, fusion, metrics, plots
-from zerodce.enhancement import CurveSize, Denoise, Enhancer, Exposure
-from zerodce.exposure import WELL_EXPOSED
-from zerodce.looks import Look
+from zerodce.applying.enhancement import CurveSize, Denoise, Enhancer, Exposure
+from zerodce.applying.looks import Look
+from zerodce.curves.exposure import WELL_EXPOSED
+from zerodce.evaluating import evaluation
+from zerodce.images import fusion, metrics
+from zerodce.training import plots
 
 SHOWN = 24
 """With more images than this, the terminal shows only the means; the CSV file has them all."""

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from pipelines import storage
-from zerodce.enhancement import CurveSize, Denoise, Enhancer, Exposure
-from zerodce.looks import Look
+from zerodce.applying.enhancement import CurveSize, Denoise, Enhancer, Exposure
+from zerodce.applying.looks import Look
 
 
 def read_model(path: str | None) -> bytes:
@@ -110,7 +110,7 @@ def load_enhancer(model: bytes, application: Application) -> Enhancer:
 def _load_enhancer(model: bytes, application: Application) -> Enhancer:
     import keras
 
-    from zerodce.model import ZeroDCE
+    from zerodce.training.model import ZeroDCE
 
     cv2.setNumThreads(1)  # photos are worked on side by side already
     with tempfile.TemporaryDirectory() as folder:

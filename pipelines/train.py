@@ -1,4 +1,4 @@
-"""The command `zerodce train`: a data-set folder in, what `zerodce.training.fit` makes of it out."""
+"""The command `zerodce train`: a data-set folder in, what `zerodce.training.run.fit` makes of it out."""
 
 import contextlib
 import dataclasses
@@ -21,9 +21,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 import tfrecord_tools
 from pipelines import folders, storage, versions
 from tfrecord_tools.manifest import FILENAME
-from zerodce import training
-from zerodce.callbacks import TEMPORARY_NAME, TrainingError
-from zerodce.training import TrainingSettings
+from zerodce.training import run as training
+from zerodce.training.callbacks import TEMPORARY_NAME, TrainingError
+from zerodce.training.run import TrainingSettings
 
 _FOLDERS = ("checkpoints", "samples", "tensorboard", "tensorboard/train", "tensorboard/validation")
 _NAMED = (

@@ -19,37 +19,6 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("busy machine")
 
 
-SLOW = (
-    "integration/",
-    "pipelines/enhance/test_enhance_job.py",
-    "pipelines/enhance/test_unchanged.py",
-    "pipelines/photos/test_photo_files.py",
-    "pipelines/preprocess/test_preprocess_job.py",
-    "pipelines/test_download.py",
-    "pipelines/test_object_storage.py",
-    "zerodce/test_enhancement.py",
-    "zerodce/test_exposure.py",
-    "zerodce/test_model.py",
-    "zerodce/test_pretrained.py",
-    "zerodce/test_training.py",
-)
-"""Tests that train, run jobs, start processes or decode many photos: `make test-fast` leaves them out."""
-
-NOT_SLOW = (
-    "test_every_photo_is_enhanced_measured_and_counted",
-    "test_the_pixels_are_those_that_python_gives",
-    "test_lol_is_split_in_sorted_order_and_paired",
-)
-"""Of these, one or two runs of each job that belong into the fast loop all the same."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.relative_to(here).as_posix().startswith(SLOW) and item.name not in NOT_SLOW:
-            item.add_marker(pytest.mark.slow)
-
-
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real images, ZERODCE_TEST_DATA or beside the checkout; the test is skipped where it is missing."""

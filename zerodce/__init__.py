@@ -15,11 +15,11 @@ REVISION = 2
 """Rises with every change of what becomes of a photo's pixels: a folder of results never mixes two of them."""
 
 _HOMES = {
-    "ZeroDCE": "zerodce.model",
-    "Recipe": "zerodce.recipes",
-    "RECIPES": "zerodce.recipes",
-    "denoise": "zerodce.denoising",
-    "enhance": "zerodce.enhancement",
+    "ZeroDCE": "zerodce.training.model",
+    "Recipe": "zerodce.training.recipes",
+    "RECIPES": "zerodce.training.recipes",
+    "denoise": "zerodce.applying.denoising",
+    "enhance": "zerodce.applying.enhancement",
     "load_pretrained": "zerodce.pretrained",
 }
 __all__ = sorted(_HOMES)

@@ -22,8 +22,8 @@ from pipelines.folders import OutputError
 from pipelines.memory import CancelledError, Share
 from pipelines.options import LOCAL_RUNNERS
 from pipelines.photos.pixels import eight_bit_values, image_of
-from zerodce import metrics, pixels
-from zerodce.enhancement import Curves, Enhancer
+from zerodce.applying.enhancement import Curves, Enhancer
+from zerodce.images import metrics, pixels
 
 LARGE_PHOTO = 128 * 2**20
 """Bytes of pixels from which on memory is given back at each step."""
@@ -38,7 +38,7 @@ _ENDING = (OutputError, CancelledError)  # the job, not one photo
 
 
 class Prepared(NamedTuple):
-    """A decoded photo, its preview, and the small copy for its curves, as `zerodce.pixels` makes them.
+    """A decoded photo, its preview, and the small copy for its curves, as `zerodce.images.pixels` makes them.
 
     It holds a share of the memory until it is complete. `crc32` is that of its file.
     """

@@ -21,7 +21,7 @@ from PIL import Image
 
 from pipelines import storage
 from pipelines.photos import PhotoError, failing_as, thumbnail, to_srgb
-from zerodce.pixels import PREVIEW
+from zerodce.images.pixels import PREVIEW
 
 THUMBNAILS = 2000  # photos that have thumbnails, at most
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import zerodce
 
 if TYPE_CHECKING:  # it brings Keras along, which help does without
-    from zerodce.enhancement import CurveSize, Denoise, Exposure
-    from zerodce.looks import Look
+    from zerodce.applying.enhancement import CurveSize, Denoise, Exposure
+    from zerodce.applying.looks import Look
 
 _DECISIVE = (
     *("reference", "curve_size", "exposure", "denoise", "strength", "look", "autocontrast"),

@@ -25,7 +25,7 @@ from pipelines.memory import Share
 from pipelines.photos import PhotoError, failing_as
 from pipelines.threads import OrderedPool
 from pipelines.workers import FileDoFn, WorkerRequirements
-from zerodce.enhancement import Curves, Enhancer
+from zerodce.applying.enhancement import Curves, Enhancer
 
 
 class CurveModelHandler(ModelHandler[Prepared, PredictionResult, Enhancer]):

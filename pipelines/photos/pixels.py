@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from zerodce.metrics import psnr_from_error
+from zerodce.images.metrics import psnr_from_error
 
 # formats whose 16-bit colour Pillow cuts to 8 bits, and OpenCV reads whole
 _COLOUR_16 = frozenset({"PNG", "TIFF", "PPM"})

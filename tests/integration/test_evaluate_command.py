@@ -14,7 +14,9 @@ from PIL import Image
 
 from pipelines import evaluate
 from pipelines.cli import main
-from zerodce.evaluation import METHODS, SCORES
+from zerodce.evaluating.evaluation import METHODS, SCORES
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,6 +8,8 @@ import pytest
 
 from tfrecord_tools import read_manifest, read_records, verify
 
+pytestmark = pytest.mark.slow
+
 
 def command(*arguments: object, module: str = "pipelines.cli") -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", module, *map(str, arguments)], capture_output=True, text=True)

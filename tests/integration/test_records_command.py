@@ -12,6 +12,8 @@ from PIL import Image
 
 from pipelines import records as tools
 
+pytestmark = pytest.mark.slow
+
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     arguments = (sys.executable, "-m", "pipelines.cli", *map(str, arguments))

@@ -17,7 +17,9 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from pipelines.cli import main
-from zerodce.callbacks import replacing
+from zerodce.training.callbacks import replacing
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -120,7 +122,7 @@ def test_interrupted_it_says_how_to_go_on(dataset: Path, tmp_path: Path, monkeyp
     def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("zerodce.training.fit", interrupted)
+    monkeypatch.setattr("zerodce.training.run.fit", interrupted)
     result = run("train", dataset, tmp_path / "out")
     assert result.exit_code == 130
     assert "Interrupted: the same command with --resume goes on from here." in result.output

@@ -16,6 +16,8 @@ import pytest
 from pipelines import download as job
 from pipelines.download import ARCHIVE, ArchiveError, check, download, unpack
 
+pytestmark = pytest.mark.slow
+
 
 def lol_zip(prefix: str = "lol_dataset/", **more: bytes) -> bytes:
     """An archive of the LoL layout: two pairs of our485, one of eval15, and further members."""

@@ -24,6 +24,8 @@ from pipelines.preprocess.command import preprocess
 from pipelines.preprocess.settings import PreprocessSettings
 from pipelines.preprocess.shards import ShardResult, ShardWriter
 
+pytestmark = pytest.mark.slow
+
 BUCKET = "s3://archive"
 
 

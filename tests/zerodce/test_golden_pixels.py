@@ -12,7 +12,7 @@ from PIL import Image
 
 import zerodce
 from benchmarks.scenes import balls, photograph, render
-from zerodce.looks import Look
+from zerodce.applying.looks import Look
 
 SIDE = 64
 GOLDEN = Path(__file__).with_name("golden")

@@ -10,9 +10,11 @@ import tensorflow as tf
 from PIL import Image
 
 import zerodce
-from zerodce.metrics import psnr
+from zerodce.images.metrics import psnr
 from zerodce.pretrained import PATH
-from zerodce.recipes import FUSION
+from zerodce.training.recipes import FUSION
+
+pytestmark = pytest.mark.slow
 
 LOL_PAIRS = (("our485", 2), ("our485", 5), ("our485", 6), ("our485", 9), ("eval15", 493), ("eval15", 547))
 

@@ -6,7 +6,7 @@ import pytest
 
 import zerodce
 from benchmarks.scenes import SCENES, balls, photograph, render
-from zerodce import metrics
+from zerodce.images import metrics
 
 PROPER = 0.75
 """Exposure at which the scenes have the mean of a photo as it is metered, 0.33 to 0.36, the lamp apart."""

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zerodce.model import ZeroDCE
+    from zerodce.training.model import ZeroDCE
 
 PATH = Path(__file__).with_name("zerodce.keras")
 
@@ -13,6 +13,6 @@ def load_pretrained() -> "ZeroDCE":
     """Loads the shipped model, a `ZeroDCE` ready for `model(images)["enhanced"]`."""
     import keras
 
-    from zerodce import model  # noqa: F401  (registers the class with Keras)
+    from zerodce.training import model  # noqa: F401  (registers the class with Keras)
 
     return keras.saving.load_model(PATH, compile=False)

@@ -30,9 +30,11 @@ from pipelines.enhance import photo as photo_module
 from pipelines.enhance.settings import EnhanceSettings
 from pipelines.photos import reading, writing
 from pipelines.workers import WorkerRequirements
-from zerodce.enhancement import Enhancer
-from zerodce.model import ZeroDCE
-from zerodce.recipes import SIX
+from zerodce.applying.enhancement import Enhancer
+from zerodce.training.model import ZeroDCE
+from zerodce.training.recipes import SIX
+
+pytestmark = pytest.mark.slow
 
 
 def dark(seed: int, width: int = 96, height: int = 64) -> Image.Image:
@@ -84,6 +86,7 @@ def snapshot(folder: Path) -> dict[str, tuple[bytes, float]]:
     }
 
 
+@pytest.mark.smoke
 def test_every_photo_is_enhanced_measured_and_counted(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     before = {path: path.read_bytes() for path in photos.rglob("*.*")}
@@ -679,6 +682,7 @@ def test_one_photo_that_the_model_cannot_take_sinks_no_other(
     assert len(rows(tmp_path / "out")) == 3
 
 
+@pytest.mark.smoke
 def test_the_pixels_are_those_that_python_gives(tmp_path: Path) -> None:
     """Lossless photos larger than a preview by no whole number, as the command and as `zerodce.enhance` leave them.
 

@@ -12,7 +12,7 @@ from pipelines.enhance.options import enhance
 from pipelines.enhance.photo import PhotoProcessor, Prepared
 from pipelines.enhance.plan import Task
 from pipelines.enhance.settings import EnhanceSettings
-from zerodce import pixels
+from zerodce.images import pixels
 
 
 def processor(folder: Path, *options: str) -> PhotoProcessor:

@@ -18,6 +18,8 @@ from pipelines.enhance.photo import Done, PhotoProcessor, Prepared
 from pipelines.enhance.plan import Task
 from pipelines.enhance.settings import EnhanceSettings
 
+pytestmark = pytest.mark.slow
+
 BEHIND = b"what some phone keeps behind the picture"
 BOTH = "enhanced unchanged, {0}; autocontrast unchanged, {0}"
 

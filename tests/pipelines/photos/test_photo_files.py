@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, JpegImagePlugin
 from pipelines import photos
 from pipelines.photos import encode
 
-pytestmark = pytest.mark.filterwarnings(r"ignore::UserWarning:PIL\..*")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(r"ignore::UserWarning:PIL\..*")]
 MAKER_NOTE = 0x927C
 FOLLOWS_THE_PIXELS = {0x0112, 0x8769, 0x8825, 0xA002, 0xA003, 0xA005, 0x0100, 0x0101}
 

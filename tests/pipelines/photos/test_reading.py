@@ -19,7 +19,7 @@ from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
 
 from pipelines import photos
 from pipelines.photos import encode
-from zerodce.metrics import psnr
+from zerodce.images.metrics import psnr
 
 pytestmark = pytest.mark.filterwarnings(r"ignore::UserWarning:PIL\..*")  # as pipelines.photos does
 

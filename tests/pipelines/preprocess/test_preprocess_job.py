@@ -27,6 +27,8 @@ from pipelines.preprocess.settings import PreprocessSettings, parse_size
 from pipelines.preprocess.shards import ShardResult
 from tfrecord_tools import Manifest, read_manifest, read_records, verify
 
+pytestmark = pytest.mark.slow
+
 DEFAULTS = {
     "size": "16",
     "train_count": 400,
@@ -148,6 +150,7 @@ def test_same_bytes_for_any_workers_run_and_order_of_listing(
     assert len(manifests) == 1
 
 
+@pytest.mark.smoke
 def test_lol_is_split_in_sorted_order_and_paired(lol: Path, tmp_path: Path, capsys) -> None:
     assert run(lol, tmp_path / "out", train_count=7) == 0
     manifest = read_manifest(tmp_path / "out")

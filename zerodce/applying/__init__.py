@@ -1,0 +1,1 @@
+"""A model applied to photos: how much light, the noise, the pixels."""

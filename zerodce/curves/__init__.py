@@ -1,0 +1,1 @@
+"""The light-enhancement curves: strengths of tones, and how they are applied."""

@@ -1,0 +1,69 @@
+"""The curves as backend-neutral ops on tensors, for networks and training."""
+
+from keras import KerasTensor, ops
+
+from zerodce.curves.brightening import EDGE, SURROUNDINGS
+from zerodce.curves.tones import KNOTS, POWER, SPAN, tone
+
+
+def knot_weights(brightness: KerasTensor) -> KerasTensor:
+    """How much each knot has to say of a brightness: linear between the two nearest, in the root of the brightness.
+
+    Args:
+        brightness: Float (...) in [0, 1].
+
+    Returns:
+        Float (..., KNOTS) that add up to 1.
+    """
+    position = ops.sqrt(brightness) * (KNOTS - 1)
+    distance = ops.abs(ops.expand_dims(position, -1) - ops.arange(KNOTS, dtype=position.dtype))
+    return ops.relu(1 - distance)
+
+
+def read(images: KerasTensor, strengths: KerasTensor) -> KerasTensor:
+    """The strength of each pixel, from the knots of its image.
+
+    Args:
+        images: Float (batch, height, width, 3) in [0, 1].
+        strengths: Float (batch, KNOTS) in [0, 1].
+
+    Returns:
+        Float (batch, height, width, 1) in [0, 1].
+    """
+    weights = knot_weights(ops.max(images, axis=3))
+    return ops.sum(weights * strengths[:, None, None, :], axis=3, keepdims=True)
+
+
+def apply_strengths(images: KerasTensor, strengths: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+    """Applies strengths at the knots as `brighten` does with `surroundings`, but for hue: training sees what is used.
+
+    Args:
+        images: Float (batch, height, width, 3) in [0, 1]; height and width are known.
+        strengths: Float (batch, `zerodce.curves.tones.KNOTS`) in [0, 1].
+
+    Returns:
+        The strength of each pixel, that of the brightness around it, float (batch, height, width, 1); and the enhanced
+        images, like the input.
+    """
+    brightness = ops.max(images, axis=3, keepdims=True)
+    root = ops.sqrt(brightness + 1e-9)
+    side = max(images.shape[1:3]) // SURROUNDINGS | 1
+
+    def average(values: KerasTensor) -> KerasTensor:
+        """The mean over a square window, along one axis after the other: two passes of `side`, not one of `side**2`."""
+        along_rows = ops.average_pool(values, (1, side), 1, "same", data_format="channels_last")
+        return ops.average_pool(along_rows, (side, 1), 1, "same", data_format="channels_last")
+
+    mean = average(root)
+    variance = ops.relu(average(root * root) - mean * mean)
+    slope = variance**2 / (variance**2 + EDGE**2)
+    around = ops.clip(average(slope) * root + average(mean * (1 - slope)), 0, 1) ** 2
+    own, other = read(brightness, strengths), read(around, strengths)
+    made = tone(brightness, own)
+    lifted = ops.minimum(tone(brightness, other), ops.maximum(made, _highest(brightness)))
+    return other, tone(images, own) * lifted / (made + 1e-6)
+
+
+def _highest(brightness: KerasTensor) -> KerasTensor:
+    """`zerodce.curves.tones.highest` of a tensor, with a gradient at white."""
+    return ops.maximum(1 - SPAN * (1 - brightness + 1e-9) ** POWER, brightness)

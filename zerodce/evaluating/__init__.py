@@ -1,0 +1,1 @@
+"""Ways to brighten, measured side by side."""

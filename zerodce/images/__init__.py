@@ -1,0 +1,1 @@
+"""Arrays of pixels: their kinds, how they are measured, how exposures are fused."""

@@ -1,0 +1,256 @@
+"""The compiled loop that brightens a photo of any size by tables of strengths; numba keeps the machine code on disk."""
+
+import numpy as np
+
+from zerodce.kernels.compiling import numba
+
+TILE = 512
+"""Pixels worked on at a time: their planes, a dozen of 512 floats, stay in the first-level cache."""
+
+
+@numba.njit(nogil=True, cache=True)
+def position(at, size, map_size):
+    """Where a pixel of a photo of `size` lies in a map of `map_size`, both along one axis."""
+    return min(max((at + 0.5) * map_size / size - 0.5, 0.0), map_size - 1.0)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def find_strengths(brightness, wanted, iterations, steps, strengths):
+    """Writes the strengths in [-1, 1] that take a brightness to a tone; -1 or 1 where none does.
+
+    Args:
+        brightness: float64 (n,) in [0, 1].
+        wanted: float64 (n,): tones.
+        iterations: Of the curves.
+        steps: Of the bisection.
+        strengths: Written to; float64 (n,).
+    """
+    high, middle, tone = np.empty_like(strengths), np.empty_like(strengths), np.empty_like(strengths)
+    for i in range(strengths.size):
+        strengths[i], high[i] = -1.0, 1.0
+    for _ in range(steps):
+        for i in range(strengths.size):
+            middle[i] = (strengths[i] + high[i]) / 2
+            tone[i] = brightness[i]
+        for _ in range(iterations):
+            for i in range(strengths.size):
+                tone[i] = tone[i] + middle[i] * (tone[i] - tone[i] * tone[i])
+        for i in range(strengths.size):
+            below = tone[i] < wanted[i]
+            strengths[i] = middle[i] if below else strengths[i]
+            high[i] = high[i] if below else middle[i]
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def spread_row(around, y, height, slopes, offsets):
+    """Interpolates the row of a map of slopes and offsets that belongs to a row of the photo, to the photo's width."""
+    rows, columns, _ = around.shape
+    width = slopes.size
+    down = position(y, height, rows)
+    upper = int(down)
+    lower, part = min(upper + 1, rows - 1), np.float32(down - upper)
+    start = 0
+    for column in range(-1, columns):  # between the middles of two cells
+        stop = width if column == columns - 1 else max(start, int(np.ceil((column + 1.5) * width / columns - 0.5)))
+        left, right = max(column, 0), min(column + 1, columns - 1)
+        slope, offset = np.float32(0), np.float32(0)
+        slope = around[upper, left, 0] + part * (around[lower, left, 0] - around[upper, left, 0])
+        offset = around[upper, left, 1] + part * (around[lower, left, 1] - around[upper, left, 1])
+        slope_rise = around[upper, right, 0] + part * (around[lower, right, 0] - around[upper, right, 0]) - slope
+        offset_rise = around[upper, right, 1] + part * (around[lower, right, 1] - around[upper, right, 1]) - offset
+        first, step = np.float32((start + 0.5) * columns / width - 0.5 - column), np.float32(columns / width)
+        for x in range(stop - start):
+            across = first + step * np.float32(x)
+            slopes[start + x] = slope + across * slope_rise
+            offsets[start + x] = offset + across * offset_rise
+        start = stop
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
+def apply_rows(photo, tables, enhanced, levels, iterations, hue, around, caps, colours):
+    """Writes the enhanced rows of a photo.
+
+    Args:
+        photo: uint8 or uint16 (height, width, channels), 3 or 1 channels.
+        tables: float32 (rows, columns, brightnesses, 1 or channels): strengths over the photo, bilinear between cells
+            and linear between brightnesses, the last of which stands twice.
+        enhanced: Written to; shaped and typed as `photo`.
+        levels: The largest value of that type, a float.
+        iterations: Number of iterations of the curves.
+        hue: float32 (6,): brightness and saturation from and to which a colour comes to keep its hue, how much of it,
+            and how much of its saturation it keeps then.
+        around: float32 (rows, columns, 2): the `curves.brightening.surroundings` of the photo, by which channels are
+            lifted; of no rows where nothing is.
+        caps: float32 (brightnesses,): the highest tone of each brightness, the last twice; not read without `around`.
+        colours: float32 (brightnesses,): the part of its colour that each brightness keeps, the last twice; of no
+            entries where all is kept.
+    """
+    height, width, channels = photo.shape
+    local = around.shape[0] > 0
+    slopes, offsets = np.empty(width, np.float32), np.empty(width, np.float32)
+    rows, columns, count, parts = tables.shape
+    zero, half, one = np.float32(0), np.float32(0.5), np.float32(1)
+    two, three, tiny = np.float32(2), np.float32(3), np.float32(1e-6)
+    unit, scale, steps = np.float32(1 / levels), np.float32(levels), np.float32(count - 2)
+    bright, per_bright = hue[0], one / (hue[1] - hue[0])
+    vivid, per_vivid, most_kept, pure = hue[2], one / (hue[3] - hue[2]), hue[4], hue[5]
+    row = tables[0].copy()
+    value = np.empty((channels, TILE), np.float32)
+    curve = np.empty((channels, TILE), np.float32)
+    strength = np.empty((parts, TILE), np.float32)
+    brightness = np.empty(TILE, np.float32)
+    at = np.empty(TILE, np.int32)
+    share = np.empty(TILE, np.float32)
+    for y in range(height):
+        if rows > 1:
+            down = position(y, height, rows)
+            upper = int(down)
+            part = np.float32(down - upper)
+            row[:] = tables[upper] + part * (tables[min(upper + 1, rows - 1)] - tables[upper])
+        if local:
+            spread_row(around, y, height, slopes, offsets)
+        for start in range(0, width, TILE):
+            n = min(TILE, width - start)
+            if channels == 3:
+                for x in range(n):
+                    red = np.float32(photo[y, start + x, 0]) * unit
+                    green = np.float32(photo[y, start + x, 1]) * unit
+                    blue = np.float32(photo[y, start + x, 2]) * unit
+                    value[0, x], value[1, x], value[2, x] = red, green, blue
+                    most = red if red > green else green
+                    brightness[x] = most if most > blue else blue
+            else:
+                for x in range(n):
+                    value[0, x] = np.float32(photo[y, start + x, 0]) * unit
+                    brightness[x] = value[0, x]
+            for x in range(n):
+                place = brightness[x] * steps
+                at[x] = np.int32(place)
+                share[x] = place - np.float32(at[x])
+            for c in range(parts):
+                if columns == 1:
+                    table = row[0, :, c]
+                    for x in range(n):
+                        first = table[at[x]]
+                        strength[c, x] = first + share[x] * (table[at[x] + 1] - first)
+                else:
+                    for x in range(n):
+                        across = position(start + x, width, columns)
+                        left = int(across)
+                        right, by = min(left + 1, columns - 1), np.float32(across - left)
+                        first = row[left, at[x], c] + by * (row[right, at[x], c] - row[left, at[x], c])
+                        last = row[left, at[x] + 1, c] + by * (row[right, at[x] + 1, c] - row[left, at[x] + 1, c])
+                        strength[c, x] = first + share[x] * (last - first)
+            for c in range(channels):
+                s, after = strength[min(c, parts - 1)], curve[c]
+                after[:] = value[c]
+                for _ in range(iterations):
+                    for x in range(n):
+                        v = after[x]
+                        after[x] = v + s[x] * (v - v * v)
+            if channels == 3:
+                red, green, blue = value[0], value[1], value[2]
+                red_after, green_after, blue_after = curve[0], curve[1], curve[2]
+                for x in range(n):
+                    most = brightness[x]
+                    least = red[x] if red[x] < green[x] else green[x]
+                    least = least if least < blue[x] else blue[x]
+                    light = (most - bright) * per_bright
+                    light = zero if light < zero else (one if light > one else light)
+                    spread = most - least
+                    colour = (spread / (most if most > tiny else tiny) - vivid) * per_vivid
+                    colour = zero if colour < zero else (one if colour > one else colour)
+                    keep = most_kept * light * light * (three - two * light) * colour * colour * (three - two * colour)
+                    top = red_after[x] if red_after[x] > green_after[x] else green_after[x]
+                    top = top if top > blue_after[x] else blue_after[x]
+                    bottom = red_after[x] if red_after[x] < green_after[x] else green_after[x]
+                    bottom = bottom if bottom < blue_after[x] else blue_after[x]
+                    bottom += pure * (top * least / (most if most > tiny else tiny) - bottom)
+                    slope = (top - bottom) / (spread if spread > tiny else tiny)
+                    red_after[x] += keep * (bottom + slope * (red[x] - least) - red_after[x])
+                    green_after[x] += keep * (bottom + slope * (green[x] - least) - green_after[x])
+                    blue_after[x] += keep * (bottom + slope * (blue[x] - least) - blue_after[x])
+            if local:
+                table = row[0, :, 0]
+                for x in range(n):
+                    v = slopes[start + x] * np.sqrt(brightness[x]) + offsets[start + x]
+                    place = min(v * v, one) * steps
+                    first = np.int32(place)
+                    s = table[first] + (place - np.float32(first)) * (table[first + 1] - table[first])
+                    cap = caps[at[x]] + share[x] * (caps[at[x] + 1] - caps[at[x]])
+                    own, other = brightness[x], brightness[x]
+                    for _ in range(iterations):
+                        own = own + strength[0, x] * (own - own * own)
+                        other = other + s * (other - other * other)
+                    lift = min(other, cap) / max(own, tiny)
+                    for c in range(channels):
+                        curve[c, x] *= lift
+            if channels == 3 and colours.size:
+                red, green, blue = curve[0], curve[1], curve[2]
+                for x in range(n):
+                    part = colours[at[x]] + share[x] * (colours[at[x] + 1] - colours[at[x]])
+                    top = red[x] if red[x] > green[x] else green[x]
+                    top = top if top > blue[x] else blue[x]
+                    bottom = red[x] if red[x] < green[x] else green[x]
+                    bottom = bottom if bottom < blue[x] else blue[x]
+                    grey = (one - part) * half * (top + bottom)
+                    red[x] = grey + part * red[x]
+                    green[x] = grey + part * green[x]
+                    blue[x] = grey + part * blue[x]
+            for c in range(channels):
+                after = curve[c]
+                for x in range(n):
+                    v = after[x] * scale + half
+                    after[x] = zero if v < zero else (scale if v > scale else v)
+            for x in range(n):
+                for c in range(channels):
+                    enhanced[y, start + x, c] = np.int32(curve[c, x])
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
+def look_up(photo, tones, lifts, keep, pure, around, colours, enhanced):
+    """Writes an enhanced 8-bit colour photo whose strengths depend on nothing but brightness.
+
+    Args:
+        photo: uint8 (height, width, 3).
+        tones: float32 (256, 256): what becomes of a channel, by the brightness of its pixel and its own value.
+        lifts: float32 (256, levels): what all channels of a pixel are multiplied by then, by its brightness and that
+            around it, at even steps of its root.
+        keep: float32 (256, 256): how much of its hue a pixel keeps, by its brightness and its smallest channel.
+        pure: How much of its saturation a pixel keeps where it keeps its hue, a float32.
+        around: float32 (rows, columns, 2): the photo's `zerodce.curves.brightening.surroundings`.
+        colours: float32 (256,): the part of its colour that a pixel keeps, by its brightness.
+        enhanced: Written to; like `photo`.
+    """
+    height, width, _ = photo.shape
+    one, half, last = np.float32(1), np.float32(0.5), np.float32(lifts.shape[1] - 1)
+    curve, start, slope = np.empty_like(keep), np.empty_like(keep), np.empty_like(keep)
+    root = np.empty(256, np.float32)
+    for most in range(256):
+        root[most] = np.sqrt(np.float32(most / 255)) * last
+        for least in range(most + 1):  # a channel comes to curve * its tone + start + slope * itself
+            kept, top, bottom = keep[most, least], tones[most, most], tones[most, least]
+            bottom += pure * (top * np.float32(least) / np.float32(max(most, 1)) - bottom)
+            rise = (top - bottom) / np.float32(max(most - least, 1))
+            part = colours[most]
+            darkest = (one - kept) * tones[most, least] + kept * bottom
+            curve[most, least] = part * (one - kept)
+            start[most, least] = part * kept * (bottom - rise * np.float32(least)) + (one - part) * half * (
+                top + darkest
+            )
+            slope[most, least] = part * kept * rise
+    slopes, offsets = np.empty(width, np.float32), np.empty(width, np.float32)
+    for y in range(height):
+        spread_row(around, y, height, slopes, offsets)
+        for x in range(width):
+            offsets[x] = offsets[x] * last + half
+        for x in range(width):
+            red, green, blue = photo[y, x, 0], photo[y, x, 1], photo[y, x, 2]
+            most = max(red, max(green, blue))
+            least = min(red, min(green, blue))
+            lift = lifts[most, np.uint8(np.int32(slopes[x] * root[most] + offsets[x]))]
+            tone, c, b = tones[most], curve[most, least] * lift, slope[most, least] * lift
+            a = start[most, least] * lift + half
+            enhanced[y, x, 0] = np.uint8(c * tone[red] + a + b * np.float32(red))
+            enhanced[y, x, 1] = np.uint8(c * tone[green] + a + b * np.float32(green))
+            enhanced[y, x, 2] = np.uint8(c * tone[blue] + a + b * np.float32(blue))

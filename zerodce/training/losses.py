@@ -1,0 +1,76 @@
+"""The six zero-reference losses, each a mean that does not grow with the batch or the image.
+
+Images are floats (batch, height, width, 3) in [0, 1], maps floats (batch, height, width, 24) in [-1, 1];
+every function returns a scalar >= 0. The four terms of the paper (Guo et al., CVPR 2020, section 3.3)
+are computed as its released code does. `zerodce.training.writeup` holds the faulty variants of the project's first
+write-up.
+"""
+
+from keras import KerasTensor, ops
+
+from zerodce.training import teacher
+
+
+def color_constancy(enhanced: KerasTensor) -> KerasTensor:
+    """Grey-world deviation: sqrt of the summed fourth powers of the channel means' differences (eq. 6)."""
+    mean = ops.mean(enhanced, axis=(1, 2))
+    red, green, blue = mean[:, 0], mean[:, 1], mean[:, 2]
+    fourth = (red - green) ** 4 + (red - blue) ** 4 + (green - blue) ** 4
+    # the root of an exact zero (a grey image) has an infinite gradient
+    return ops.mean(ops.sqrt(ops.maximum(fourth, 1e-12)))
+
+
+def exposure(enhanced: KerasTensor, level: float = 0.6, patch: int | None = 16) -> KerasTensor:
+    """Mean squared distance of the brightness of each patch from `level` (eq. 5; squared, as released).
+
+    Args:
+        enhanced: Images, at least `patch` pixels high and wide.
+        level: The well-exposed brightness, in [0, 1].
+        patch: Side of the non-overlapping patches in pixels; a remainder at the border is left out. None:
+            the whole image is one patch.
+    """
+    grey = ops.mean(enhanced, axis=3, keepdims=True)
+    if patch is None:
+        patches = ops.mean(grey, axis=(1, 2))
+    else:
+        patches = ops.average_pool(grey, patch, patch, data_format="channels_last")
+    return ops.mean((patches - level) ** 2)
+
+
+def illumination_smoothness(maps: KerasTensor) -> KerasTensor:
+    """Mean squared step between neighbouring curve parameters, summed over maps, times 2 (eq. 7, as released)."""
+    vertical = ops.mean((maps[:, 1:] - maps[:, :-1]) ** 2, axis=(0, 1, 2))
+    horizontal = ops.mean((maps[:, :, 1:] - maps[:, :, :-1]) ** 2, axis=(0, 1, 2))
+    return 2 * ops.sum(vertical + horizontal)
+
+
+def spatial_consistency(image: KerasTensor, enhanced: KerasTensor) -> KerasTensor:
+    """How far 4x4 regions differ from their four neighbours otherwise than they did (eq. 4).
+
+    As in the released code, what lies outside the image is black.
+    """
+
+    def regions(x: KerasTensor) -> KerasTensor:
+        return ops.average_pool(ops.mean(x, axis=3, keepdims=True), 4, 4, data_format="channels_last")
+
+    change = regions(image) - regions(enhanced)
+    padded = ops.pad(change, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    neighbours = (padded[:, 1:-1, :-2], padded[:, 1:-1, 2:], padded[:, :-2, 1:-1], padded[:, 2:, 1:-1])
+    return ops.mean(sum((change - neighbour) ** 2 for neighbour in neighbours))
+
+
+def ssim(image: KerasTensor, enhanced: KerasTensor) -> KerasTensor:
+    """1 - structural similarity to the input, over RGB (`keras.ops.image.ssim`, maximum value 1)."""
+    return 1 - ops.mean(ops.image.ssim(image, enhanced, max_val=1.0, data_format="channels_last"))
+
+
+def total_variation(enhanced: KerasTensor) -> KerasTensor:
+    """Mean absolute step between neighbouring pixels, downwards plus to the right."""
+    vertical = ops.mean(ops.abs(enhanced[:, 1:] - enhanced[:, :-1]))
+    horizontal = ops.mean(ops.abs(enhanced[:, :, 1:] - enhanced[:, :, :-1]))
+    return vertical + horizontal
+
+
+def fusion(images: KerasTensor, enhanced: KerasTensor, light: KerasTensor, share: float) -> KerasTensor:
+    """Mean squared distance from what the image teaches about itself at a light: see `training.teacher.target`."""
+    return ops.mean((enhanced - teacher.target(images, light, share)) ** 2)

@@ -1,0 +1,276 @@
+"""Training: data sets in; a model, its history, its checkpoints and pictures of both out."""
+
+import dataclasses
+import functools
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from zerodce.training import plots
+from zerodce.training.callbacks import (
+    EarlyStopping,
+    Identity,
+    ModelCheckpoints,
+    Monitor,
+    Progress,
+    Samples,
+    StopOnNaN,
+    TrainingError,
+    WeightAverage,
+    replacing,
+    write_history,
+)
+from zerodce.training.model import ZeroDCE
+from zerodce.training.recipes import FUSION, Recipe
+
+_SHUFFLE_BYTES = 2**28
+_SAMPLES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """How to train; the defaults are those of the write-up where it names one.
+
+    Attributes:
+        recipe: Losses, initial weights and gradient bounds.
+        epochs: Largest number of passes over the training images.
+        batch_size: Number of images of a step.
+        learning_rate: Learning rate of Adam at the start.
+        schedule: Course of the learning rate: "constant", or "cosine", which falls to 0 at the last step.
+        seed: Seed, from 1, of the initial weights, the order of the images, flips and crops.
+        flip: Whether images are mirrored left to right at random.
+        shuffle_channels: Whether red, green and blue are exchanged at random: the colour that most photos have
+            least of would else be brightened most, in all of them.
+        crop: Side in pixels of a random square to train on; None for the whole image.
+        average: Final momentum, in [0, 1), of the weight average that is validated and kept; 0 for none.
+        monitor: Measure that picks the best epoch: the total loss, or PSNR or SSIM against validation references.
+        patience: Number of epochs without a better one after which training stops; None for any number.
+        dtype: Policy of the network, "float32" or "mixed_bfloat16".
+    """
+
+    recipe: Recipe = FUSION
+    epochs: int = 100
+    batch_size: int = 32
+    learning_rate: float = 1e-4
+    schedule: Literal["constant", "cosine"] = "constant"
+    seed: int = 1
+    flip: bool = True
+    shuffle_channels: bool = False
+    crop: int | None = None
+    average: float = 0.999
+    monitor: Monitor = "total_loss"
+    patience: int | None = None
+    dtype: Literal["float32", "mixed_bfloat16"] = "float32"
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a run came to.
+
+    Attributes:
+        epochs: Number of finished epochs.
+        steps: Number of steps of an epoch.
+        images: Number of images trained on, over all epochs.
+        seconds: Time that they took, validation included, over all sessions of the run.
+        best: Row of `history.csv` of the epoch whose weights are in `model.keras`.
+    """
+
+    epochs: int
+    steps: int
+    images: int
+    seconds: float
+    best: dict[str, float]
+
+
+def fit(
+    train: tf.data.Dataset,
+    validation: tf.data.Dataset | None,
+    out: Path,
+    settings: TrainingSettings = TrainingSettings(),
+    *,
+    data: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> Result:
+    """Trains a `ZeroDCE` from random weights.
+
+    Leaves in `out`: `model.keras` (the best by validation, the last without), `history.csv`, `losses.png`,
+    `samples/`, `tensorboard/`, and in `checkpoints/` the best and the last model and the state to resume from.
+
+    Args:
+        train: Images one by one, uint8 or float in [0, 1], (height, width, 3) of one size, in the same order
+            at every reading, and of known number.
+        validation: Batches of float images in [0, 1], or of `(images, references, weights)`; not empty.
+        out: Folder on a local disk, made if it is not there.
+        settings: Recipe, and how to train with it.
+        data: Description of the training data, with which that of a resumed run is compared.
+        resume: Go on from the state in `out`; the result is that of a run never interrupted. Only `epochs` may differ.
+        callbacks: Further callbacks; they see an epoch's logs as Keras makes them.
+
+    Raises:
+        TrainingError: No image to train on, images smaller than the crop, a loss that became NaN, or, to resume from, a
+            state or a best model that is missing, damaged or of another run.
+    """
+    count = _check(train, validation, settings)
+    steps = math.ceil(count / settings.batch_size)
+    checkpoints = out / "checkpoints"
+    average = WeightAverage(settings.average)
+    comparable = dataclasses.asdict(settings)
+    recipe = comparable.pop("recipe")
+    if settings.schedule == "constant":  # else the rate of every step depends on them
+        del comparable["epochs"]
+    identity = Identity(recipe, comparable, dict(data or {}))
+    progress = Progress(checkpoints / "state.npz", out / "history.csv", identity, average, steps)
+
+    keras.utils.set_random_seed(settings.seed)
+    model = ZeroDCE(settings.recipe, dtype=settings.dtype)
+    compile_model(model, settings.learning_rate, settings.schedule, settings.epochs * steps)
+    if resume:
+        progress.restore(model)
+        if progress.rows:  # before hours of training
+            _check_kept(checkpoints / "best.keras", settings.recipe)
+    early = EarlyStopping(progress, settings.monitor, settings.patience or settings.epochs)
+    following = [
+        StopOnNaN(progress),
+        average,
+        *_samples(validation, out, settings, average),
+        ModelCheckpoints(checkpoints, settings.recipe, average, progress, settings.monitor),
+        progress,
+        early,
+        keras.callbacks.TensorBoard(out / "tensorboard", write_graph=False),
+        *callbacks,
+    ]
+    # An epoch that was broken off has fewer steps left, which `fit` can only be told for all its epochs.
+    while progress.epoch < settings.epochs and not early.due and not model.stop_training:
+        model.fit(
+            batches(train, settings, progress.epoch, progress.step, count),
+            validation_data=validation,
+            initial_epoch=progress.epoch,
+            epochs=progress.epoch + 1 if progress.step else settings.epochs,
+            steps_per_epoch=steps - progress.step,
+            callbacks=following,
+            shuffle=False,
+            verbose=0,
+        )
+
+    write_history(out / "history.csv", progress.rows)
+    _check_kept(checkpoints / "best.keras", settings.recipe)
+    with replacing(out / "model.keras") as temporary:
+        shutil.copyfile(checkpoints / "best.keras", temporary)
+    with replacing(out / "losses.png") as temporary:
+        plots.loss_curves(temporary, progress.rows)
+    best = progress.rows[progress.best_epoch(settings.monitor)]
+    return Result(progress.epoch, steps, progress.epoch * count, round(progress.seconds, 3), best)
+
+
+def compile_model(
+    model: ZeroDCE, learning_rate: float, schedule: Literal["constant", "cosine"] = "constant", steps: int = 1
+) -> None:
+    """Compiles a model with Adam as its recipe asks.
+
+    Args:
+        model: The model.
+        learning_rate: Learning rate at the start.
+        schedule: As in `TrainingSettings`.
+        steps: Number of steps after which a cosine reaches 0.
+    """
+    rate: Any = learning_rate
+    if schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    optimizer = keras.optimizers.Adam(rate, clipnorm=model.recipe.clipnorm, weight_decay=model.recipe.weight_decay)
+    # on a CPU, TensorFlow's own kernels (oneDNN) are faster than what XLA makes of this network
+    on_cpu = keras.backend.backend() == "tensorflow" and not tf.config.list_physical_devices("GPU")
+    model.compile(optimizer=optimizer, jit_compile=False if on_cpu else "auto")
+
+
+def batches(images: tf.data.Dataset, settings: TrainingSettings, epoch: int, step: int, count: int) -> tf.data.Dataset:
+    """The training batches from a step of an epoch on: shuffled, flipped and cropped as the seed has it.
+
+    What a batch holds depends on the seed, the epoch and the step alone, not on where reading began.
+
+    Args:
+        images: As `fit` takes them.
+        settings: As `fit` takes them.
+        epoch: Epoch of the first batch, from 0.
+        step: Step of the first batch, from 0.
+        count: Number of images.
+
+    Returns:
+        Batches, float32 (batch, height, width, 3) in [0, 1]; the last one of an epoch may be smaller.
+    """
+    spec = images.element_spec
+    fitting = _SHUFFLE_BYTES // (math.prod(spec.shape) * spec.dtype.size)
+    buffer = min(count, max(4 * settings.batch_size, fitting))
+
+    def augment(index: tf.Tensor, image: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+        seed = tf.stack([tf.cast(settings.seed, tf.int64), number * count + index])
+        if settings.crop:
+            image = tf.image.stateless_random_crop(image, (settings.crop, settings.crop, 3), seed)
+        if settings.flip:
+            image = tf.image.stateless_random_flip_left_right(image, seed)
+        if settings.shuffle_channels:
+            image = tf.gather(image, tf.random.experimental.stateless_shuffle(tf.range(3), seed), axis=-1)
+        return tf.image.convert_image_dtype(image, tf.float32)
+
+    def one_epoch(number: tf.Tensor) -> tf.data.Dataset:
+        shuffled = images.shuffle(buffer, seed=settings.seed + number, reshuffle_each_iteration=False)
+        augmented = shuffled.enumerate().map(
+            functools.partial(augment, number=number), num_parallel_calls=tf.data.AUTOTUNE
+        )
+        return augmented.batch(settings.batch_size)
+
+    stream = tf.data.Dataset.range(epoch, settings.epochs).flat_map(one_epoch)
+    return stream.skip(step).prefetch(tf.data.AUTOTUNE)
+
+
+def _check_kept(path: Path, recipe: Recipe) -> None:
+    """Raises `TrainingError` if a file is not a model that a run with this recipe kept."""
+    try:
+        model = keras.saving.load_model(path, compile=False)
+        reason = "" if isinstance(model, ZeroDCE) and model.recipe == recipe else "another model"
+    except Exception as error:  # whatever lies there
+        reason = str(error).split("\n", 1)[0]
+    if reason:
+        raise TrainingError(f"{path} is not the model that the run kept ({reason}); start anew with --overwrite")
+
+
+def fastest_dtype() -> Literal["float32", "mixed_bfloat16"]:
+    """bfloat16 where the processor multiplies it by itself: x86 with AVX512-BF16 or AMX, or a GPU."""
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
+    native = "avx512_bf16" in flags or "amx_bf16" in flags or tf.config.list_physical_devices("GPU")
+    return "mixed_bfloat16" if native else "float32"
+
+
+def _check(train: tf.data.Dataset, validation: tf.data.Dataset | None, settings: TrainingSettings) -> int:
+    """Raises `TrainingError` for data that cannot be trained on as asked; the number of training images."""
+    count = int(train.cardinality())
+    height, width, _ = train.element_spec.shape
+    if count <= 0:
+        raise TrainingError("there is no image to train on")
+    if not height or not width:
+        raise TrainingError("the images differ in size; preprocess them with --resize crop or stretch")
+    if settings.crop and settings.crop > min(height, width):
+        raise TrainingError(f"--crop {settings.crop} is larger than the images, {width}x{height}")
+    if settings.monitor != "total_loss" and not (validation and isinstance(validation.element_spec, tuple)):
+        raise TrainingError(f"--monitor {settings.monitor} needs validation images with references")
+    return count
+
+
+def _samples(
+    validation: tf.data.Dataset | None, out: Path, settings: TrainingSettings, average: WeightAverage
+) -> list[keras.callbacks.Callback]:
+    """Strips of the first validation images, about ten a run."""
+    if validation is None:
+        return []
+    images, references, weights = keras.utils.unpack_x_y_sample_weight(next(iter(validation)))
+    images = np.asarray(images)[:_SAMPLES]
+    if references is not None:
+        references = np.asarray(references)[:_SAMPLES] * np.asarray(weights)[:_SAMPLES, None, None, None]
+    return [Samples(out / "samples", images, references, average, math.ceil(settings.epochs / 10))]

@@ -1,0 +1,133 @@
+"""What a dark photo teaches about itself: its own brightened versions, fused. No other image is involved.
+
+A pseudo-truth of this kind is PSENet's (Nguyen et al., WACV 2023, arXiv 2210.00712); the fusion is that of Mertens,
+Kautz and Van Reeth, "Exposure fusion" (Pacific Graphics 2007), with nothing but the weight of exposedness.
+"""
+
+import math
+
+from keras import KerasTensor, ops
+
+from zerodce.curves.exposure import APPROACH, LEVEL, MAX_EVEN, NIGHT, WELL_EXPOSED
+from zerodce.curves.tones import tone
+
+VERSIONS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+"""The versions that are fused, in multiples of the even strength."""
+
+BLACK = (1 / 255, 2 / 255)
+"""Largest channel up to which a pixel counts as black, and from which on it counts as lit: a night has no mean to tell
+of how bright what is lit is."""
+
+_SIGMA = 0.2  # of exposedness, around 0.5, as Mertens has it
+_HALVINGS = 10
+
+
+def even_strength(images: KerasTensor) -> KerasTensor:
+    """The one strength that brings what is lit in each image to the mean of a well-exposed photo, by bisection.
+
+    The mean aimed at is `LEVEL`, less for a night scene (`curves.exposure.NIGHT`) and for a photo that is nearly
+    bright enough: from a mean of `WELL_EXPOSED` on it stays as it is. What is black (`BLACK`) does not count in the
+    mean that is reached: lights in a black night become as bright as the same lights in a room, not brighter.
+
+    Args:
+        images: Float (batch, height, width, 3) in [0, 1].
+
+    Returns:
+        Float (batch, 1, 1, 1) in [0, `MAX_EVEN`]; 0 for an image that is bright enough.
+    """
+    sample = images[:, ::2, ::2]
+    mean = ops.mean(sample, axis=(1, 2, 3), keepdims=True)
+    nearly = mean + APPROACH * (WELL_EXPOSED - mean)
+    aim = ops.minimum(ops.minimum(LEVEL, NIGHT[0] + NIGHT[1] * mean), nearly)
+    lit = ops.clip((ops.max(sample, axis=3, keepdims=True) - BLACK[0]) / (BLACK[1] - BLACK[0]), 0, 1)
+    area = ops.mean(lit, axis=(1, 2, 3), keepdims=True) + 1e-6
+    low = ops.zeros_like(aim)
+    high = low + MAX_EVEN
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        reached = ops.mean(tone(sample, middle) * lit, axis=(1, 2, 3), keepdims=True) > aim * area
+        low, high = ops.where(reached, low, middle), ops.where(reached, middle, high)
+    return low
+
+
+def own_fusion(images: KerasTensor, strength: KerasTensor) -> KerasTensor:
+    """Exposure fusion of an image's own brightened versions: light and shade both as well exposed as they can be.
+
+    Args:
+        images: Float (batch, height, width, 3) in [0, 1]; height and width are known.
+        strength: Float (batch, 1, 1, 1): the even strength, that of the version in the middle.
+
+    Returns:
+        Images like the input.
+    """
+    count = len(VERSIONS)
+    versions = ops.concatenate([tone(images, ops.minimum(factor * strength, 1.0)) for factor in VERSIONS], axis=0)
+    weights = ops.exp(-ops.sum((versions - 0.5) ** 2, axis=3, keepdims=True) / (2 * _SIGMA**2)) + 1e-12
+    total = ops.sum(_split(weights, count), axis=0)
+    weights = weights / ops.concatenate([total] * count, axis=0)
+
+    details = []
+    for _ in range(int(math.log2(min(images.shape[1:3])))):
+        smaller = _down(versions)
+        detail = versions - _up(smaller, versions.shape)
+        details.append(ops.sum(_split(detail * weights, count), axis=0))
+        versions, weights = smaller, _down(weights)
+    fused = ops.sum(_split(versions * weights, count), axis=0)
+    for level in reversed(details):
+        fused = _up(fused, level.shape) + level
+    return ops.clip(fused, 0, 1)
+
+
+def target(images: KerasTensor, light: KerasTensor, share: float) -> KerasTensor:
+    """What a network is to make of images: their own fusion, mixed with the evenly brightened image.
+
+    Args:
+        images: Float (batch, height, width, 3) in [0, 1]; height and width are known.
+        light: Float (batch, 1, 1, 1) in [0, 1]: the strength by which each is brightened evenly, such as its
+            `even_strength` or a part of it.
+        share: Share of the fusion in the mixture, in [0, 1].
+
+    Returns:
+        Images like the input, through which no gradient flows.
+    """
+    return ops.stop_gradient(share * own_fusion(images, light) + (1 - share) * tone(images, light))
+
+
+def _split(stacked: KerasTensor, count: int) -> KerasTensor:
+    return ops.reshape(stacked, (count, -1, *stacked.shape[1:]))
+
+
+def _down(images: KerasTensor) -> KerasTensor:
+    """Half the size, smoothed by the binomial filter (1 4 6 4 1) / 16 (Burt and Adelson, 1983)."""
+    for axis in (1, 2):
+        length = images.shape[axis]
+        if length == 2:  # too few for `pad` to mirror them: the same as a period
+            padded = ops.concatenate([images] * 3, axis=axis)
+        else:
+            padded = ops.pad(images, [(2, 2) if i == axis else (0, 0) for i in range(4)], mode="reflect")
+        taps = [_every_other(padded, axis, start, length) for start in range(5)]
+        images = (taps[0] + taps[4] + 4 * (taps[1] + taps[3]) + 6 * taps[2]) / 16
+    return images
+
+
+def _up(images: KerasTensor, shape: tuple[int, ...]) -> KerasTensor:
+    """Twice the size, or one less where `shape` is odd: zeros between the pixels, then the same filter, doubled."""
+    for axis in (1, 2):
+        length = images.shape[axis]
+        first = _part(images, axis, min(1, length - 1), 1)  # mirrored at the start, repeated at the end, as OpenCV does
+        last = _part(images, axis, length - 1, 1)
+        padded = ops.concatenate([first, images, last], axis=axis)
+        before, here, after = (_part(padded, axis, start, length) for start in range(3))
+        pair = ops.stack([(before + 6 * here + after) / 8, (here + after) / 2], axis=axis + 1)
+        doubled = [-1, *images.shape[1:]]
+        doubled[axis] = 2 * length
+        images = _part(ops.reshape(pair, doubled), axis, 0, shape[axis])
+    return images
+
+
+def _part(images: KerasTensor, axis: int, start: int, length: int) -> KerasTensor:
+    return images[:, start : start + length] if axis == 1 else images[:, :, start : start + length]
+
+
+def _every_other(images: KerasTensor, axis: int, start: int, length: int) -> KerasTensor:
+    return images[:, start : start + length : 2] if axis == 1 else images[:, :, start : start + length : 2]
