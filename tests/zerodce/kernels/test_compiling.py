@@ -12,8 +12,8 @@ import pytest
 import zerodce
 
 PROGRAM = """
-from zerodce import grain, kernel
-print(kernel.position(1, 4, 2), sum(kernel.position.stats.cache_hits.values()))
+from zerodce.kernels import brightening, grain
+print(brightening.position(1, 4, 2), sum(brightening.position.stats.cache_hits.values()))
 """
 
 
