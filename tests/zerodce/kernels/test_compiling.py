@@ -23,14 +23,14 @@ def package(tmp_path: Path) -> Path:
     shutil.copytree(
         Path(zerodce.__file__).parent, tmp_path / "site/zerodce", ignore=shutil.ignore_patterns("__pycache__")
     )
-    (tmp_path / "site/zerodce/__pycache__").write_text("a file, so no folder")
+    (tmp_path / "site/zerodce/kernels/__pycache__").write_text("a file, so no folder")
     (tmp_path / "temporary").mkdir()
     return tmp_path / "site"
 
 
 def run(package: Path) -> tuple[list[str], list[str]]:
     """What a process prints that compiles a loop and has no home; and the lines of its warnings."""
-    nowhere = str(package / "zerodce/__pycache__/home")
+    nowhere = str(package / "zerodce/kernels/__pycache__/home")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA")}
     environment |= {"PYTHONPATH": str(package), "TMPDIR": str(package.parent / "temporary")}
     environment |= {"HOME": nowhere, "XDG_CACHE_HOME": nowhere}
