@@ -157,7 +157,7 @@ ON_JAX = """
 import sys
 import numpy as np
 import keras
-from zerodce.model import ZeroDCE
+from zerodce.training.model import ZeroDCE
 
 model = keras.saving.load_model(sys.argv[2])
 model.compile(optimizer=keras.optimizers.Adam(1e-3))
