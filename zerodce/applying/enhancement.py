@@ -15,7 +15,7 @@ from zerodce.applying.looks import Light, Look
 from zerodce.applying.noise import estimate_noise
 from zerodce.curves.brightening import brighten, surroundings
 from zerodce.curves.exposure import find_factor
-from zerodce.curves.tones import KNOTS, apply_curves, grid_of, tables
+from zerodce.curves.tones import KNOTS, apply_curves, tables
 from zerodce.images import metrics
 from zerodce.images.pixels import on_pixels, small_copy
 
@@ -42,9 +42,6 @@ STEPS = 256
 
 HALO = 7
 """How many pixels around a pixel the network sees: seven 3x3 convolutions."""
-
-CELLS = 8
-"""Cells along each side of a photo for whose strengths the maps of a small copy are read."""
 
 TILE = 512
 """Side of the tiles in which the network sees every pixel of a photo."""
@@ -114,7 +111,8 @@ class Enhancer:
         self.model = model
         self.network = model.network
         self.network.jit_compile = False  # oneDNN is faster than XLA on a CPU, and compiles nothing per shape
-        self.full = curve_size == "full" and not model.sees_whole  # strengths at knots are read at every pixel anyway
+        self.sees_whole: bool = model.architecture.sees_whole
+        self.full = curve_size == "full" and not self.sees_whole  # strengths at knots are read at every pixel anyway
         self.curve_size = AUTO_CURVE_SIZE if isinstance(curve_size, str) else curve_size
         self.exposure = exposure
         self.strength = float(strength)
@@ -188,11 +186,13 @@ class Enhancer:
     def _estimate(self, small: np.ndarray) -> Curves:
         """The curves of a small copy: what the model gives, as much of it as the photo wants and was asked for."""
         light = looks.light(small, self.look)
-        grid, strength = self._of_whole(small, light) if self.model.sees_whole else self._of_neighbours(small, light)
+        amount = self._amount(small, light)
+        grid = self._grid(small, light, amount)
+        strength = 1.0 if self.sees_whole else amount
         if not self.strength or not grid.any():
             return Curves(np.zeros_like(grid), 0.0, metrics.mean(small), 0.0, np.zeros((1, 1), np.float32))
-        around = surroundings(small) if self.model.sees_whole else None
-        pull = self.look == "bright" and not self.model.sees_whole
+        around = surroundings(small) if self.sees_whole else None
+        pull = self.look == "bright" and not self.sees_whole
         factor = self.strength * find_factor(
             small, grid, self.exposure, most=light.most, steepest=light.steepest, pull=pull, around=around
         )
@@ -210,25 +210,23 @@ class Enhancer:
             around=around,
         )
 
-    def _of_whole(self, small: np.ndarray, light: Light) -> tuple[np.ndarray, float]:
-        """Grid and strength of a network that sees the whole photo: it is asked for the light that the photo wants."""
-        if light.nothing:
-            return np.zeros((1, 1, KNOTS, 1)), 0.0
-        image = small[np.newaxis].astype(np.float32) / 255
-        amount = np.full((1, 1, 1, 1), light.amount, np.float32)
-        strengths = np.asarray(self.network.predict_on_batch([image, amount]), np.float64)[0]
-        strengths = np.rint((strengths * light.shares + light.added) * STEPS) / STEPS
-        return strengths[np.newaxis, np.newaxis, :, np.newaxis], 1.0
-
-    def _of_neighbours(self, small: np.ndarray, light: Light) -> tuple[np.ndarray, float]:
-        """Grid and strength of another network: what it gives, in the natural look the part that the photo wants."""
-        image = small[np.newaxis].astype(np.float32) / 255
-        strength = float(self.model.strength(image)[0])
+    def _amount(self, small: np.ndarray, light: Light) -> float:
+        """What the network is asked for: the light of the photo; or else a factor on what the network gives."""
+        if self.sees_whole:
+            return light.amount
+        factor = float(self.model.strength(small[np.newaxis].astype(np.float32) / 255)[0])
         if self.look == "natural":
             everything = looks.light(small, "bright").amount
-            strength *= min(MAX_OF_BRIGHT, light.amount / everything) if everything else 0.0
-        grid = grid_of(image[0], self._maps(image)[0] * strength, CELLS)
-        return grid * light.shares[:, np.newaxis], strength
+            factor *= min(MAX_OF_BRIGHT, light.amount / everything) if everything else 0.0
+        return factor
+
+    def _grid(self, small: np.ndarray, light: Light, amount: float) -> np.ndarray:
+        """The strengths of a small copy, less where the look gives a brightness less."""
+        if self.sees_whole and light.nothing:
+            return np.zeros((1, 1, KNOTS, 1))
+        grid = self.model.architecture.grid(self.network, small.astype(np.float32) / 255, amount)
+        grid = grid * light.shares[:, np.newaxis]
+        return np.rint((grid + light.added[:, np.newaxis]) * STEPS) / STEPS if self.sees_whole else grid
 
 
 def enhance(

@@ -36,7 +36,7 @@ MAX_EVEN = 0.55
 
 
 def even_aim(mean: float, level: float = LEVEL, night: float = NIGHT[0]) -> float:
-    """The mean that a photo is brightened to evenly; `zerodce.training.teacher.even_strength` has the same for tensors.
+    """The mean that a photo is brightened to evenly; `zerodce.curves.tensors.even_strength` has the same for tensors.
 
     Args:
         mean: Mean of the photo, in [0, 1].

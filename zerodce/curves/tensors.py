@@ -3,7 +3,14 @@
 from keras import KerasTensor, ops
 
 from zerodce.curves.brightening import EDGE, SURROUNDINGS
+from zerodce.curves.exposure import APPROACH, LEVEL, MAX_EVEN, NIGHT, WELL_EXPOSED
 from zerodce.curves.tones import KNOTS, POWER, SPAN, tone
+
+BLACK = (1 / 255, 2 / 255)
+"""A pixel counts as black up to the first brightness, and as lit from the second on. The mean of a night photo says
+nothing about how bright its lit parts are, so black pixels do not count in it."""
+
+_HALVINGS = 10
 
 
 def knot_weights(brightness: KerasTensor) -> KerasTensor:
@@ -67,3 +74,31 @@ def apply_strengths(images: KerasTensor, strengths: KerasTensor) -> tuple[KerasT
 def _highest(brightness: KerasTensor) -> KerasTensor:
     """`zerodce.curves.tones.highest` of a tensor, with a gradient at white."""
     return ops.maximum(1 - SPAN * (1 - brightness + 1e-9) ** POWER, brightness)
+
+
+def even_strength(images: KerasTensor) -> KerasTensor:
+    """The one strength that brings what is lit in each image to the mean of a well-exposed photo, by bisection.
+
+    The mean aimed at is `LEVEL`, less for a night scene (`curves.exposure.NIGHT`) and for a photo that is nearly
+    bright enough: from a mean of `WELL_EXPOSED` on it stays as it is. What is black (`BLACK`) does not count in the
+    mean that is reached: lights in a black night become as bright as the same lights in a room, not brighter.
+
+    Args:
+        images: Float (batch, height, width, 3) in [0, 1].
+
+    Returns:
+        Float (batch, 1, 1, 1) in [0, `MAX_EVEN`]; 0 for an image that is bright enough.
+    """
+    sample = images[:, ::2, ::2]
+    mean = ops.mean(sample, axis=(1, 2, 3), keepdims=True)
+    nearly = mean + APPROACH * (WELL_EXPOSED - mean)
+    aim = ops.minimum(ops.minimum(LEVEL, NIGHT[0] + NIGHT[1] * mean), nearly)
+    lit = ops.clip((ops.max(sample, axis=3, keepdims=True) - BLACK[0]) / (BLACK[1] - BLACK[0]), 0, 1)
+    area = ops.mean(lit, axis=(1, 2, 3), keepdims=True) + 1e-6
+    low = ops.zeros_like(aim)
+    high = low + MAX_EVEN
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        reached = ops.mean(tone(sample, middle) * lit, axis=(1, 2, 3), keepdims=True) > aim * area
+        low, high = ops.where(reached, low, middle), ops.where(reached, middle, high)
+    return low

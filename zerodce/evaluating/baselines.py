@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from zerodce.curves import tensors
 from zerodce.curves.brightening import brighten
 from zerodce.curves.tones import KNOTS, knot_weights, tables, tone
 from zerodce.images.fusion import fuse
@@ -87,4 +88,4 @@ def _context(image: np.ndarray) -> np.ndarray:
 
 
 def _even_strength(context: np.ndarray) -> float:
-    return float(np.ravel(teacher.even_strength(context[np.newaxis]))[0])
+    return float(np.ravel(tensors.even_strength(context[np.newaxis]))[0])

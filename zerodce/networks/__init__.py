@@ -1,11 +1,7 @@
-"""The networks by name."""
+"""The networks by name; a new one is one class and one entry here."""
 
-from collections.abc import Callable
+from zerodce.networks.architecture import Architecture
+from zerodce.networks.dce_net import DCENet
+from zerodce.networks.tone_net import ToneNet
 
-import keras
-
-from zerodce.networks.dce_net import dce_net
-from zerodce.networks.tone_net import tone_net
-
-ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {"dce_net": dce_net, "tone_net": tone_net}
-"""The networks by name."""
+ARCHITECTURES: dict[str, Architecture] = {"dce_net": DCENet(), "tone_net": ToneNet()}

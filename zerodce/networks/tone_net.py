@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import KerasTensor, ops
 
 from zerodce.curves import tensors, tones
@@ -119,3 +120,31 @@ def tone_net(initial_stddev: float | None = None, dtype: Any = None) -> keras.Mo
     x = along(1, None, "logits")(x)[:, :, 0]
     strengths = Strengths(dtype="float32", name="strengths")(x, light)
     return keras.Model([image, light], strengths, name="tone_net")
+
+
+class ToneNet:
+    """The tone network, trained at every light and applied at one: `zerodce.networks.architecture`."""
+
+    sees_whole = True
+    build = staticmethod(tone_net)
+
+    def train(
+        self, network: keras.Model, images: KerasTensor, strength: KerasTensor, training: bool | None
+    ) -> dict[str, KerasTensor]:
+        """As `Architecture.train`, and `light`, float (batch, 1, 1, 1), which `training.teacher.target` is to use.
+
+        The images of a batch get from a part of their even strength to all of it, in even steps, so that the network
+        learns at every light. Outside training each image gets all of it.
+        """
+        light = tensors.even_strength(images)
+        if training:
+            count = ops.shape(images)[0]
+            parts = (ops.cast(ops.arange(count), "float32") + 1) / ops.cast(count, "float32")
+            light = light * parts[:, None, None, None]
+        around, enhanced = tensors.apply_strengths(images, network([images, light], training=training))
+        return {"maps": ops.repeat(-around, CHANNELS * tones.ITERATIONS, axis=3), "enhanced": enhanced, "light": light}
+
+    def grid(self, network: keras.Model, image: np.ndarray, amount: float) -> np.ndarray:
+        light = np.full((1, 1, 1, 1), amount, np.float32)
+        strengths = np.asarray(network.predict_on_batch([image[np.newaxis], light]), np.float64)[0]
+        return strengths[np.newaxis, np.newaxis, :, np.newaxis]

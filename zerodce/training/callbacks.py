@@ -16,7 +16,8 @@ import keras
 import numpy as np
 
 from zerodce.training import plots
-from zerodce.training.model import FUSION_LOSS, LOSS_NAMES, ZeroDCE
+from zerodce.training.losses import LOSSES
+from zerodce.training.model import TOTAL, ZeroDCE, column
 from zerodce.training.recipes import Recipe
 
 Monitor = Literal["total_loss", "psnr", "ssim"]
@@ -346,7 +347,7 @@ class Samples(keras.callbacks.Callback):
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:
     """Writes `history.csv`: a row for each epoch, the epoch, the losses, and what validation measured."""
-    losses = (*LOSS_NAMES, FUSION_LOSS)
+    losses = (TOTAL, *map(column, LOSSES))
     names = ["epoch", *losses, *(f"val_{name}" for name in (*losses, "psnr", "ssim"))]
     columns = [name for name in names if name in rows[-1]]
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""The six zero-reference losses, each a mean that does not grow with the batch or the image.
+"""The losses, none of which needs a reference; each is a mean that does not grow with the batch or the image.
 
 Images are floats (batch, height, width, 3) in [0, 1], maps floats (batch, height, width, 24) in [-1, 1];
 every function returns a scalar >= 0. The four terms of the paper (Guo et al., CVPR 2020, section 3.3)
@@ -6,9 +6,13 @@ are computed as its released code does. `zerodce.training.writeup` holds the fau
 write-up.
 """
 
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
 from keras import KerasTensor, ops
 
-from zerodce.training import teacher
+from zerodce.training import teacher, writeup
+from zerodce.training.recipes import Recipe
 
 
 def color_constancy(enhanced: KerasTensor) -> KerasTensor:
@@ -74,3 +78,48 @@ def total_variation(enhanced: KerasTensor) -> KerasTensor:
 def fusion(images: KerasTensor, enhanced: KerasTensor, light: KerasTensor, share: float) -> KerasTensor:
     """Mean squared distance from what the image teaches about itself at a light: see `training.teacher.target`."""
     return ops.mean((enhanced - teacher.target(images, light, share)) ** 2)
+
+
+class Loss(NamedTuple):
+    """An entry of `LOSSES`.
+
+    Attributes:
+        of: The loss of a recipe for images and what `ZeroDCE.call` made of them, a scalar >= 0.
+        always: Whether every recipe has a column for it in `history.csv`, 0 where its weight is 0.
+    """
+
+    of: Callable[[Recipe, KerasTensor, Mapping[str, KerasTensor]], KerasTensor]
+    always: bool = True
+
+
+LOSSES = {
+    "color_constancy": Loss(lambda recipe, images, made: color_constancy(made["enhanced"])),
+    "exposure": Loss(
+        lambda recipe, images, made: exposure(made["enhanced"], recipe.exposure_level, recipe.exposure_patch)
+    ),
+    "illumination_smoothness": Loss(
+        lambda recipe, images, made: (
+            writeup.illumination_smoothness if recipe.writeup_terms else illumination_smoothness
+        )(made["maps"])
+    ),
+    "spatial_consistency": Loss(
+        lambda recipe, images, made: (writeup.spatial_consistency if recipe.writeup_terms else spatial_consistency)(
+            images, made["enhanced"]
+        )
+    ),
+    "ssim": Loss(lambda recipe, images, made: ssim(images, made["enhanced"])),
+    "total_variation": Loss(
+        lambda recipe, images, made: (writeup.total_variation if recipe.writeup_terms else total_variation)(
+            made["enhanced"]
+        )
+    ),
+    "fusion": Loss(
+        lambda recipe, images, made: fusion(images, made["enhanced"], made["light"], recipe.fusion_share), always=False
+    ),
+}
+"""The losses by name. The field of `Recipe` with this name is the weight: a new loss is an entry and a field."""
+
+
+def used_by(recipe: Recipe) -> list[str]:
+    """Names of the losses that a recipe tracks."""
+    return [name for name, loss in LOSSES.items() if loss.always or getattr(recipe, name)]

@@ -6,27 +6,17 @@ from typing import Any
 import keras
 from keras import KerasTensor, ops
 
-from zerodce.curves.tensors import apply_strengths
-from zerodce.curves.tones import ITERATIONS, apply_curves
 from zerodce.networks import ARCHITECTURES
-from zerodce.networks.layout import CHANNELS, LAYOUT
-from zerodce.training import losses, writeup
+from zerodce.networks.layout import LAYOUT
+from zerodce.training import losses
 from zerodce.training.recipes import FUSION, Recipe
-from zerodce.training.teacher import even_strength
 
-TERMS = (
-    "color_constancy",
-    "exposure",
-    "illumination_smoothness",
-    "spatial_consistency",
-    "ssim",
-    "total_variation",
-)
-"""The six losses that every recipe tracks."""
+TOTAL = "total_loss"
 
-LOSS_NAMES = ("total_loss", *(f"{term}_loss" for term in TERMS))
-FUSION_LOSS = "fusion_loss"
-"""The seventh, of recipes that use it."""
+
+def column(loss: str) -> str:
+    """The name of a loss in logs and in `history.csv`."""
+    return f"{loss}_loss"
 
 
 @keras.saving.register_keras_serializable("zerodce")
@@ -51,42 +41,26 @@ class ZeroDCE(keras.Model):
     def __init__(self, recipe: Recipe | dict[str, Any] = FUSION, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)  # images stay float32 under every policy
         self.recipe = recipe if isinstance(recipe, Recipe) else Recipe(**recipe)
-        self.network = ARCHITECTURES[self.recipe.architecture](self.recipe.initial_stddev, self.dtype_policy)
-        self.loss_trackers = {name: keras.metrics.Mean(name=name) for name in LOSS_NAMES}
-        if self.recipe.fusion:
-            self.loss_trackers[FUSION_LOSS] = keras.metrics.Mean(name=FUSION_LOSS)
+        self.architecture = ARCHITECTURES[self.recipe.architecture]
+        self.network = self.architecture.build(self.recipe.initial_stddev, self.dtype_policy)
+        tracked = (TOTAL, *map(column, losses.used_by(self.recipe)))
+        self.loss_trackers = {name: keras.metrics.Mean(name=name) for name in tracked}
         self.reference_trackers = {name: keras.metrics.Mean(name=name) for name in ("psnr", "ssim")}
         self.built = True  # the network was built with its weights
 
-    @property
-    def sees_whole(self) -> bool:
-        """Whether the network looks at the whole photo, and gives strengths at knots instead of maps."""
-        return self.recipe.architecture == "tone_net"
-
     def call(self, images: KerasTensor, training: bool | None = None) -> dict[str, KerasTensor]:
-        """Enhances images.
+        """Enhances images with what training sees: the curves, without the noise filter and the look of a photo.
 
         Args:
             images: Float (batch, height, width, 3) in [0, 1].
-            training: A network that sees the whole photo learns at every light: the images of a batch then get from a
-                part of their even strength to all of it, in even steps. Else each image gets all.
+            training: Whether the images are trained on.
 
         Returns:
-            `maps`, float (batch, height, width, 24) in [-1, 1], and `enhanced`, images like the input; of a network
-            that sees the whole photo also `light`, float (batch, 1, 1, 1): what `training.teacher.target` is to use.
+            `maps`, float (batch, height, width, 24) in [-1, 1], `enhanced`, images like the input, and what else the
+            network's architecture (`zerodce.networks`) gives to the losses.
         """
         images = ops.cast(images, "float32")
-        if not self.sees_whole:
-            maps = ops.cast(self.network(images, training=training), "float32")
-            maps = maps * self.strength(images)[:, None, None, None]
-            return {"maps": maps, "enhanced": apply_curves(images, maps)}
-        light = even_strength(images)
-        if training:
-            count = ops.shape(images)[0]
-            parts = (ops.cast(ops.arange(count), "float32") + 1) / ops.cast(count, "float32")
-            light = light * parts[:, None, None, None]
-        around, enhanced = apply_strengths(images, self.network([images, light], training=training))
-        return {"maps": ops.repeat(-around, CHANNELS * ITERATIONS, axis=3), "enhanced": enhanced, "light": light}
+        return self.architecture.train(self.network, images, self.strength(images), training)
 
     def strength(self, images: KerasTensor) -> KerasTensor:
         """The factor of the network's maps for each image, from the image's mean brightness.
@@ -111,19 +85,12 @@ class ZeroDCE(keras.Model):
             images: As `call` takes them.
             outputs: What it returned.
         """
-        recipe = self.recipe
-        variant = writeup if recipe.writeup_terms else losses
-        maps, enhanced = outputs["maps"], outputs["enhanced"]
-        terms = {
-            "color_constancy": lambda: losses.color_constancy(enhanced),
-            "exposure": lambda: losses.exposure(enhanced, recipe.exposure_level, recipe.exposure_patch),
-            "illumination_smoothness": lambda: variant.illumination_smoothness(maps),
-            "spatial_consistency": lambda: variant.spatial_consistency(images, enhanced),
-            "ssim": lambda: losses.ssim(images, enhanced),
-            "total_variation": lambda: variant.total_variation(enhanced),
-            "fusion": lambda: losses.fusion(images, enhanced, outputs["light"], recipe.fusion_share),
+        weights = {name: getattr(self.recipe, name) for name in losses.LOSSES}
+        return {
+            name: weight * losses.LOSSES[name].of(self.recipe, images, outputs)
+            for name, weight in weights.items()
+            if weight
         }
-        return {name: getattr(recipe, name) * term() for name, term in terms.items() if getattr(recipe, name)}
 
     def compute_loss(
         self,
@@ -139,9 +106,9 @@ class ZeroDCE(keras.Model):
         terms = self.loss_terms(images, y_pred)
         total = sum(terms.values())
         batch_size = ops.shape(images)[0]
-        self.loss_trackers["total_loss"].update_state(total, sample_weight=batch_size)
+        self.loss_trackers[TOTAL].update_state(total, sample_weight=batch_size)
         for name, term in terms.items():
-            self.loss_trackers[f"{name}_loss"].update_state(term, sample_weight=batch_size)
+            self.loss_trackers[column(name)].update_state(term, sample_weight=batch_size)
         return total
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw
 
 from zerodce.images.pixels import autocontrast, to_uint8
-from zerodce.training.model import FUSION_LOSS, LOSS_NAMES
+from zerodce.training.losses import LOSSES
+from zerodce.training.model import TOTAL, column
 
 _MARGIN, _HEADING = 4, 16  # pixels
 
@@ -23,7 +24,7 @@ def loss_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
         rows: Rows of `history.csv`.
     """
     figure = Figure(figsize=(16, 7), layout="constrained")
-    losses = [name for name in (*LOSS_NAMES, FUSION_LOSS) if name in rows[-1]]
+    losses = [name for name in (TOTAL, *map(column, LOSSES)) if name in rows[-1]]
     columns = math.ceil((len(losses) + 1) / 2)
     axes = figure.subplots(2, columns).ravel()
     epochs = [row["epoch"] for row in rows]

@@ -8,46 +8,12 @@ import math
 
 from keras import KerasTensor, ops
 
-from zerodce.curves.exposure import APPROACH, LEVEL, MAX_EVEN, NIGHT, WELL_EXPOSED
 from zerodce.curves.tones import tone
 
 VERSIONS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 """The versions that are fused, in multiples of the even strength."""
 
-BLACK = (1 / 255, 2 / 255)
-"""Largest channel up to which a pixel counts as black, and from which on it counts as lit: a night has no mean to tell
-of how bright what is lit is."""
-
 _SIGMA = 0.2  # of exposedness, around 0.5, as Mertens has it
-_HALVINGS = 10
-
-
-def even_strength(images: KerasTensor) -> KerasTensor:
-    """The one strength that brings what is lit in each image to the mean of a well-exposed photo, by bisection.
-
-    The mean aimed at is `LEVEL`, less for a night scene (`curves.exposure.NIGHT`) and for a photo that is nearly
-    bright enough: from a mean of `WELL_EXPOSED` on it stays as it is. What is black (`BLACK`) does not count in the
-    mean that is reached: lights in a black night become as bright as the same lights in a room, not brighter.
-
-    Args:
-        images: Float (batch, height, width, 3) in [0, 1].
-
-    Returns:
-        Float (batch, 1, 1, 1) in [0, `MAX_EVEN`]; 0 for an image that is bright enough.
-    """
-    sample = images[:, ::2, ::2]
-    mean = ops.mean(sample, axis=(1, 2, 3), keepdims=True)
-    nearly = mean + APPROACH * (WELL_EXPOSED - mean)
-    aim = ops.minimum(ops.minimum(LEVEL, NIGHT[0] + NIGHT[1] * mean), nearly)
-    lit = ops.clip((ops.max(sample, axis=3, keepdims=True) - BLACK[0]) / (BLACK[1] - BLACK[0]), 0, 1)
-    area = ops.mean(lit, axis=(1, 2, 3), keepdims=True) + 1e-6
-    low = ops.zeros_like(aim)
-    high = low + MAX_EVEN
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        reached = ops.mean(tone(sample, middle) * lit, axis=(1, 2, 3), keepdims=True) > aim * area
-        low, high = ops.where(reached, low, middle), ops.where(reached, middle, high)
-    return low
 
 
 def own_fusion(images: KerasTensor, strength: KerasTensor) -> KerasTensor:

@@ -11,6 +11,7 @@ from zerodce.applying import denoising
 from zerodce.applying.enhancement import Enhancer
 from zerodce.applying.noise import estimate_noise
 from zerodce.kernels import grain
+from zerodce.networks import ARCHITECTURES
 
 
 def noisy(level: float, sigma: float, shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
@@ -27,7 +28,7 @@ def model(*parameters: float) -> SimpleNamespace:
         network=SimpleNamespace(
             predict_on_batch=lambda images: np.broadcast_to(maps.reshape(24), (*images.shape[:3], 24))
         ),
-        sees_whole=False,
+        architecture=ARCHITECTURES["dce_net"],
         strength=lambda images: np.ones(1),
     )
 

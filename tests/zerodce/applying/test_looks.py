@@ -9,8 +9,8 @@ from hypothesis.extra.numpy import arrays
 
 from zerodce.applying import looks
 from zerodce.applying.looks import Ramp
+from zerodce.curves import tensors
 from zerodce.curves.tones import KNOT_BRIGHTNESS, KNOTS, tone
-from zerodce.training import teacher
 
 SIZE = (96, 128)
 
@@ -53,7 +53,7 @@ def test_bright_is_the_even_strength_of_the_teacher() -> None:
     random = np.random.default_rng(0)
     for level in (4, 20, 60, 100, 130):
         small = random.gamma(2, level / 2, (*SIZE, 3)).clip(0, 255).astype(np.uint8)
-        expected = float(np.ravel(teacher.even_strength(small[np.newaxis].astype(np.float32) / 255))[0])
+        expected = float(np.ravel(tensors.even_strength(small[np.newaxis].astype(np.float32) / 255))[0])
         assert looks.light(small, "bright").amount == pytest.approx(expected, abs=0.01)
 
 
@@ -108,7 +108,7 @@ def test_a_flat_photo_gets_midtones() -> None:
 @given(arrays(np.uint8, (12, 16, 3)), st.sampled_from(["natural", "bright"]))
 def test_every_photo_gets_something_in_range(small: np.ndarray, look: looks.Look) -> None:
     light = looks.light(small, look)
-    assert 0 <= light.amount <= teacher.MAX_EVEN
+    assert 0 <= light.amount <= tensors.MAX_EVEN
     for values in (light.shares, light.added):
         assert values.shape == (KNOTS,)
         assert np.all((values >= 0) & (values <= 1))

@@ -10,6 +10,7 @@ from zerodce.applying.enhancement import Enhancer
 from zerodce.curves.brightening import brighten
 from zerodce.curves.exposure import AUTO_MAX_FACTOR, MAX_CHANGE, MAX_FACTOR, find_factor
 from zerodce.curves.tones import KNOTS, tables
+from zerodce.networks import ARCHITECTURES
 
 pytestmark = pytest.mark.slow
 
@@ -105,7 +106,7 @@ def test_photos_that_are_nearly_alike_come_out_nearly_alike():
 def test_the_enhancer_reports_the_mean_of_what_it_returns():
     maps = np.tile(np.float32([-0.4] * 24), (1, 32, 48, 1))
     model = SimpleNamespace(
-        sees_whole=False,
+        architecture=ARCHITECTURES["dce_net"],
         network=SimpleNamespace(predict_on_batch=lambda images: maps),
         strength=lambda images: np.ones(1),
     )

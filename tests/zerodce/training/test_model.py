@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from zerodce.training import teacher
-from zerodce.training.model import FUSION_LOSS, LOSS_NAMES, TERMS, ZeroDCE
+from zerodce.curves import tensors
+from zerodce.training import losses, teacher
+from zerodce.training.losses import LOSSES
+from zerodce.training.model import ZeroDCE
 from zerodce.training.recipes import FUSION, ORIGINAL, PAPER, RECIPES, SIX, Recipe
 
 pytestmark = pytest.mark.slow
@@ -44,13 +46,14 @@ def test_the_weighted_terms_add_up_to_the_total_of_train_and_validation(recipe: 
     model = compiled(recipe, learning_rate=1e-9)
     images = dark_images(9)
     history = model.fit(images, validation_data=(images[:5],), batch_size=4, shuffle=False, verbose=0).history
-    names = [*LOSS_NAMES, FUSION_LOSS] if recipe.fusion else LOSS_NAMES
+    names = ["total_loss", *(f"{loss}_loss" for loss in losses.used_by(recipe))]
+    assert len(names) == (8 if recipe.fusion else 7)
     assert history.keys() == {*names, *(f"val_{name}" for name in names)}
     for prefix in ("", "val_"):
         parts = sum(history[f"{prefix}{name}"][0] for name in names[1:])
         assert history[f"{prefix}total_loss"][0] > 0
         assert history[f"{prefix}total_loss"][0] == pytest.approx(parts, rel=1e-4)
-    unused = [term for term in TERMS if getattr(recipe, term) == 0]
+    unused = [term for term in LOSSES if f"{term}_loss" in names and getattr(recipe, term) == 0]
     assert all(history[f"{term}_loss"] == [0] for term in unused)
 
 
@@ -80,9 +83,9 @@ def test_the_fusion_loss_is_the_distance_from_what_the_images_teach() -> None:
     recipe = dataclasses.replace(FUSION, name="two", fusion=2, fusion_share=0.3)
     model = compiled(recipe, 3e-3)
     images = dark_images(4, 64)
-    wanted = np.asarray(teacher.target(images, teacher.even_strength(images), 0.3))
+    wanted = np.asarray(teacher.target(images, tensors.even_strength(images), 0.3))
     first = np.mean((np.asarray(model(images)["enhanced"]) - wanted) ** 2)
-    assert model.evaluate(images, verbose=0, return_dict=True)[FUSION_LOSS] == pytest.approx(2 * first, rel=1e-3)
+    assert model.evaluate(images, verbose=0, return_dict=True)["fusion_loss"] == pytest.approx(2 * first, rel=1e-3)
     model.fit(images, batch_size=4, epochs=30, verbose=0)
     assert np.mean((np.asarray(model(images)["enhanced"]) - wanted) ** 2) < 0.5 * first
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from zerodce.curves import tensors
 from zerodce.curves.exposure import WELL_EXPOSED
 from zerodce.curves.tones import tone
 from zerodce.images.metrics import psnr
@@ -31,7 +32,7 @@ def flat(*levels: float) -> np.ndarray:
 
 
 def even(images: np.ndarray) -> np.ndarray:
-    return np.asarray(teacher.even_strength(images))
+    return np.asarray(tensors.even_strength(images))
 
 
 @pytest.mark.parametrize("size", [(64, 64), (63, 97), (128, 128), (37, 50)])
@@ -91,7 +92,7 @@ def test_the_even_strength_reaches_its_mean() -> None:
 
 
 def test_the_even_strength_is_bounded() -> None:
-    np.testing.assert_allclose(even(flat(0.0, 0.001)), teacher.MAX_EVEN, atol=0.001)
+    np.testing.assert_allclose(even(flat(0.0, 0.001)), tensors.MAX_EVEN, atol=0.001)
 
 
 def test_a_well_exposed_image_stays_as_it_is() -> None:
@@ -105,7 +106,7 @@ def test_a_well_exposed_image_stays_as_it_is() -> None:
 
 def test_the_target_is_a_mixture() -> None:
     images = scenes(48, 64)
-    strength = teacher.even_strength(images)
+    strength = tensors.even_strength(images)
     evenly, fused = np.asarray(tone(images, strength)), np.asarray(teacher.own_fusion(images, strength))
     assert np.abs(evenly - fused).mean() > 0.01
     np.testing.assert_allclose(teacher.target(images, strength, 0.0), evenly, atol=1e-6)

@@ -1,0 +1,53 @@
+"""What a network has to tell, so that it can be trained and applied to photos."""
+
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+from keras import KerasTensor
+
+
+class Architecture(Protocol):
+    """One kind of network. A new kind is one class like this, and one entry of `zerodce.networks.ARCHITECTURES`.
+
+    Attributes:
+        sees_whole: Whether the network looks at the whole photo. Then it takes the light of the photo as an input and
+            gives curve strengths by brightness. Otherwise it gives curve-parameter maps, one for each pixel.
+    """
+
+    sees_whole: bool
+
+    def build(self, initial_stddev: float | None = None, dtype: Any = None) -> keras.Model:
+        """Builds the network.
+
+        Args:
+            initial_stddev: Standard deviation of the initial kernels; None for Glorot uniform.
+            dtype: Policy of the layers, such as "mixed_bfloat16"; None for Keras' global policy.
+        """
+
+    def train(
+        self, network: keras.Model, images: KerasTensor, strength: KerasTensor, training: bool | None
+    ) -> dict[str, KerasTensor]:
+        """What the losses see of images: backend-neutral ops, through which gradients flow.
+
+        Args:
+            network: Result of `build`.
+            images: Float (batch, height, width, 3) in [0, 1].
+            strength: Float (batch,) in [0, 1]: the part of the curves that each image gets (`ZeroDCE.strength`).
+            training: Whether the images are trained on.
+
+        Returns:
+            At least `maps`, float (batch, height, width, 24) in [-1, 1], and `enhanced`, images like the input.
+        """
+
+    def grid(self, network: keras.Model, image: np.ndarray, amount: float) -> np.ndarray:
+        """The curve strengths of a photo, from its small copy.
+
+        Args:
+            network: Result of `build`.
+            image: Float32 (height, width, 3) in [0, 1].
+            amount: The light of the photo, in [0, 1], for a network that sees the whole; otherwise a factor.
+
+        Returns:
+            Float64 (rows, columns, `zerodce.curves.tones.KNOTS`, 1 or 3): strengths by place and brightness.
+        """
