@@ -10,6 +10,7 @@ from pipelines.enhance import supervisor
 from pipelines.enhance.attempts import Attempts
 from pipelines.enhance.settings import EnhanceSettings
 from pipelines.options import LOCAL_RUNNERS, ByteCount, curve_options, job_options, lean_imports, silence_libraries
+from pipelines.photos.formats import FORMATS
 
 
 @click.command()
@@ -30,7 +31,7 @@ from pipelines.options import LOCAL_RUNNERS, ByteCount, curve_options, job_optio
 @click.option(
     "--format",
     "output_format",
-    type=click.Choice(["JPEG", "PNG", "WebP", "TIFF", "BMP", "JPEG2000", "AVIF"], case_sensitive=False),
+    type=click.Choice([format_.label for format_ in FORMATS.values()], case_sensitive=False),
     help="Write all photos in this format.  [default: each its own, where it can be written]",
 )
 @click.option(

@@ -1,11 +1,34 @@
-"""Photo files: what is a photo, what it holds, and how it is read and written. Knows no Beam and no jobs."""
+"""Photo files: what is a photo, what it holds, and how it is read and written. Knows no Beam and no jobs.
 
-from pipelines.photos.errors import PhotoError, described, failing_as
-from pipelines.photos.formats import is_ignored, is_photo, output_path
-from pipelines.photos.pixels import autocontrast_table, look_up, to_srgb
-from pipelines.photos.reading import Photo, decode, load, thumbnail
-from pipelines.photos.writing import encode
+Modules are imported at first use: the command line needs nothing but the names of the formats.
+"""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipelines.photos.errors import PhotoError, described, failing_as
+    from pipelines.photos.formats import is_ignored, is_photo, output_path
+    from pipelines.photos.pixels import autocontrast_table, look_up, to_srgb
+    from pipelines.photos.reading import Photo, decode, load, thumbnail
+    from pipelines.photos.writing import encode
+
+_HOMES = {
+    "Photo": "pipelines.photos.reading",
+    "PhotoError": "pipelines.photos.errors",
+    "autocontrast_table": "pipelines.photos.pixels",
+    "decode": "pipelines.photos.reading",
+    "described": "pipelines.photos.errors",
+    "encode": "pipelines.photos.writing",
+    "failing_as": "pipelines.photos.errors",
+    "is_ignored": "pipelines.photos.formats",
+    "is_photo": "pipelines.photos.formats",
+    "load": "pipelines.photos.reading",
+    "look_up": "pipelines.photos.pixels",
+    "output_path": "pipelines.photos.formats",
+    "thumbnail": "pipelines.photos.reading",
+    "to_srgb": "pipelines.photos.pixels",
+}
 __all__ = [
     "Photo",
     "PhotoError",
@@ -22,3 +45,9 @@ __all__ = [
     "thumbnail",
     "to_srgb",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pipelines.photos' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

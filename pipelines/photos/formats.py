@@ -1,9 +1,112 @@
-"""Formats by file name: which files are photos, and what is written for each."""
+"""Formats: those that are written, and what each holds; which files are photos by their name."""
 
+import dataclasses
 import functools
 import posixpath
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from PIL import Image
+
+class Encoding(NamedTuple):
+    """How much of a photo an encoder is to keep.
+
+    Attributes:
+        quality: The quality asked for, 1 to 100; None for about the original's.
+        original: About the quality of the original file, 1 to 100.
+        lossless: Whether the original file held the pixels without loss.
+        tables: The quantization tables of a JPEG; None for other files.
+        subsampling: Pillow's number of the chroma subsampling of a JPEG.
+    """
+
+    quality: int | None
+    original: int
+    lossless: bool
+    tables: list[list[int]] | None
+    subsampling: int
+
+
+def _no_options(encoding: Encoding) -> dict[str, Any]:
+    return {}
+
+
+def _jpeg_options(encoding: Encoding) -> dict[str, Any]:
+    chroma = {"subsampling": encoding.subsampling if encoding.tables else 0 if encoding.lossless else -1}
+    if encoding.quality is None and encoding.tables:
+        return {"qtables": encoding.tables, **chroma}
+    return {"quality": encoding.quality or encoding.original, **chroma}
+
+
+def _webp_options(encoding: Encoding) -> dict[str, Any]:
+    if encoding.lossless and encoding.quality is None:
+        return {"lossless": True, "quality": 0, "method": 1, "exact": True}
+    return {"quality": encoding.quality or encoding.original, "method": 2}
+
+
+def _avif_options(encoding: Encoding) -> dict[str, Any]:
+    return {"quality": encoding.quality or encoding.original, "speed": 8}
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """A format that photos are written in. A new format is one entry of `FORMATS`.
+
+    Pillow writes it, unless `pipelines.photos.writing.WRITERS` has a function of its own for it.
+
+    Attributes:
+        name: Pillow's name.
+        label: The name as people write it.
+        extension: The extension that is appended to a name with another one.
+        aliases: Other names that people use, in capitals.
+        alpha: Whether it holds opacity.
+        bits: The most bits of a value that it holds.
+        metadata: Whether it holds EXIF, an ICC profile and XMP.
+        text: Whether it holds named texts.
+        iptc: Whether it holds IPTC.
+        longest_block: The most bytes of one block of metadata; None for any number.
+        options: Pillow's `save` options for an encoding.
+    """
+
+    name: str
+    label: str
+    extension: str
+    aliases: tuple[str, ...] = ()
+    alpha: bool = False
+    bits: int = 8
+    metadata: bool = False
+    text: bool = False
+    iptc: bool = False
+    longest_block: int | None = None
+    options: Callable[[Encoding], dict[str, Any]] = _no_options
+
+
+FORMATS = {
+    format_.name: format_
+    for format_ in (
+        # a segment of a JPEG has 65,535 bytes, its length among them
+        Format(
+            "JPEG",
+            "JPEG",
+            ".jpg",
+            ("JPG",),
+            metadata=True,
+            iptc=True,
+            longest_block=65533,
+            options=_jpeg_options,
+        ),
+        Format("PNG", "PNG", ".png", alpha=True, bits=16, metadata=True, text=True),
+        Format("WEBP", "WebP", ".webp", alpha=True, metadata=True, options=_webp_options),
+        Format("TIFF", "TIFF", ".tif", ("TIF",), alpha=True, bits=16, metadata=True),
+        Format("BMP", "BMP", ".bmp"),
+        Format("JPEG2000", "JPEG2000", ".jp2", ("JP2",), alpha=True),
+        Format("AVIF", "AVIF", ".avif", alpha=True, metadata=True, options=_avif_options),
+    )
+}
+"""The formats that photos are written in, by Pillow's name."""
+
+_NAMES = {name: format_ for format_ in FORMATS.values() for name in (format_.name, *format_.aliases)}
+
+LOSSY = frozenset({"JPEG", "MPO", "HEIF", "AVIF"})
+"""Formats that hold pixels with loss; WebP holds them either way."""
 
 HEIF_EXTENSIONS = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif"})
 RAW_EXTENSIONS = frozenset(
@@ -31,21 +134,13 @@ _JUNK_NAMES = frozenset({"thumbs.db"})
 _JUNK_FOLDERS = frozenset(
     {"@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found"}
 )
-_EXTENSION_OF = {
-    "JPEG": ".jpg",
-    "PNG": ".png",
-    "WEBP": ".webp",
-    "TIFF": ".tif",
-    "BMP": ".bmp",
-    "JPEG2000": ".jp2",
-    "AVIF": ".avif",
-}
-_CHOICES = "JPEG, PNG, WebP, TIFF, BMP, JPEG2000, AVIF"
 
 
 @functools.cache
 def formats_by_extension() -> dict[str, str]:
     """Pillow's name of the format of every extension that counts as a photo, whatever extras are installed."""
+    from PIL import Image
+
     registered = Image.registered_extensions().items()
     known = {extension.lower(): name for extension, name in registered if name not in _NO_PHOTOS}
     return _BY_PLUGIN | known | dict.fromkeys(HEIF_EXTENSIONS, "HEIF") | dict.fromkeys(RAW_EXTENSIONS, "RAW")
@@ -82,8 +177,8 @@ def named_format(path: str) -> str:
     return formats_by_extension().get(posixpath.splitext(path)[1].lower(), "")
 
 
-def written_format(path: str, output_format: str | None = None) -> str:
-    """The format in which the enhanced photo is written: JPEG, PNG, WEBP, TIFF, BMP, JPEG2000 or AVIF.
+def written_format(path: str, output_format: str | None = None) -> Format:
+    """The format in which the enhanced photo is written.
 
     Args:
         path: The photo's path.
@@ -91,18 +186,16 @@ def written_format(path: str, output_format: str | None = None) -> str:
             written well, else JPEG (MPO, HEIF, RAW) or PNG (the rest).
 
     Raises:
-        ValueError: `output_format` is none of these.
+        ValueError: `output_format` is none of `FORMATS`.
     """
     if output_format is None:
         name = named_format(path)
-        if name in _EXTENSION_OF:
-            return name
-        return "JPEG" if name in ("HEIF", "MPO", "RAW") else "PNG"
-    name = output_format.upper().replace(" ", "").lstrip(".")
-    name = {"JPG": "JPEG", "TIF": "TIFF", "JP2": "JPEG2000"}.get(name, name)
-    if name not in _EXTENSION_OF:
-        raise ValueError(f"unknown format {output_format!r}; choose one of {_CHOICES}")
-    return name
+        return FORMATS.get(name) or FORMATS["JPEG" if name in ("HEIF", "MPO", "RAW") else "PNG"]
+    found = _NAMES.get(output_format.upper().replace(" ", "").lstrip("."))
+    if found is None:
+        labels = ", ".join(format_.label for format_ in FORMATS.values())
+        raise ValueError(f"unknown format {output_format!r}; choose one of {labels}")
+    return found
 
 
 def output_path(path: str, output_format: str | None = None) -> str:
@@ -119,5 +212,5 @@ def output_path(path: str, output_format: str | None = None) -> str:
     Raises:
         ValueError: `output_format` is unknown.
     """
-    name = written_format(path, output_format)
-    return path if named_format(path) == name else path + _EXTENSION_OF[name]
+    written = written_format(path, output_format)
+    return path if named_format(path) == written.name else path + written.extension

@@ -10,15 +10,14 @@ from typing import Any
 
 from PIL import ExifTags, Image, PngImagePlugin
 
+from pipelines.photos.formats import Format
 from pipelines.photos.pixels import to_srgb
 
 _PREFIX = b"Exif\x00\x00"
 _THUMBNAIL_SIDE = 160  # pixels, as the EXIF standard has it
 _INTEGER_CODES = {3: "H", 4: "L"}  # EXIF's SHORT and LONG
-_JPEG_SEGMENT = 65533  # bytes of a JPEG segment less its length
 _IPTC = 0x0404  # Photoshop's number for it
 _XMP_HEADER = len(b"http://ns.adobe.com/xap/1.0/\x00")
-_HOLDS_METADATA = frozenset({"JPEG", "PNG", "WEBP", "TIFF", "AVIF"})
 # tags of a TIFF directory that describe how its own pixels are stored
 _STORAGE_TAGS = frozenset({254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281})
 _STORAGE_TAGS |= {284, 288, 289, 290, 291, 292, 293, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 330, 332, 336}
@@ -208,7 +207,7 @@ class Metadata:
     text: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(cls, image: Image.Image, written: str, notes: list[str]) -> "Metadata":
+    def of(cls, image: Image.Image, written: Format, notes: list[str]) -> "Metadata":
         """Collects the metadata of a decoded image, before it is turned or converted.
 
         Args:
@@ -221,7 +220,7 @@ class Metadata:
         try:
             block = info.get("exif") or (exif_of_tags(image.getexif()) if image.format in ("TIFF", "PNG") else b"")
             found["exif"] = Exif.parse(block) if block else None
-            moves = written == "TIFF" or image.format == "TIFF"
+            moves = written.name == "TIFF" or image.format == "TIFF"
             if moves and ExifTags.IFD.MakerNote in image.getexif().get_ifd(ExifTags.IFD.Exif):
                 notes.append("maker notes dropped")
         except Exception:  # Pillow's parser raises whatever damaged data leads it to
@@ -234,36 +233,37 @@ class Metadata:
         xmp = _bytes(info, "xmp", "XMP", notes)
         found["xmp"] = re.sub(rb"(tiff:Orientation(?:=[\"']|>))[2-8]", rb"\g<1>1", xmp)
         found["comment"] = _bytes(info, "comment", "comment", notes)
-        if written == "PNG" and isinstance(image, PngImagePlugin.PngImageFile):
+        if written.text and isinstance(image, PngImagePlugin.PngImageFile):
             found["text"] = tuple(
                 (k, str(v)) for k, v in image.text.items() if not k.startswith(("XML:", "Raw profile"))
             )
-        if written == "JPEG" and isinstance(photoshop := info.get("photoshop"), dict):
+        if written.iptc and isinstance(photoshop := info.get("photoshop"), dict):
             found["iptc"] = photoshop.get(_IPTC, b"")
         return cls(**found)._that_fits(written, notes)
 
-    def _that_fits(self, written: str, notes: list[str]) -> "Metadata":
-        if written not in _HOLDS_METADATA:
+    def _that_fits(self, written: Format, notes: list[str]) -> "Metadata":
+        if not written.metadata:
             if self.exif or self.icc_profile or self.xmp:
-                notes.append(f"metadata dropped ({written} holds none)")
+                notes.append(f"metadata dropped ({written.name} holds none)")
             return Metadata(dpi=self.dpi)
         kept = self
-        if written == "JPEG" and self.exif and len(self.exif.data) + len(_PREFIX) > _JPEG_SEGMENT:
-            notes.append("EXIF too long for JPEG and dropped")
+        longest = written.longest_block or sys.maxsize
+        if self.exif and len(self.exif.data) + len(_PREFIX) > longest:
+            notes.append(f"EXIF too long for {written.name} and dropped")
             kept = dataclasses.replace(kept, exif=None)
-        if written == "JPEG" and len(self.xmp) + _XMP_HEADER > _JPEG_SEGMENT:
-            notes.append("XMP too long for JPEG and dropped")
+        if len(self.xmp) + _XMP_HEADER > longest:
+            notes.append(f"XMP too long for {written.name} and dropped")
             kept = dataclasses.replace(kept, xmp=b"")
         return kept
 
-    def options(self, image: Image.Image, written: str) -> dict[str, Any]:
+    def options(self, image: Image.Image, written: Format) -> dict[str, Any]:
         """Pillow's `save` options that write it.
 
         Args:
             image: The photo as it is written, 8-bit RGB or L.
             written: The format.
         """
-        limit = _JPEG_SEGMENT if written == "JPEG" else sys.maxsize
+        limit = written.longest_block or sys.maxsize
         options: dict[str, Any] = {
             "dpi": self.dpi,
             "exif": self.exif and self.exif.updated(image, limit, self.icc_profile),
@@ -274,7 +274,7 @@ class Metadata:
         if self.iptc:
             resource = b"Photoshop 3.0\x008BIM" + struct.pack(">HHL", _IPTC, 0, len(self.iptc)) + self.iptc
             options["extra"] = b"\xff\xed" + struct.pack(">H", len(resource) + 2) + resource
-        if written == "PNG":
+        if written.text:
             options["pnginfo"] = text = PngImagePlugin.PngInfo()
             for name, value in self.text:
                 text.add_itxt(name, value)

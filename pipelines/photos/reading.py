@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
 from pipelines.memory import CancelledError
 from pipelines.photos.errors import PhotoError, described, failing_as
-from pipelines.photos.formats import UNREADABLE, named_format, written_format
+from pipelines.photos.formats import LOSSY, UNREADABLE, Format, named_format, written_format
 from pipelines.photos.metadata import Metadata
 from pipelines.photos.pixels import channels, depth_of, eight_bit_values, image_of, pixels_of, turned_pixels
 from pipelines.photos.raw import DNG_VERSION_TAG, open_raw
@@ -27,8 +27,6 @@ except ImportError:
     pass
 
 MAX_PIXELS = 500_000_000
-_HOLDS_ALPHA = frozenset({"PNG", "WEBP", "TIFF", "AVIF", "JPEG2000"})
-_HOLDS_16_BITS = frozenset({"PNG", "TIFF"})
 _ONE_PICTURE = frozenset({"PSD", "ICO", "ICNS"})  # whose further frames are layers or sizes of the same
 _NOT_RAW = (b"\xff\xd8\xff", b"\x89PNG")
 _HEIF_STARTS = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")}
@@ -61,7 +59,7 @@ class Photo:
 
     pixels: np.ndarray
     alpha: np.ndarray | None
-    format: str
+    format: Format
     notes: list[str]
     metadata: Metadata
     lossless: bool
@@ -118,19 +116,19 @@ def load(
         orientation = _orientation(image)
         subsampling = _subsampling(image, orientation)
         source = image.format
-        lossless = source not in ("JPEG", "MPO", "HEIF", "AVIF") and (source != "WEBP" or _is_lossless_webp(content))
+        lossless = source not in LOSSY and (source != "WEBP" or _is_lossless_webp(content))
         alpha = None
         if pixels is not None:
             pixels = turned_pixels(pixels, orientation)
         else:
-            image, pixels, alpha = channels(image, depth, orientation, content, written in _HOLDS_16_BITS, notes)
+            image, pixels, alpha = channels(image, depth, orientation, content, written.bits == 16, notes)
             pixels = pixels_of(image) if pixels is None else pixels
-    if alpha is not None and written not in _HOLDS_ALPHA:
-        notes.append(f"alpha dropped ({written} holds none)")
+    if alpha is not None and not written.alpha:
+        notes.append(f"alpha dropped ({written.name} holds none)")
         alpha = None
-    same = source == written or (source, written) == ("MPO", "JPEG")
+    same = source == written.name or (source, written.name) == ("MPO", "JPEG")
     if not same:
-        notes.append(f"{source} written as {written}")
+        notes.append(f"{source} written as {written.name}")
     return Photo(pixels, alpha, written, notes, metadata, lossless, same, tables, subsampling)
 
 

@@ -3,12 +3,14 @@
 import functools
 import io
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
 from pipelines.photos.errors import PhotoError, failing_as
+from pipelines.photos.formats import Encoding
 from pipelines.photos.metadata import tags_of_photo
 from pipelines.photos.pixels import eight_bit_values, image_of
 from pipelines.photos.reading import Photo
@@ -47,14 +49,14 @@ def encode(photo: Photo, pixels: np.ndarray, *, quality: int | None = None, stri
 def _encode(photo: Photo, pixels: np.ndarray, quality: int | None, with_metadata: bool) -> bytes:
     image = image_of(eight_bit_values(pixels))
     options = photo.metadata.options(image, photo.format) if with_metadata else {}
-    if photo.format == "TIFF":
-        return _tiff(_with_alpha(pixels, photo.alpha), options)
-    if photo.format == "PNG":
-        return _png(_with_alpha(pixels, photo.alpha), options)
+    if writer := WRITERS.get(photo.format.name):
+        return writer(_with_alpha(pixels, photo.alpha), options)
     if photo.alpha is not None:
         image = Image.fromarray(_with_alpha(pixels, photo.alpha))
+    original = _estimated_quality(photo.jpeg_tables[0]) if photo.jpeg_tables else 95 if photo.lossless else 90
+    encoding = Encoding(quality, original, photo.lossless, photo.jpeg_tables, photo.jpeg_subsampling)
     buffer = io.BytesIO()
-    image.save(buffer, photo.format, **_quality(photo, quality), **options)
+    image.save(buffer, photo.format.name, **photo.format.options(encoding), **options)
     return buffer.getvalue()
 
 
@@ -65,22 +67,6 @@ def _with_alpha(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     if alpha.dtype != pixels.dtype:
         alpha = eight_bit_values(alpha) if pixels.dtype == np.uint8 else alpha * np.uint16(257)
     return np.dstack([pixels, alpha])
-
-
-def _quality(photo: Photo, quality: int | None) -> dict[str, Any]:
-    original = _estimated_quality(photo.jpeg_tables[0]) if photo.jpeg_tables else 95 if photo.lossless else 90
-    if photo.format == "JPEG":
-        chroma = {"subsampling": photo.jpeg_subsampling if photo.jpeg_tables else 0 if photo.lossless else -1}
-        if quality is None and photo.jpeg_tables:
-            return {"qtables": photo.jpeg_tables, **chroma}
-        return {"quality": quality or original, **chroma}
-    if photo.format == "WEBP":
-        if photo.lossless and quality is None:
-            return {"lossless": True, "quality": 0, "method": 1, "exact": True}
-        return {"quality": quality or original, "method": 2}
-    if photo.format == "AVIF":
-        return {"quality": quality or original, "speed": 8}
-    return {}
 
 
 def _estimated_quality(table: list[int]) -> int:
@@ -171,3 +157,7 @@ def _tiff(pixels: np.ndarray, options: dict[str, Any]) -> bytes:
     directory.save(buffer)
     buffer.writelines(strips)
     return buffer.getvalue()
+
+
+WRITERS: dict[str, Callable[[np.ndarray, dict[str, Any]], bytes]] = {"PNG": _png, "TIFF": _tiff}
+"""What writes pixels, with their alpha, and metadata in place of Pillow, by the name of the format."""

@@ -599,7 +599,7 @@ def test_nothing_is_written_to_standard_error_by_damaged_files() -> None:
     program = """
 import io
 from PIL import Image
-from pipelines import photos
+from pipelines.photos import PhotoError, load
 for name in ("TIFF", "JPEG", "PNG"):
     buffer = io.BytesIO()
     options = {"compression": "tiff_adobe_deflate"} if name == "TIFF" else {}
@@ -608,8 +608,8 @@ for name in ("TIFF", "JPEG", "PNG"):
     for end in range(1, len(content), len(content) // 25):
         for damaged in (content[:end], content[:end] + bytes(20) + content[end + 20 :]):
             try:
-                photos.load(damaged, "a")
-            except photos.PhotoError:
+                load(damaged, "a")
+            except PhotoError:
                 pass
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
