@@ -98,7 +98,7 @@ def smooth(photo: np.ndarray, noise: Noise, noise_gain: np.ndarray, strength: fl
     variances = _variances(noise, noise_gain, height, width) * np.float32(strength**2)
     blocks, half = variances.shape[1] - 1, grain.BLOCK // 2 * (variances.shape[2] - 1)
     sums = np.empty((4, channels, half), np.int16 if photo.dtype == np.uint8 else np.int32)
-    sizes = tuple(np.empty((4, 32 >> size, channels, half >> size), np.float32) for size in range(SIZES))
+    sizes = tuple(np.empty((4, 2 * grain.BLOCK >> size, channels, half >> size), np.float32) for size in range(SIZES))
     unit = np.float32(255 / np.iinfo(photo.dtype).max)
     lifted = np.flatnonzero(variances.max(axis=(0, 2, 3)) >= NEGLIGIBLE)
     for rows in np.split(lifted, np.flatnonzero(np.diff(lifted) > APART) + 1):

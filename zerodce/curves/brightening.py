@@ -85,7 +85,7 @@ def brighten(photo: np.ndarray, tables: np.ndarray, around: np.ndarray | None = 
         TypeError: The photo is of another type.
         ValueError: The shapes do not fit each other.
     """
-    from zerodce.kernels.brightening import apply_rows, look_up
+    from zerodce.kernels.brightening import Hue, apply_rows, look_up
 
     if photo.dtype not in (np.uint8, np.uint16):
         raise TypeError(f"a photo is uint8 or uint16, not {photo.dtype}")
@@ -106,7 +106,7 @@ def brighten(photo: np.ndarray, tables: np.ndarray, around: np.ndarray | None = 
         look_up(photo, tones * np.float32(255), lifts, _kept_hue(), np.float32(SATURATION), map_, colours, enhanced)
         return enhanced
     tables = np.concatenate([tables, tables[:, :, -1:]], axis=2).astype(np.float32)
-    hue = np.asarray((*HUE, HUE_KEPT, SATURATION), np.float32)
+    hue = Hue(*np.float32((*HUE, HUE_KEPT, SATURATION)))
     local = np.empty((0, 1, 2), np.float32) if around is None else around
     levels = float(np.iinfo(photo.dtype).max)
     colours = _colours(tables[:, :, :-1], noise)

@@ -33,6 +33,11 @@ def highest(brightness: np.ndarray) -> np.ndarray:
     return np.maximum(1 - SPAN * (1 - brightness) ** POWER, brightness)
 
 
+def iterated(value: Any, strength: Any) -> Any:
+    """One iteration of the curve: v + s (v - v**2) (Guo et al., CVPR 2020, equation 3, with r = -s)."""
+    return value + strength * (value - value * value)
+
+
 def tone(brightness: Any, strength: Any) -> Any:
     """The tone that a strength s makes of a brightness: eight times v + s (v - v**2), the curves with r = -s.
 
@@ -44,7 +49,7 @@ def tone(brightness: Any, strength: Any) -> Any:
         Float in [0, 1], nowhere darker.
     """
     for _ in range(ITERATIONS):
-        brightness = brightness + strength * (brightness - brightness * brightness)
+        brightness = iterated(brightness, strength)
     return brightness
 
 

@@ -1,4 +1,10 @@
-"""The compiled loop that brightens a photo of any size by tables of strengths; numba keeps the machine code on disk."""
+"""The compiled loops that brighten a photo of any size by tables of strengths.
+
+numba keeps their machine code on disk. It looks for changes only in the file of the function that is called, so loops
+that call each other stand in one file.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -6,6 +12,35 @@ from zerodce.kernels.compiling import numba
 
 TILE = 512
 """Pixels worked on at a time: their planes, a dozen of 512 floats, stay in the first-level cache."""
+
+
+_compiled = numba.njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
+
+
+class Hue(NamedTuple):
+    """How colours keep their hue while they brighten; float32 values in [0, 1].
+
+    Attributes:
+        dark: Up to this brightness none is kept.
+        bright: From this brightness on it is kept as far as any.
+        pale: Up to this saturation none is kept.
+        vivid: From this saturation on it is kept as far as any.
+        kept: How far that is.
+        saturation: The part of its saturation that such a colour keeps.
+    """
+
+    dark: np.float32
+    bright: np.float32
+    pale: np.float32
+    vivid: np.float32
+    kept: np.float32
+    saturation: np.float32
+
+
+@numba.njit(inline="always")
+def iterated(value, strength):
+    """One iteration of the curve, as `zerodce.curves.tones.iterated` has it; compiled as part of the loop around it."""
+    return value + strength * (value - value * value)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -34,7 +69,7 @@ def find_strengths(brightness, wanted, iterations, steps, strengths):
             tone[i] = brightness[i]
         for _ in range(iterations):
             for i in range(strengths.size):
-                tone[i] = tone[i] + middle[i] * (tone[i] - tone[i] * tone[i])
+                tone[i] = iterated(tone[i], middle[i])
         for i in range(strengths.size):
             below = tone[i] < wanted[i]
             strengths[i] = middle[i] if below else strengths[i]
@@ -66,34 +101,152 @@ def spread_row(around, y, height, slopes, offsets):
         start = stop
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
+@_compiled
+def _split(row, start, n, unit, value, brightness):
+    """Writes the channels of n pixels of a row as planes in [0, 1], and their brightness, the largest channel."""
+    if len(value) == 3:
+        for x in range(n):
+            red = np.float32(row[start + x, 0]) * unit
+            green = np.float32(row[start + x, 1]) * unit
+            blue = np.float32(row[start + x, 2]) * unit
+            value[0, x], value[1, x], value[2, x] = red, green, blue
+            most = red if red > green else green
+            brightness[x] = most if most > blue else blue
+    else:
+        for x in range(n):
+            value[0, x] = np.float32(row[start + x, 0]) * unit
+            brightness[x] = value[0, x]
+
+
+@_compiled
+def _strengths(row, start, n, width, at, share, strength):
+    """Writes the strengths of n pixels: linear between the brightnesses and the columns of a row of tables."""
+    columns = len(row)
+    for c in range(len(strength)):
+        if columns == 1:
+            table = row[0, :, c]
+            for x in range(n):
+                first = table[at[x]]
+                strength[c, x] = first + share[x] * (table[at[x] + 1] - first)
+        else:
+            for x in range(n):
+                across = position(start + x, width, columns)
+                left = int(across)
+                right, by = min(left + 1, columns - 1), np.float32(across - left)
+                first = row[left, at[x], c] + by * (row[right, at[x], c] - row[left, at[x], c])
+                last = row[left, at[x] + 1, c] + by * (row[right, at[x] + 1, c] - row[left, at[x] + 1, c])
+                strength[c, x] = first + share[x] * (last - first)
+
+
+@_compiled
+def _keep_hue(n, brightness, value, curve, hue):
+    """Moves the channels of n brightened pixels towards the hue that they had.
+
+    The middle channel keeps its place between the other two, and the smallest a part of its ratio to the largest, as
+    far as the colour is bright and saturated.
+    """
+    zero, one, two, three, tiny = np.float32(0), np.float32(1), np.float32(2), np.float32(3), np.float32(1e-6)
+    dark, per_brightness = hue.dark, one / (hue.bright - hue.dark)
+    pale, per_saturation = hue.pale, one / (hue.vivid - hue.pale)
+    most_kept, pure = hue.kept, hue.saturation
+    red, green, blue = value[0], value[1], value[2]
+    red_after, green_after, blue_after = curve[0], curve[1], curve[2]
+    for x in range(n):
+        most = brightness[x]
+        least = red[x] if red[x] < green[x] else green[x]
+        least = least if least < blue[x] else blue[x]
+        light = (most - dark) * per_brightness
+        light = zero if light < zero else (one if light > one else light)
+        spread = most - least
+        colour = (spread / (most if most > tiny else tiny) - pale) * per_saturation
+        colour = zero if colour < zero else (one if colour > one else colour)
+        keep = most_kept * light * light * (three - two * light) * colour * colour * (three - two * colour)
+        top = red_after[x] if red_after[x] > green_after[x] else green_after[x]
+        top = top if top > blue_after[x] else blue_after[x]
+        bottom = red_after[x] if red_after[x] < green_after[x] else green_after[x]
+        bottom = bottom if bottom < blue_after[x] else blue_after[x]
+        bottom += pure * (top * least / (most if most > tiny else tiny) - bottom)
+        slope = (top - bottom) / (spread if spread > tiny else tiny)
+        red_after[x] += keep * (bottom + slope * (red[x] - least) - red_after[x])
+        green_after[x] += keep * (bottom + slope * (green[x] - least) - green_after[x])
+        blue_after[x] += keep * (bottom + slope * (blue[x] - least) - blue_after[x])
+
+
+@_compiled
+def _follow_surroundings(n, brightness, strength, at, share, slopes, offsets, table, caps, iterations, curve):
+    """Multiplies the channels of n pixels by what the strength of the brightness around them adds to their own."""
+    one, tiny, steps = np.float32(1), np.float32(1e-6), np.float32(len(table) - 2)
+    for x in range(n):
+        v = slopes[x] * np.sqrt(brightness[x]) + offsets[x]
+        place = min(v * v, one) * steps
+        first = np.int32(place)
+        around = table[first] + (place - np.float32(first)) * (table[first + 1] - table[first])
+        cap = caps[at[x]] + share[x] * (caps[at[x] + 1] - caps[at[x]])
+        own, other = brightness[x], brightness[x]
+        for _ in range(iterations):
+            own = iterated(own, strength[x])
+            other = iterated(other, around)
+        lift = min(other, cap) / max(own, tiny)
+        for c in range(len(curve)):
+            curve[c, x] *= lift
+
+
+@_compiled
+def _mute(n, at, share, colours, curve):
+    """Brings the colours of n pixels nearer to grey, as far as their brightness is noise."""
+    half, one = np.float32(0.5), np.float32(1)
+    red, green, blue = curve[0], curve[1], curve[2]
+    for x in range(n):
+        part = colours[at[x]] + share[x] * (colours[at[x] + 1] - colours[at[x]])
+        top = red[x] if red[x] > green[x] else green[x]
+        top = top if top > blue[x] else blue[x]
+        bottom = red[x] if red[x] < green[x] else green[x]
+        bottom = bottom if bottom < blue[x] else blue[x]
+        grey = (one - part) * half * (top + bottom)
+        red[x] = grey + part * red[x]
+        green[x] = grey + part * green[x]
+        blue[x] = grey + part * blue[x]
+
+
+@_compiled
+def _store(curve, start, n, scale, row):
+    """Writes n pixels, rounded and bounded, into a row of the photo; the planes are room for it."""
+    zero, half = np.float32(0), np.float32(0.5)
+    for c in range(len(curve)):
+        after = curve[c]
+        for x in range(n):
+            v = after[x] * scale + half
+            after[x] = zero if v < zero else (scale if v > scale else v)
+    for x in range(n):
+        for c in range(len(curve)):
+            row[start + x, c] = np.int32(curve[c, x])
+
+
+@_compiled
 def apply_rows(photo, tables, enhanced, levels, iterations, hue, around, caps, colours):
     """Writes the enhanced rows of a photo.
+
+    Of every table by brightness the last entry stands twice, so that the one after an entry can always be read.
 
     Args:
         photo: uint8 or uint16 (height, width, channels), 3 or 1 channels.
         tables: float32 (rows, columns, brightnesses, 1 or channels): strengths over the photo, bilinear between cells
-            and linear between brightnesses, the last of which stands twice.
+            and linear between brightnesses.
         enhanced: Written to; shaped and typed as `photo`.
         levels: The largest value of that type, a float.
         iterations: Number of iterations of the curves.
-        hue: float32 (6,): brightness and saturation from and to which a colour comes to keep its hue, how much of it,
-            and how much of its saturation it keeps then.
+        hue: A `Hue`.
         around: float32 (rows, columns, 2): the `curves.brightening.surroundings` of the photo, by which channels are
             lifted; of no rows where nothing is.
-        caps: float32 (brightnesses,): the highest tone of each brightness, the last twice; not read without `around`.
-        colours: float32 (brightnesses,): the part of its colour that each brightness keeps, the last twice; of no
-            entries where all is kept.
+        caps: float32 (brightnesses,): the highest tone of each brightness; not read without `around`.
+        colours: float32 (brightnesses,): the part of its colour that each brightness keeps; of no entries where all is
+            kept.
     """
     height, width, channels = photo.shape
     local = around.shape[0] > 0
     slopes, offsets = np.empty(width, np.float32), np.empty(width, np.float32)
-    rows, columns, count, parts = tables.shape
-    zero, half, one = np.float32(0), np.float32(0.5), np.float32(1)
-    two, three, tiny = np.float32(2), np.float32(3), np.float32(1e-6)
+    rows, _, count, parts = tables.shape
     unit, scale, steps = np.float32(1 / levels), np.float32(levels), np.float32(count - 2)
-    bright, per_bright = hue[0], one / (hue[1] - hue[0])
-    vivid, per_vivid, most_kept, pure = hue[2], one / (hue[3] - hue[2]), hue[4], hue[5]
     row = tables[0].copy()
     value = np.empty((channels, TILE), np.float32)
     curve = np.empty((channels, TILE), np.float32)
@@ -111,103 +264,31 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue, around, caps, c
             spread_row(around, y, height, slopes, offsets)
         for start in range(0, width, TILE):
             n = min(TILE, width - start)
-            if channels == 3:
-                for x in range(n):
-                    red = np.float32(photo[y, start + x, 0]) * unit
-                    green = np.float32(photo[y, start + x, 1]) * unit
-                    blue = np.float32(photo[y, start + x, 2]) * unit
-                    value[0, x], value[1, x], value[2, x] = red, green, blue
-                    most = red if red > green else green
-                    brightness[x] = most if most > blue else blue
-            else:
-                for x in range(n):
-                    value[0, x] = np.float32(photo[y, start + x, 0]) * unit
-                    brightness[x] = value[0, x]
+            _split(photo[y], start, n, unit, value, brightness)
             for x in range(n):
                 place = brightness[x] * steps
                 at[x] = np.int32(place)
                 share[x] = place - np.float32(at[x])
-            for c in range(parts):
-                if columns == 1:
-                    table = row[0, :, c]
-                    for x in range(n):
-                        first = table[at[x]]
-                        strength[c, x] = first + share[x] * (table[at[x] + 1] - first)
-                else:
-                    for x in range(n):
-                        across = position(start + x, width, columns)
-                        left = int(across)
-                        right, by = min(left + 1, columns - 1), np.float32(across - left)
-                        first = row[left, at[x], c] + by * (row[right, at[x], c] - row[left, at[x], c])
-                        last = row[left, at[x] + 1, c] + by * (row[right, at[x] + 1, c] - row[left, at[x] + 1, c])
-                        strength[c, x] = first + share[x] * (last - first)
+            _strengths(row, start, n, width, at, share, strength)
             for c in range(channels):
                 s, after = strength[min(c, parts - 1)], curve[c]
                 after[:] = value[c]
                 for _ in range(iterations):
                     for x in range(n):
-                        v = after[x]
-                        after[x] = v + s[x] * (v - v * v)
+                        after[x] = iterated(after[x], s[x])
             if channels == 3:
-                red, green, blue = value[0], value[1], value[2]
-                red_after, green_after, blue_after = curve[0], curve[1], curve[2]
-                for x in range(n):
-                    most = brightness[x]
-                    least = red[x] if red[x] < green[x] else green[x]
-                    least = least if least < blue[x] else blue[x]
-                    light = (most - bright) * per_bright
-                    light = zero if light < zero else (one if light > one else light)
-                    spread = most - least
-                    colour = (spread / (most if most > tiny else tiny) - vivid) * per_vivid
-                    colour = zero if colour < zero else (one if colour > one else colour)
-                    keep = most_kept * light * light * (three - two * light) * colour * colour * (three - two * colour)
-                    top = red_after[x] if red_after[x] > green_after[x] else green_after[x]
-                    top = top if top > blue_after[x] else blue_after[x]
-                    bottom = red_after[x] if red_after[x] < green_after[x] else green_after[x]
-                    bottom = bottom if bottom < blue_after[x] else blue_after[x]
-                    bottom += pure * (top * least / (most if most > tiny else tiny) - bottom)
-                    slope = (top - bottom) / (spread if spread > tiny else tiny)
-                    red_after[x] += keep * (bottom + slope * (red[x] - least) - red_after[x])
-                    green_after[x] += keep * (bottom + slope * (green[x] - least) - green_after[x])
-                    blue_after[x] += keep * (bottom + slope * (blue[x] - least) - blue_after[x])
+                _keep_hue(n, brightness, value, curve, hue)
             if local:
-                table = row[0, :, 0]
-                for x in range(n):
-                    v = slopes[start + x] * np.sqrt(brightness[x]) + offsets[start + x]
-                    place = min(v * v, one) * steps
-                    first = np.int32(place)
-                    s = table[first] + (place - np.float32(first)) * (table[first + 1] - table[first])
-                    cap = caps[at[x]] + share[x] * (caps[at[x] + 1] - caps[at[x]])
-                    own, other = brightness[x], brightness[x]
-                    for _ in range(iterations):
-                        own = own + strength[0, x] * (own - own * own)
-                        other = other + s * (other - other * other)
-                    lift = min(other, cap) / max(own, tiny)
-                    for c in range(channels):
-                        curve[c, x] *= lift
+                own = slopes[start:], offsets[start:]
+                _follow_surroundings(
+                    n, brightness, strength[0], at, share, own[0], own[1], row[0, :, 0], caps, iterations, curve
+                )
             if channels == 3 and colours.size:
-                red, green, blue = curve[0], curve[1], curve[2]
-                for x in range(n):
-                    part = colours[at[x]] + share[x] * (colours[at[x] + 1] - colours[at[x]])
-                    top = red[x] if red[x] > green[x] else green[x]
-                    top = top if top > blue[x] else blue[x]
-                    bottom = red[x] if red[x] < green[x] else green[x]
-                    bottom = bottom if bottom < blue[x] else blue[x]
-                    grey = (one - part) * half * (top + bottom)
-                    red[x] = grey + part * red[x]
-                    green[x] = grey + part * green[x]
-                    blue[x] = grey + part * blue[x]
-            for c in range(channels):
-                after = curve[c]
-                for x in range(n):
-                    v = after[x] * scale + half
-                    after[x] = zero if v < zero else (scale if v > scale else v)
-            for x in range(n):
-                for c in range(channels):
-                    enhanced[y, start + x, c] = np.int32(curve[c, x])
+                _mute(n, at, share, colours, curve)
+            _store(curve, start, n, scale, enhanced[y])
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
+@_compiled
 def look_up(photo, tones, lifts, keep, pure, around, colours, enhanced):
     """Writes an enhanced 8-bit colour photo whose strengths depend on nothing but brightness.
 

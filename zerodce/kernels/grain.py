@@ -19,8 +19,9 @@ BLOCK = 16
 SIZES = 4
 """Sizes that are filtered: the photo's, and a half, a quarter and an eighth of it."""
 
-MEAN, SQUARE, LOSS, REST = range(4)
-"""What is kept of each size: means of 2x2 values and of their squares, contrast lost, and what is added to the rest."""
+MEAN, SQUARE, LOST, ADDED = range(4)
+"""What is kept of each size: means of 2x2 values, means of their squares, the share of contrast that the guided filter
+takes away (1 less its slope), and what it adds to the rest (its offset)."""
 
 _compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
 
@@ -255,12 +256,90 @@ def _draw_pixels(planes, unit, loss, rest):
 
 
 @_compiled
+def _read_block(photo, block, unit, planes, sums, converted, sizes):
+    """Reads a block of rows into the ring of the largest size, and halves it down to the smallest size."""
+    height, channels = len(photo), planes.shape[1]
+    ring = sizes[0].shape[1]
+    for k in range(BLOCK // 2):
+        y = BLOCK // 2 * block + k
+        for row in range(2):
+            _split(photo[min(2 * y + row, height - 1)], planes[row])
+        _pool_pixels(planes, unit, sums, converted, sizes[0][MEAN, y % ring], sizes[0][SQUARE, y % ring])
+    for size in range(1, SIZES):
+        above, below = sizes[size - 1], sizes[size]
+        ring, rows = below.shape[1], BLOCK // 2 >> size
+        for y in range(rows * block, rows * (block + 1)):
+            for c in range(channels):
+                upper, lower = above[MEAN, 2 * y % (2 * ring), c], above[MEAN, (2 * y + 1) % (2 * ring), c]
+                _pool(upper, lower, below[MEAN, y % ring, c], below[SQUARE, y % ring, c])
+
+
+@_compiled
+def _fit_block(block, blocks, variances, noise, padded, sizes):
+    """Fits the lines of all sizes up to the last row but one of a block: the row after a line has to be known."""
+    for size in range(SIZES):
+        here, rows = sizes[size], BLOCK // 2 >> size
+        ring, width = here.shape[1], here.shape[3]
+        last = rows * blocks - 1
+        for c in range(here.shape[2]):
+            for point in range(2):
+                _spread(variances[size, min(block + point, blocks), :, c], noise[point][:width])
+            for k in range(rows):
+                y = rows * block - 1 + k
+                if 0 <= y <= last:
+                    a, b, d = max(y - 1, 0) % ring, y % ring, min(y + 1, last) % ring
+                    mean, square = here[MEAN], here[SQUARE]
+                    _fit(
+                        (mean[a, c], mean[b, c], mean[d, c]),
+                        (square[a, c], square[b, c], square[d, c]),
+                        (noise[0], noise[1]),
+                        np.float32(max(k - 0.5, 0) / rows),
+                        (padded[0], padded[1]),
+                        here[LOST, b, c],
+                        here[ADDED, b, c],
+                    )
+
+
+@_compiled
+def _draw_block(photo, block, blocks, start, stop, unit, padded, lines, planes, sizes):
+    """Draws the lines of a block from the smallest size up to the photo, whose rows from `start` to `stop` change."""
+    height, channels = len(photo), planes.shape[1]
+    for size in range(SIZES - 2, -2, -1):
+        smaller, rows = sizes[size + 1], BLOCK >> (size + 1)
+        ring, width = smaller.shape[1], 2 * smaller.shape[3]
+        last = rows * blocks - 1
+        for y in range(max(rows * (block - 2) + 1, 0), min(rows * (block - 1), last) + 1):
+            near = y // 2
+            far = min(max(near + 2 * (y % 2) - 1, 0), last // 2)
+            for kind in range(2):
+                for c in range(channels):
+                    plane = smaller[LOST + kind]
+                    _double(plane[near % ring, c], plane[far % ring, c], padded[0], lines[kind, c][:width])
+            if size >= 0:
+                at = y % (2 * ring)
+                for c in range(channels):
+                    mean, loss, rest = sizes[size][MEAN, at, c], sizes[size][LOST, at, c], sizes[size][ADDED, at, c]
+                    lost, added = lines[0, c], lines[1, c]
+                    for x in range(width):
+                        rest[x] = loss[x] * (mean[x] - lost[x] * mean[x] + added[x])
+            elif BLOCK * start <= y < min(BLOCK * stop, height):
+                _split(photo[y], planes[0])
+                _draw_pixels(planes[0], unit, lines[0], lines[1])
+                _merge(planes[0], photo[y])
+
+
+@_compiled
 def smooth_rows(photo, start, stop, unit, variances, sums, sizes):
     """Filters rows of a photo, in place.
 
-    A step reads a block of rows, halves them down to the smallest size, fits the lines for which enough rows are known,
-    and draws from the smallest size up to the photo, two blocks above. What was read is kept in rings of a few rows, so
-    that a photo of any height needs little room.
+    It works block by block of `BLOCK` rows. A line needs the row after it, and a row needs the lines on either side of
+    it at every size, so each phase runs behind the one before:
+
+        read   the rows of block b, and their means at every size
+        fit    the lines of all sizes, from the last row of block b - 1 to the last row but one of block b
+        draw   the rows of block b - 2 but its first, and the first row of block b - 1
+
+    Rows are kept in rings of two blocks' height for each size, so a photo of any height needs little room.
 
     Args:
         photo: uint8 or uint16 (height, width * channels), the channels side by side.
@@ -272,7 +351,6 @@ def smooth_rows(photo, start, stop, unit, variances, sums, sizes):
         sums: Room: int16 or, for uint16, int32 (4, channels, half the width up to the last point).
         sizes: Room for each size: float32 (4, 32, channels, that half), then (4, 16, channels, half of it) and so on.
     """
-    height = len(photo)
     blocks, channels = variances.shape[1] - 1, variances.shape[3]
     half = sums.shape[2]
     converted = np.empty(sums.shape, np.float32)
@@ -281,59 +359,7 @@ def smooth_rows(photo, start, stop, unit, variances, sums, sizes):
     lines = np.empty((2, channels, 2 * half), np.float32)
     for block in range(max(start - 2, 0), stop + 2):
         if block < blocks:
-            for k in range(8):
-                y = 8 * block + k
-                for row in range(2):
-                    _split(photo[min(2 * y + row, height - 1)], planes[row])
-                _pool_pixels(planes, unit, sums, converted, sizes[0][MEAN, y % 32], sizes[0][SQUARE, y % 32])
-            for size in range(1, SIZES):
-                above, below = sizes[size - 1], sizes[size]
-                ring = below.shape[1]
-                for y in range((8 >> size) * block, (8 >> size) * (block + 1)):
-                    for c in range(channels):
-                        upper, lower = above[MEAN, 2 * y % (2 * ring), c], above[MEAN, (2 * y + 1) % (2 * ring), c]
-                        _pool(upper, lower, below[MEAN, y % ring, c], below[SQUARE, y % ring, c])
+            _read_block(photo, block, unit, planes, sums, converted, sizes)
         if block <= blocks:
-            for size in range(SIZES):
-                planes_here, rows = sizes[size], 8 >> size
-                ring, width = planes_here.shape[1], planes_here.shape[3]
-                last = rows * blocks - 1
-                for c in range(channels):
-                    for point in range(2):
-                        _spread(variances[size, min(block + point, blocks), :, c], noise[point][:width])
-                    for k in range(rows):
-                        y = rows * block - 1 + k
-                        if 0 <= y <= last:
-                            a, b, d = max(y - 1, 0) % ring, y % ring, min(y + 1, last) % ring
-                            mean, square = planes_here[MEAN], planes_here[SQUARE]
-                            _fit(
-                                (mean[a, c], mean[b, c], mean[d, c]),
-                                (square[a, c], square[b, c], square[d, c]),
-                                (noise[0], noise[1]),
-                                np.float32(max(k - 0.5, 0) / rows),
-                                (padded[0], padded[1]),
-                                planes_here[LOSS, b, c],
-                                planes_here[REST, b, c],
-                            )
-        for size in range(SIZES - 2, -2, -1):
-            smaller, rows = sizes[size + 1], BLOCK >> (size + 1)
-            ring, width = smaller.shape[1], 2 * smaller.shape[3]
-            last = rows * blocks - 1
-            for y in range(max(rows * (block - 2) + 1, 0), min(rows * (block - 1), last) + 1):
-                near = y // 2
-                far = min(max(near + 2 * (y % 2) - 1, 0), last // 2)
-                for kind in range(2):
-                    for c in range(channels):
-                        plane = smaller[LOSS + kind]
-                        _double(plane[near % ring, c], plane[far % ring, c], padded[0], lines[kind, c][:width])
-                if size >= 0:
-                    at = y % (2 * ring)
-                    for c in range(channels):
-                        mean, loss, rest = sizes[size][MEAN, at, c], sizes[size][LOSS, at, c], sizes[size][REST, at, c]
-                        lost, added = lines[0, c], lines[1, c]
-                        for x in range(width):
-                            rest[x] = loss[x] * (mean[x] - lost[x] * mean[x] + added[x])
-                elif BLOCK * start <= y < min(BLOCK * stop, height):
-                    _split(photo[y], planes[0])
-                    _draw_pixels(planes[0], unit, lines[0], lines[1])
-                    _merge(planes[0], photo[y])
+            _fit_block(block, blocks, variances, noise, padded, sizes)
+        _draw_block(photo, block, blocks, start, stop, unit, padded, lines, planes, sizes)
