@@ -106,7 +106,7 @@ def brighten(photo: np.ndarray, tables: np.ndarray, around: np.ndarray | None = 
         look_up(photo, tones * np.float32(255), lifts, _kept_hue(), np.float32(SATURATION), map_, colours, enhanced)
         return enhanced
     tables = np.concatenate([tables, tables[:, :, -1:]], axis=2).astype(np.float32)
-    hue = Hue(*np.float32((*HUE, HUE_KEPT, SATURATION)))
+    hue = Hue(*map(np.float32, (*HUE, HUE_KEPT, SATURATION)))
     local = np.empty((0, 1, 2), np.float32) if around is None else around
     levels = float(np.iinfo(photo.dtype).max)
     colours = _colours(tables[:, :, :-1], noise)

@@ -151,7 +151,8 @@ def test_gradients_stay_gradients(seed: int, floor: float, cells: tuple[int, int
     grey = np.arange(256, dtype=np.uint8).reshape(1, 256, 1)
     enhanced = brighten(np.repeat(grey, 3, axis=2), tones.tables(grid, floor)).astype(int)
     assert np.diff(enhanced, axis=1).min() >= 0
-    np.testing.assert_array_equal(enhanced[..., :1], brighten(grey, tones.tables(grid, floor)))
+    # two loops: float32 sums in another order round a value near a half the other way
+    np.testing.assert_allclose(enhanced[..., :1], brighten(grey, tones.tables(grid, floor)), atol=1)
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.004, 0.02]))
