@@ -93,6 +93,7 @@ def say_plan(plan: EnhancePlan, out: str) -> None:
         "to_enhance": len(plan.todo),
         "skipped": plan.skipped,
         "clashes": len(plan.clashes),
+        "refused": len(plan.refused),
         "unreadable": len(plan.unreadable),
         "ignored": plan.ignored,
         "megabytes": round(megabytes, 1),
@@ -102,11 +103,12 @@ def say_plan(plan: EnhancePlan, out: str) -> None:
         return
     for task in plan.todo:
         click.echo(f"{task.path} -> {storage.join(out, 'enhanced/' + task.output)}")
-    for record in (*plan.unreadable, *plan.clashes):
+    for record in (*plan.unreadable, *plan.clashes, *plan.refused):
         click.echo(f"{record.path}: {(record.failure or {})['error']}")
     click.echo(
         f"{len(plan.todo)} of {len(plan.found)} photos would be enhanced, {plan.skipped} are done, {len(plan.clashes)} "
-        f"clash, {plan.ignored} other files are ignored; about {megabytes:.0f} MB would be written"
+        f"clash, {len(plan.refused)} would replace files of others, {plan.ignored} other files are ignored; about "
+        f"{megabytes:.0f} MB would be written"
     )
 
 

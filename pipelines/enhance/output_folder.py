@@ -11,6 +11,10 @@ from pipelines import folders, storage
 FOLDERS = ("enhanced", "autocontrast", "report", "report/data", "report/thumbs")
 """Where images and the report go, relative to the folder."""
 
+_PAGE = ("common.js", "list.js", "load.js", "report.css", "summary.js", "viewer.js")
+TABLES = ("metrics.csv", "failures.csv", "run.json", "report.html", *(f"report/{name}" for name in _PAGE))
+"""What tells of a run, and the page, relative to the folder: each run replaces them."""
+
 _STATE = (folders.STATE, f"{folders.STATE}/journal", f"{folders.STATE}/plan", f"{folders.STATE}/in_work")
 _SOURCE = f"{folders.STATE}/source.json"
 
@@ -36,6 +40,7 @@ def check(out: str, photos: str, overwrite: bool) -> None:
         folders.refuse_overlap(photos, path)
     folders.refuse_other_job(out, "enhance")
     if not overwrite:
+        _refuse_files_of_others(out)
         _refuse_other_source(out, source_of(photos))
 
 
@@ -47,6 +52,21 @@ def source_of(photos: str) -> str:
 def remember_source(out: str, photos: str) -> None:
     """Writes down of which photos the results are."""
     storage.write(storage.join(out, _SOURCE), json.dumps({"source": source_of(photos)}).encode())
+
+
+def _refuse_files_of_others(out: str) -> None:
+    """Raises click.UsageError if the place of a table or of the page is taken in a folder where no run has been."""
+    if any(storage.exists(storage.join(out, path)) for path in (_SOURCE, _STATE[1])):
+        return
+    if isinstance(_read(out, "run.json").get("photos"), str):  # of a run that kept no state
+        return
+    for name in TABLES:
+        path = storage.join(out, name)
+        if storage.is_file(path):
+            raise click.UsageError(
+                f"{path} is there already, and not from zerodce: move it away, choose another folder for the results, "
+                "or replace it with --overwrite"
+            )
 
 
 def _refuse_other_source(out: str, source: str) -> None:

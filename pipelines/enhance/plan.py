@@ -14,6 +14,7 @@ import click
 from pipelines import folders, photos, storage
 from pipelines.enhance import report
 from pipelines.enhance.journal import PhotoRecord, Version
+from pipelines.enhance.ownership import Ownership, remember_outputs
 from pipelines.enhance.settings import EnhanceSettings
 from pipelines.folders import STATE, Listing
 from pipelines.references import AmbiguousReferenceError, match_references
@@ -60,6 +61,7 @@ class EnhancePlan:
         todo: Photos to enhance, sorted by path.
         skipped: Number of photos that are done already and unchanged.
         clashes: Records of the photos whose output would overwrite another's.
+        refused: Records of the photos whose output would replace a file that is not ours.
         unreadable: Records of the folders and files that could not even be looked at.
         ignored: Number of other files.
     """
@@ -71,6 +73,7 @@ class EnhancePlan:
     todo: list[Task]
     skipped: int
     clashes: list[PhotoRecord]
+    refused: list[PhotoRecord]
     unreadable: list[PhotoRecord]
     ignored: int
 
@@ -98,7 +101,8 @@ def make_plan(
     Raises:
         click.UsageError: Two references fit one photo.
     """
-    present = sizes_of(out)
+    lying = entries_of(out)
+    present = {path: entry.size for path, entry in lying.items() if entry.size}
     crc32_of = functools.partial(_crc32, out) if settings.verify else None
     found = listing.entries
     try:
@@ -117,7 +121,7 @@ def make_plan(
     ]
     everything = {entry.path: entry for entry in found}
     everything |= {record.path: storage.Entry(record.path, 0, 0.0) for record in failed}
-    plan = EnhancePlan(listing.folder, settings, digest, everything, [], 0, [], failed, listing.ignored)
+    plan = EnhancePlan(listing.folder, settings, digest, everything, [], 0, [], [], failed, listing.ignored)
     tasks = []
     for entry in found:
         output = outputs[entry.path]
@@ -135,14 +139,27 @@ def make_plan(
         return record is not None and record.is_done(task.version(digest), images, present.get, crc32_of)
 
     done = ordered_map(is_done, tasks, READERS) if settings.verify else map(is_done, tasks)
-    plan.todo = [task for task, is_there in zip(tasks, done, strict=True) if not is_there]
-    plan.skipped = len(tasks) - len(plan.todo)
+    todo = [task for task, is_there in zip(tasks, done, strict=True) if not is_there]
+    plan.skipped = len(tasks) - len(todo)
+    ownership = Ownership(out, listing.folder, outputs, known, lying)
+    for task in todo:
+        reason = None if settings.overwrite else ownership.refusal(task.path, task.output)
+        if reason is None:
+            plan.todo.append(task)
+        else:
+            failure = {"stage": "write", "error": reason}
+            plan.refused.append(PhotoRecord(task.path, task.size, task.mtime, digest, failure=failure))
     return plan
+
+
+def entries_of(out: str) -> dict[str, storage.Entry]:
+    """Every file in the folder of the results, by its path."""
+    return {entry.path: entry for entry in storage.walk(out)} if storage.exists(out) else {}
 
 
 def sizes_of(out: str) -> dict[str, int]:
     """The bytes of every file in the folder of the results that holds any, by its path."""
-    return {entry.path: entry.size for entry in storage.walk(out) if entry.size} if storage.exists(out) else {}
+    return {path: entry.size for path, entry in entries_of(out).items() if entry.size}
 
 
 def _crc32(out: str, image: str) -> int:
@@ -160,6 +177,7 @@ def _folded(path: str) -> str:
 
 def write_plan(out: str, plan: EnhancePlan) -> list[str]:
     """Writes the tasks where every worker can read them, a line each, and returns the paths of the files."""
+    remember_outputs(out, (task.output for task in plan.todo))
     paths = []
     for start in range(0, len(plan.todo), TASKS_IN_A_FILE):
         paths.append(storage.join(out, f"{STATE}/plan/{start:012}.jsonl"))

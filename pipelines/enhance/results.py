@@ -50,7 +50,9 @@ def write_results(
     settings = plan.settings
     records = journal.read() | {record.path: record for record in (*plan.clashes, *plan.unreadable)}
     records = {path: records[path] for path in sorted(plan.found) if path in records}
-    journal.compact(records.values())
+    journal.compact(records.values())  # what it knows of a file that was edited stays
+    records |= {record.path: record for record in plan.refused}
+    records = {path: records[path] for path in sorted(records)}
     present = sizes_of(out)
     rows, failures, unchanged = [], [], 0
     for record in records.values():

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pipelines.photos.errors import PhotoError, described, failing_as
     from pipelines.photos.formats import is_ignored, is_photo, output_path
     from pipelines.photos.pixels import autocontrast_table, look_up, to_srgb
-    from pipelines.photos.reading import Photo, decode, load, thumbnail
+    from pipelines.photos.reading import Photo, decode, is_whole, load, thumbnail
     from pipelines.photos.writing import encode
 
 _HOMES = {
@@ -23,6 +23,7 @@ _HOMES = {
     "failing_as": "pipelines.photos.errors",
     "is_ignored": "pipelines.photos.formats",
     "is_photo": "pipelines.photos.formats",
+    "is_whole": "pipelines.photos.reading",
     "load": "pipelines.photos.reading",
     "look_up": "pipelines.photos.pixels",
     "output_path": "pipelines.photos.formats",
@@ -39,6 +40,7 @@ __all__ = [
     "failing_as",
     "is_ignored",
     "is_photo",
+    "is_whole",
     "load",
     "look_up",
     "output_path",

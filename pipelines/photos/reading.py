@@ -144,6 +144,18 @@ def _is_lossless_webp(content: bytes) -> bool:
     return False
 
 
+def is_whole(content: bytes) -> bool:
+    """Whether a file is an image that can be read to its end."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.verify()
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+    except Exception:  # whatever a decoder raises on bad input
+        return False
+    return True
+
+
 def thumbnail(content: bytes, path: str, long_side: int, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decodes a small, upright copy; of a JPEG for a fraction of the price of the whole.
 

@@ -325,8 +325,8 @@ def test_another_source_is_refused_and_nothing_of_the_first_is_touched(photos: P
     ("remembered", "same"),
     [("{photos}", True), ("photos", True), ("../photos/", True), ("/elsewhere", False), ("x", False)],
 )
-def test_what_the_first_version_left_goes_on(photos: Path, tmp_path: Path, remembered: str, same: bool) -> None:
-    """It wrote only run.json, with the folder as it was given."""
+def test_a_folder_with_run_json_alone_goes_on(photos: Path, tmp_path: Path, remembered: str, same: bool) -> None:
+    """Which has the folder as it was given."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "run.json").write_text(json.dumps({"photos": remembered.format(photos=photos)}))
     with contextlib.nullcontext() if same else pytest.raises(click.UsageError, match="holds what was made of"):
@@ -363,6 +363,110 @@ def test_links_deeper_in_the_results_cost_the_photos_behind_them(photos: Path, t
             "enhanced/trip ü/3.jpg lies behind a link that leads out of the results",
         ),
     }
+
+
+def test_images_of_others_are_never_replaced_nor_deleted(photos: Path, tmp_path: Path) -> None:
+    """Whatever their name: the photo is a failure row that names the file, in every run, until --overwrite."""
+    out = tmp_path / "out"
+    for path in ("enhanced/0.png", "autocontrast/1.png", "enhanced/empty/later.png"):
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        (out / path).write_bytes(b"mine")
+    for options in ((), ("--unchanged", "skip"), ("--no-autocontrast",)):
+        assert run(photos, out, *options) == 1
+        failures = {row["path"]: (row["stage"], row["error"].split(":")[0]) for row in rows(out, "failures.csv")}
+        assert failures == {
+            "0.png": ("write", "enhanced/0.png is there already, and not from zerodce"),
+            "1.png": ("write", "autocontrast/1.png is there already, and not from zerodce"),
+        }
+        assert counts(out)["failed"] == 2
+        assert {(out / path).read_bytes() for path in ("enhanced/0.png", "autocontrast/1.png")} == {b"mine"}
+    assert run(photos, out, "--overwrite") == 0
+    assert counts(out)["enhanced"] == 4
+    assert run(photos, out) == 0  # now all are ours
+    assert counts(out)["skipped"] == 4
+    assert (out / "enhanced/empty/later.png").read_bytes() == b"mine"
+
+
+def test_an_image_that_was_edited_is_kept_and_one_that_was_cut_is_made_again(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run(photos, out) == 0
+    first = snapshot(out)
+    later = time.time() + 60
+    dark(9).save(out / "enhanced/0.png")  # by hand, in another program
+    (out / "enhanced/1.png").write_bytes(first["enhanced/1.png"][0][:-40])
+    (out / "enhanced/2.png").write_bytes(first["enhanced/2.png"][0])  # touched, but the same
+    for name in ("0.png", "1.png", "2.png"):
+        os.utime(out / "enhanced" / name, (later, later))
+    edited = (out / "enhanced/0.png").read_bytes()
+    for _ in range(2):
+        assert run(photos, out) == 1
+        assert [row["path"] for row in rows(out, "failures.csv")] == ["0.png"]
+        assert "was edited since it was written" in rows(out, "failures.csv")[0]["error"]
+        assert (out / "enhanced/0.png").read_bytes() == edited
+        assert (out / "enhanced/1.png").read_bytes() == first["enhanced/1.png"][0]
+    assert run(photos, out, "--strength", "0.5") == 1  # other settings replace what is ours, and nothing else
+    assert (counts(out)["enhanced"], counts(out)["failed"]) == (3, 1)
+    assert (out / "enhanced/0.png").read_bytes() == edited
+    assert run(photos, out, "--overwrite") == 0
+    assert snapshot(out) == first
+
+
+def test_outputs_of_other_settings_and_of_photos_that_were_away_are_ours(photos: Path, tmp_path: Path) -> None:
+    """Neither a change of the format and back, nor a run that failed on the photo, nor one without it, forgets them."""
+    out = tmp_path / "out"
+    whole = (photos / "0.png").read_bytes()
+    assert run(photos, out) == 0
+    assert run(photos, out, "--format", "jpeg") == 0
+    (photos / "0.png").write_bytes(whole[:50])
+    assert run(photos, out) == 1
+    (photos / "0.png").unlink()
+    assert run(photos, out) == 0
+    (photos / "0.png").write_bytes(whole)
+    assert run(photos, out) == 0
+    assert counts(out) == counts(out) | {"found": 4, "failed": 0}
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "failures.csv", "run.json", "report.html", "report/report.css"])
+def test_tables_and_pages_of_others_are_refused_before_anything_is_touched(
+    photos: Path, tmp_path: Path, name: str
+) -> None:
+    out = tmp_path / "out"
+    (out / name).parent.mkdir(parents=True)
+    (out / name).write_bytes(b"mine")
+    with pytest.raises(click.UsageError, match="not from zerodce: move it away"):
+        run(photos, out)
+    assert [path for path in out.rglob("*") if path.is_file()] == [out / name]
+    assert run(photos, out, "--overwrite") == 0
+    assert (out / name).read_bytes() != b"mine"
+
+
+def test_every_file_of_the_page_is_known() -> None:
+    page = Path(report.__file__).with_name("report_page")
+    written = {f"report/{path.name}" for path in page.iterdir()} - {"report/report.html"}
+    assert {name for name in output_folder.TABLES if name.startswith("report/")} == written
+
+
+def test_an_original_is_never_written_through_a_mount(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody may mount, a folder that has the device and inode of one of the originals stands in for it."""
+    out = tmp_path / "out"
+    (photos / "x").mkdir()
+    shutil.copy(photos / "0.png", photos / "x" / "3.jpg")
+    mounted = out / "enhanced" / "trip ü"
+    mounted.mkdir(parents=True)
+    real = os.stat
+
+    def stat(path: Any, *arguments: Any, **named: Any) -> os.stat_result:
+        there = os.path.realpath(path) == str(mounted) if isinstance(path, str | Path) else False
+        return real(photos / "x" if there else path, *arguments, **named)
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert run(photos, out) == 1
+    (failure,) = rows(out, "failures.csv")
+    assert (failure["path"], failure["stage"]) == ("trip ü/3.jpg", "write")
+    assert "through a mount" in failure["error"]
+    assert list(mounted.iterdir()) == []
 
 
 def test_only_what_is_ours_is_removed(photos: Path, tmp_path: Path) -> None:
@@ -476,7 +580,7 @@ def test_a_disk_that_is_full_at_the_end_is_a_line_and_costs_no_photo(
     write, full = storage.write, []
 
     def filling(path: str, *arguments: Any, **options: Any) -> None:
-        if path.endswith(name) and f"{folders.STATE}/plan" not in path:
+        if path.endswith(name) and not any(f"{folders.STATE}/{list_}" in path for list_ in ("plan", "outputs")):
             full.append(path)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         write(path, *arguments, **options)

@@ -1,0 +1,157 @@
+"""Which images in the folder of the results may be replaced: those that this command wrote, and nobody edited since.
+
+An image is ours if a record of the journal names it, or the list in `.zerodce/outputs`. Every run adds the outputs of
+its photos to this list before it writes the first of them.
+"""
+
+import functools
+import json
+import os
+import uuid
+import zlib
+from collections.abc import Iterable, Mapping
+
+from pipelines import folders, storage
+from pipelines.enhance.journal import PhotoRecord
+from pipelines.photos import is_whole
+
+FOLDERS = ("enhanced", "autocontrast")
+"""The folders of images, relative to the folder of the results."""
+
+_LIST = f"{folders.STATE}/outputs"
+_SLACK = 2.0  # seconds: file systems round the time of a file
+
+
+class Ownership:
+    """The images of one folder of results.
+
+    Args:
+        out: Folder of the results.
+        source: Folder of the photos.
+        photos: Relative paths of all photos.
+        known: The journal's records, by path of the photo.
+        present: What lies in the folder of the results, by relative path.
+    """
+
+    def __init__(
+        self,
+        out: str,
+        source: str,
+        photos: Iterable[str],
+        known: Mapping[str, PhotoRecord],
+        present: Mapping[str, storage.Entry],
+    ) -> None:
+        self.out = out
+        self.source = source
+        self.photos = photos
+        self.known = known
+        self.present = present
+
+    def refusal(self, photo: str, output: str) -> str | None:
+        """Why the images of a photo may not be written; None if they may.
+
+        Args:
+            photo: Relative path of the photo.
+            output: Relative path of its output.
+        """
+        for folder in FOLDERS:
+            image = f"{folder}/{output}"
+            entry, original = self.present.get(image), self._originals_at(image)
+            if (entry is None and original is None) or self._speaks_for_itself(photo, image):
+                continue
+            if original:
+                return f"{image} would lie in the folder of originals {original}, through a mount: unmount it"
+            if entry is None:
+                continue
+            if not self._is_ours(photo, output):
+                return f"{image} is there already, and not from zerodce: move it away, or replace it with --overwrite"
+            if self._is_edited(image, entry, self.known.get(photo)):
+                return f"{image} was edited since it was written: move it away, or replace it with --overwrite"
+        return None
+
+    def _speaks_for_itself(self, photo: str, image: str) -> bool:
+        """Whether the worker refuses the image with a reason of its own: a link, or the original itself."""
+        target = storage.join(self.out, image)
+        return storage.leads_out(target, self.out) or storage.is_same(target, storage.join(self.source, photo))
+
+    def _is_ours(self, photo: str, output: str) -> bool:
+        record = self.known.get(photo)
+        return bool(record and record.row and record.row["output"] == output) or output in self._listed
+
+    def _is_edited(self, image: str, entry: storage.Entry, record: PhotoRecord | None) -> bool:
+        """Whether an image has another time and other content than was written, and is whole.
+
+        An image that was cut short is made again. An object store keeps no time of its own, so nothing there counts as
+        edited.
+        """
+        if record is None or not record.crc32 or not storage.is_local(self.out):
+            return False
+        if abs(entry.mtime - record.mtime) <= _SLACK or entry.mtime <= record.time + _SLACK:
+            return False
+        content = storage.read(storage.join(self.out, image))
+        if (len(content), zlib.crc32(content)) in zip(record.sizes, record.crc32, strict=True):
+            return False
+        return is_whole(content)
+
+    @functools.cached_property
+    def _listed(self) -> set[str]:
+        """The outputs of all runs."""
+        folder = storage.join(self.out, _LIST)
+        if not storage.exists(folder):
+            return set()
+        contents = (storage.read(storage.join(folder, entry.path)) for entry in storage.walk(folder))
+        return {json.loads(line) for content in contents for line in content.splitlines()}
+
+    def _originals_at(self, image: str) -> str | None:
+        """The folder of originals that a folder above an image is, by device and inode: a mount, or a second share."""
+        if not (storage.is_local(self.out) and storage.is_local(self.source)):
+            return None
+        folder = os.path.dirname(image)
+        while folder:
+            if original := self._original_of(folder):
+                return original
+            folder = os.path.dirname(folder)
+        return None
+
+    @functools.lru_cache(maxsize=100_000)  # noqa: B019 (lives as long as the plan is made)
+    def _original_of(self, folder: str) -> str | None:
+        identity = _identity(os.path.join(self.out, folder))
+        return self._originals.get(identity) if identity else None
+
+    @functools.cached_property
+    def _originals(self) -> dict[tuple[int, int], str]:
+        """The folders of the photos, by device and inode."""
+        pending = {os.path.dirname(photo) for photo in self.photos}
+        found: dict[tuple[int, int], str] = {}
+        seen: set[str] = set()
+        while pending - seen:
+            seen |= (new := pending - seen)
+            pending = {os.path.dirname(folder) for folder in new}
+        for folder in seen:
+            path = os.path.join(self.source, folder)
+            if identity := _identity(path):
+                found[identity] = path
+        return found
+
+
+def remember_outputs(out: str, outputs: Iterable[str]) -> None:
+    """Adds outputs to the list of what is ours, before the first of them is written.
+
+    Args:
+        out: Folder of the results.
+        outputs: Relative paths of outputs.
+    """
+    content = b"".join(json.dumps(output).encode() + b"\n" for output in outputs)
+    if content:
+        path = storage.join(out, f"{_LIST}/{uuid.uuid4().hex}.jsonl")
+        storage.write(path, content)
+        storage.sync([path])
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    """Device and inode of a folder; None where there is none."""
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
