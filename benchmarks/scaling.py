@@ -85,7 +85,7 @@ def measure(count: int) -> None:
         again = Journal(journal.folder)
 
         def held() -> int:
-            return sum(again.is_done(task.version(digest), lambda _: (), os.path.exists) for task in plan.todo)
+            return sum(again.is_done(task.version, lambda _: (), os.path.exists) for task in plan.todo)
 
         replayed = timed("ask what is done (workers)", held)
 

@@ -107,7 +107,7 @@ def of_photos(folder: Path, out: Path, *options: str) -> tuple[dict[str, float],
     model = models.read_model(settings.model)
     digest = settings.digest(hashlib.sha256(model).hexdigest())
     journal = Journal(str(out / folders.STATE / "journal"))
-    processor = PhotoProcessor(str(folder), str(out), model, settings, digest, journal)
+    processor = PhotoProcessor(str(folder), str(out), model, settings, journal)
     plan = make_plan(folders.find(str(folder)), str(out), settings, digest, {}, [], {})
     models.limit_threads(settings.curve_size, settings.workers)
     enhancer = processor.enhancer()

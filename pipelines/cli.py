@@ -1,5 +1,7 @@
 """The `zerodce` command line: commands, options and their help. Everything heavy is imported inside the command."""
 
+import os
+import signal
 import sys
 from typing import Any
 
@@ -8,6 +10,16 @@ import click
 from pipelines.enhance.options import enhance
 from pipelines.options import curve_options, open_standard_streams, silence_libraries
 from pipelines.preprocess.options import preprocess
+
+_NO_READER = 141
+"""Exit code where the reader of standard output has gone: what a shell shows for SIGPIPE."""
+
+
+def _printable(line: str) -> str:
+    """A line of an error: names in it may hold what steers a terminal."""
+    from tfrecord_tools.records import printable
+
+    return printable(line)
 
 
 class _OneLineErrors(click.Group):
@@ -20,10 +32,16 @@ class _OneLineErrors(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except click.UsageError as error:
-            error.ctx = None
+        except click.ClickException as error:
+            if isinstance(error, click.UsageError):
+                error.ctx = None
+            error.message = "\n".join(map(_printable, error.message.split("\n")))  # type: ignore[misc]
             raise
+        except BrokenPipeError:
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (what is left to print has no reader)
+            sys.exit(_NO_READER)
         except KeyboardInterrupt:  # before the command itself took care of it
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a signal to the group arrives twice
             click.echo("Interrupted.", err=True)
             sys.exit(130)
 

@@ -24,6 +24,10 @@ from pipelines.enhance.plan import EnhancePlan, make_plan, write_plan
 from pipelines.enhance.settings import EnhanceSettings
 from pipelines.enhance.transforms import Enhance
 from pipelines.workers import WorkerRequirements, check_cluster
+from tfrecord_tools.records import printable
+
+ALIKE = 20
+"""So many photos that fail alike at the start end the job."""
 
 SAME_INTERRUPT_SECONDS = 0.3
 """Within these an interrupt is the first one, which may come twice: to this process, and to that which watches it."""
@@ -66,7 +70,7 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
         if settings.dry_run:
             say_plan(planned(journal.read()), out)
             return 0
-        processor = PhotoProcessor(listing.folder, storage.absolute(out), model, settings, digest, journal)
+        processor = PhotoProcessor(listing.folder, storage.absolute(out), model, settings, journal)
         models.limit_threads(settings.curve_size, settings.workers)
         models.check_model(processor.enhancer, settings.model)
         with folders.lock(out):
@@ -79,9 +83,28 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
             journal.forget(known, (task.path for task in plan.todo))
             run = {"photos": photos, "runner": settings.runner, "settings": settings.decisive(model_sha256)}
             return run_job(plan, processor, run, options, ours)
+    except BrokenPipeError:  # whoever reads what is printed has gone
+        raise
     except OSError as error:
         reason = f"{error.filename2 or error.filename or out}: {error.strerror or error}"
         raise click.ClickException(f"{reason}; what is done is kept, and the same command goes on from here") from error
+
+
+class _Faults:
+    """Notices that the first photos all fail by one fault of this program, so that not a million rows tell of it."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+        self.found = ""
+
+    def see(self, record: PhotoRecord) -> None:
+        """Looks at the next record of the run."""
+        if len(self.errors) >= ALIKE:
+            return
+        failure = record.failure or {"stage": "", "error": ""}
+        self.errors.append(failure["error"] if failure["stage"] == "internal" else "")
+        if len(self.errors) == ALIKE and len(set(self.errors)) == 1 and self.errors[0]:
+            self.found = f"the first {ALIKE} photos all failed by a fault of this program ({self.errors[0]})"
 
 
 def say_plan(plan: EnhancePlan, out: str) -> None:
@@ -102,9 +125,9 @@ def say_plan(plan: EnhancePlan, out: str) -> None:
         click.echo(json.dumps({"event": "plan", **counts}))
         return
     for task in plan.todo:
-        click.echo(f"{task.path} -> {storage.join(out, 'enhanced/' + task.output)}")
+        click.echo(printable(f"{task.path} -> {storage.join(out, 'enhanced/' + task.output)}"))
     for record in (*plan.unreadable, *plan.clashes, *plan.refused):
-        click.echo(f"{record.path}: {(record.failure or {})['error']}")
+        click.echo(printable(f"{record.path}: {(record.failure or {})['error']}"))
     click.echo(
         f"{len(plan.todo)} of {len(plan.found)} photos would be enhanced, {plan.skipped} are done, {len(plan.clashes)} "
         f"clash, {len(plan.refused)} would replace files of others, {plan.ignored} other files are ignored; about "
@@ -140,7 +163,7 @@ def run_job(
         requirements = WorkerRequirements.of(options, *seen)
         pipeline = beam.Pipeline(options=options)
         _ = pipeline | "Plan" >> beam.Create(plans) | Enhance(processor, settings.workers, requirements)
-        job = runners.Job(pipeline)
+        job, faults = runners.Job(pipeline), _Faults()
         try:
             if plan.todo:
                 job.start()
@@ -149,7 +172,11 @@ def run_job(
                 for record in follower.poll():
                     row = record.row or {"width": 0, "height": 0}
                     reporter.advance(row["width"] * row["height"] / 1e6, record.row is None)
+                    faults.see(record)
                 reporter.show()
+                if faults.found:
+                    reason = faults.found
+                    job.stop()
                 if settings.max_failures is not None and reporter.failed > settings.max_failures:
                     reason = f"more than {settings.max_failures} photos failed (--max-failures)"
                     job.stop()

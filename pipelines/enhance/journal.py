@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -26,9 +27,11 @@ SUFFIX = ".jsonl"
 READERS = 32
 """Files read at a time."""
 
+_CHECK = b', "check": '
 _NUMBERS = ("width", "height", "mean_input", "mean_enhanced", "psnr_enhanced_db")  # in a row
 
 
+_OTHERS = {"psnr_autocontrast_db", "exposure"}  # in a row, and empty where there is none
 Outputs = Callable[[Collection[str]], Iterable[str]]
 """The images that a photo consists of, from those of them that are the original."""
 
@@ -75,8 +78,9 @@ class PhotoRecord:
     time: float = dataclasses.field(default_factory=time.time)
 
     def line(self) -> bytes:
-        """The record as a line of JSON; pure ASCII, so that any file name survives."""
-        return json.dumps(vars(self)).encode() + b"\n"
+        """The record as a line of JSON with a checksum at its end; pure ASCII, so that any file name survives."""
+        content = json.dumps(vars(self)).encode()
+        return content[:-1] + _CHECK + f"{zlib.crc32(content)}}}\n".encode()
 
     @property
     def version(self) -> Version:
@@ -273,15 +277,24 @@ def _shared_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _parse(line: bytes) -> PhotoRecord | None:
-    """The record in a line; None if the line was cut short, or holds something else."""
+    """The record in a line; None if the line was cut short or damaged, or holds something else.
+
+    A line without a checksum is of a version that wrote none.
+    """
+    head, check, number = line.rstrip(b"\n").rpartition(_CHECK)
+    content = head + b"}" if check else line
+    if check and number != f"{zlib.crc32(content)}}}".encode():
+        return None
     try:
-        fields = json.loads(line, object_pairs_hook=_shared_names)
+        fields = json.loads(content, object_pairs_hook=_shared_names)
         fields["unchanged"] = tuple(map(sys.intern, fields.get("unchanged", ())))
         fields |= {name: tuple(fields.get(name, ())) for name in ("sizes", "crc32")}
         record = PhotoRecord(**fields)
     except (ValueError, TypeError, AttributeError):
         return None
-    return record if _is_sound(record) else None
+    if not _is_sound(record):
+        return None
+    return record if check or not record.row or record.row.keys() >= _OTHERS else None
 
 
 def _is_sound(record: PhotoRecord) -> bool:

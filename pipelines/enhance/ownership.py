@@ -128,9 +128,8 @@ class Ownership:
             seen |= (new := pending - seen)
             pending = {os.path.dirname(folder) for folder in new}
         for folder in seen:
-            path = os.path.join(self.source, folder)
-            if identity := _identity(path):
-                found[identity] = path
+            if identity := _identity(os.path.join(self.source, folder)):
+                found[identity] = folder or "."
         return found
 
 

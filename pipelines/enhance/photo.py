@@ -79,7 +79,6 @@ class PhotoProcessor:
         out: Folder of the results.
         model: Content of the `.keras` file.
         settings: Settings of the run.
-        digest: Digest of the settings and the model.
         journal: Journal of finished and failed photos.
     """
 
@@ -87,7 +86,6 @@ class PhotoProcessor:
     out: str
     model: bytes = dataclasses.field(repr=False)
     settings: EnhanceSettings
-    digest: str
     journal: Journal
 
     def enhancer(self) -> Enhancer:
@@ -97,7 +95,7 @@ class PhotoProcessor:
     def is_done(self, task: Task) -> bool:
         """Whether the journal holds the photo, and its images are there."""
         return self.journal.is_done(
-            task.version(self.digest),
+            task.version,
             functools.partial(self.settings.outputs, task.output),
             lambda path: storage.exists(storage.join(self.out, path)),
         )
@@ -164,7 +162,7 @@ class PhotoProcessor:
             self.journal.flush()
 
     def _record(self, task: Task, started: float, images: Collection[str] = (), **what: Any) -> Done:
-        record = PhotoRecord(*task.version(self.digest), **what)
+        record = PhotoRecord(*task.version, **what)
         with self._journaling():
             self.journal.append(record, images)
             if record.failure and record.failure["stage"] == "crash":

@@ -2,10 +2,11 @@
 
 import dataclasses
 import functools
+import hashlib
 import json
 import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -32,6 +33,7 @@ class Task(NamedTuple):
         path: Relative path of the original.
         size: Size of the original in bytes.
         mtime: Modification time of the original in seconds.
+        settings: Digest of the model, of the settings, and of the photo's reference.
         output: Relative path of the enhanced photo.
         reference: Relative path of the reference; empty where there is none.
         thumbnail: Whether the report gets small pictures of it.
@@ -40,13 +42,15 @@ class Task(NamedTuple):
     path: str
     size: int
     mtime: float
+    settings: str
     output: str
     reference: str
     thumbnail: bool
 
-    def version(self, settings: str) -> Version:
-        """The photo with the digest of the settings for it."""
-        return Version(self.path, self.size, self.mtime, settings)
+    @property
+    def version(self) -> Version:
+        """The photo as it is, and how it is to be enhanced."""
+        return Version(self.path, self.size, self.mtime, self.settings)
 
 
 @dataclasses.dataclass
@@ -56,8 +60,7 @@ class EnhancePlan:
     Attributes:
         source: Folder of the photos.
         settings: Settings of the run.
-        digest: Digest of the settings and the model.
-        found: Photos by path.
+        found: Photos by path, as they are and are to be enhanced.
         todo: Photos to enhance, sorted by path.
         skipped: Number of photos that are done already and unchanged.
         clashes: Records of the photos whose output would overwrite another's.
@@ -68,8 +71,7 @@ class EnhancePlan:
 
     source: str
     settings: EnhanceSettings
-    digest: str
-    found: dict[str, storage.Entry]
+    found: dict[str, Version]
     todo: list[Task]
     skipped: int
     clashes: list[PhotoRecord]
@@ -84,7 +86,7 @@ def make_plan(
     settings: EnhanceSettings,
     digest: str,
     known: dict[str, PhotoRecord],
-    references: Iterable[storage.Entry],
+    references: Sequence[storage.Entry],
     unreadable: Mapping[str, str] = MappingProxyType({}),
 ) -> EnhancePlan:
     """Decides what there is to do.
@@ -119,24 +121,28 @@ def make_plan(
         PhotoRecord(path, 0, 0.0, digest, failure={"stage": "read", "error": reason})
         for path, reason in unreadable.items()
     ]
-    everything = {entry.path: entry for entry in found}
-    everything |= {record.path: storage.Entry(record.path, 0, 0.0) for record in failed}
-    plan = EnhancePlan(listing.folder, settings, digest, everything, [], 0, [], [], failed, listing.ignored)
+    compared = {entry.path: entry for entry in references}
+    versions = {
+        entry.path: Version(*_of(entry), _with_reference(digest, compared.get(matched.get(entry.path, ""))))
+        for entry in found
+    }
+    everything = versions | {record.path: record.version for record in failed}
+    plan = EnhancePlan(listing.folder, settings, everything, [], 0, [], [], failed, listing.ignored)
     tasks = []
     for entry in found:
         output = outputs[entry.path]
         owner = owners[place(output)]
         if owner != entry.path:
             failure = {"stage": "write", "error": f"its output {output} is also that of {owner}: rename one"}
-            plan.clashes.append(PhotoRecord(entry.path, entry.size, entry.mtime, digest, failure=failure))
+            plan.clashes.append(PhotoRecord(*versions[entry.path], failure=failure))
             continue
         sampled = report.is_sampled(entry.path, len(found))
-        tasks.append(Task(entry.path, entry.size, entry.mtime, output, matched.get(entry.path, ""), sampled))
+        tasks.append(Task(*versions[entry.path], output, matched.get(entry.path, ""), sampled))
 
     def is_done(task: Task) -> bool:
         images = functools.partial(settings.outputs, task.output)
         record = known.get(task.path)
-        return record is not None and record.is_done(task.version(digest), images, present.get, crc32_of)
+        return record is not None and record.is_done(task.version, images, present.get, crc32_of)
 
     done = ordered_map(is_done, tasks, READERS) if settings.verify else map(is_done, tasks)
     todo = [task for task, is_there in zip(tasks, done, strict=True) if not is_there]
@@ -148,8 +154,19 @@ def make_plan(
             plan.todo.append(task)
         else:
             failure = {"stage": "write", "error": reason}
-            plan.refused.append(PhotoRecord(task.path, task.size, task.mtime, digest, failure=failure))
+            plan.refused.append(PhotoRecord(*task.version, failure=failure))
     return plan
+
+
+def _of(entry: storage.Entry) -> tuple[str, int, float]:
+    return entry.path, entry.size, entry.mtime
+
+
+def _with_reference(digest: str, reference: storage.Entry | None) -> str:
+    """A digest that changes with the reference of a photo as well: by another one the photo is compared anew."""
+    if reference is None:
+        return digest
+    return hashlib.sha256(json.dumps([digest, *_of(reference)]).encode()).hexdigest()[:16]
 
 
 def entries_of(out: str) -> dict[str, storage.Entry]:

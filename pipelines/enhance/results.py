@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines import storage, versions
 from pipelines.enhance import report
-from pipelines.enhance.journal import Journal, Version
+from pipelines.enhance.journal import Journal
 from pipelines.enhance.plan import EnhancePlan, sizes_of
 from pipelines.tables import to_csv
 
@@ -56,14 +56,13 @@ def write_results(
     present = sizes_of(out)
     rows, failures, unchanged = [], [], 0
     for record in records.values():
-        entry = plan.found[record.path]
-        version = Version(entry.path, entry.size, entry.mtime, plan.digest)
+        version = plan.found[record.path]
         outputs = functools.partial(settings.outputs, record.row["output"] if record.row else "")
         if record.row and record.is_done(version, outputs, present.get):
             skipped = settings.unchanged == "skip" and record.unchanged
             rows.append(record.row | {"unwritten": record.unchanged} if skipped else record.row)
             unchanged += "enhanced" in record.unchanged
-        elif record.failure and record.settings == plan.digest:
+        elif record.failure and record.settings == version.settings:
             failures.append({"path": record.path, **record.failure})
     worked_on = {task.path for task in plan.todo}
     enhanced = [row for row in rows if row["path"] in worked_on]

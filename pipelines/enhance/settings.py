@@ -12,10 +12,8 @@ if TYPE_CHECKING:  # it brings Keras along, which help does without
     from zerodce.applying.enhancement import CurveSize, Denoise, Exposure
     from zerodce.applying.looks import Look
 
-_DECISIVE = (
-    *("reference", "curve_size", "exposure", "denoise", "strength", "look", "autocontrast"),
-    *("output_format", "quality", "strip_metadata", "unchanged", "max_pixels"),
-)
+_DECISIVE = {"decisive": True}
+"""Marks a field that an enhanced photo or its row depends on: where it differs, the photo is done anew."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,33 +46,34 @@ class EnhanceSettings:
         as_json: Whether progress and result are JSON lines.
     """
 
-    model: str | None
-    reference: str | None
-    curve_size: "CurveSize"
-    exposure: "Exposure"
-    denoise: "Denoise"
-    strength: float
-    look: "Look"
-    autocontrast: bool
-    output_format: str | None
-    quality: int | None
-    strip_metadata: bool
-    unchanged: Literal["copy", "skip"]
-    max_pixels: int
-    max_bytes: int
-    max_memory: int | None
-    max_failures: int | None
-    workers: int | None
-    runner: str
-    beam_args: tuple[str, ...]
-    verify: bool
-    overwrite: bool
-    dry_run: bool
-    as_json: bool
+    model: str | None = None
+    reference: str | None = dataclasses.field(default=None, metadata=_DECISIVE)
+    curve_size: "CurveSize" = dataclasses.field(default="auto", metadata=_DECISIVE)
+    exposure: "Exposure" = dataclasses.field(default="auto", metadata=_DECISIVE)
+    denoise: "Denoise" = dataclasses.field(default="auto", metadata=_DECISIVE)
+    strength: float = dataclasses.field(default=1.0, metadata=_DECISIVE)
+    look: "Look" = dataclasses.field(default="natural", metadata=_DECISIVE)
+    autocontrast: bool = dataclasses.field(default=True, metadata=_DECISIVE)
+    output_format: str | None = dataclasses.field(default=None, metadata=_DECISIVE)
+    quality: int | None = dataclasses.field(default=None, metadata=_DECISIVE)
+    strip_metadata: bool = dataclasses.field(default=False, metadata=_DECISIVE)
+    unchanged: Literal["copy", "skip"] = dataclasses.field(default="copy", metadata=_DECISIVE)
+    max_pixels: int = dataclasses.field(default=500_000_000, metadata=_DECISIVE)
+    max_bytes: int = 4 * 10**9
+    max_memory: int | None = None
+    max_failures: int | None = None
+    workers: int | None = None
+    runner: str = "DirectRunner"
+    beam_args: tuple[str, ...] = ()
+    verify: bool = False
+    overwrite: bool = False
+    dry_run: bool = False
+    as_json: bool = False
 
     def decisive(self, model_sha256: str) -> dict[str, Any]:
         """All that an enhanced photo and its row depend on besides the photo, as `run.json` holds it."""
-        return {"model": model_sha256, "revision": zerodce.REVISION} | {name: getattr(self, name) for name in _DECISIVE}
+        names = [field.name for field in dataclasses.fields(self) if field.metadata.get("decisive")]
+        return {"model": model_sha256, "revision": zerodce.REVISION} | {name: getattr(self, name) for name in names}
 
     def digest(self, model_sha256: str) -> str:
         """A short digest that changes when anything decisive does."""

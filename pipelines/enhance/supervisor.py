@@ -40,6 +40,7 @@ def watch(attempts: Attempts) -> int | None:
     if not hasattr(signal, "sigwaitinfo"):
         return None
     before = attempts.all()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever started this may ignore it, and then no child is heard of
     # for good: nothing interrupts a process that only waits, and passes on what it gets
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     while True:

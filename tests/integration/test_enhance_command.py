@@ -223,3 +223,34 @@ def test_what_keras_is_told_elsewhere_does_not_matter(
     assert process.returncode == 0, errors
     (enhanced,) = (undisturbed / "enhanced").rglob(photo.name)
     assert (tmp_path / "out" / "enhanced" / photo.name).read_bytes() == enhanced.read_bytes()
+
+
+def test_it_returns_where_whoever_started_it_ignores_its_children(photos: Path, tmp_path: Path) -> None:
+    """SIG_IGN of SIGCHLD is inherited; the kernel then tells nobody of a child that has ended."""
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", ignoring, sys.executable, "-m", "pipelines.cli", "enhance"]
+    done = subprocess.run([*command, str(photos / "day0"), str(tmp_path / "out")], capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "out/run.json").read_text())["counts"]["enhanced"] == PHOTOS // 2
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.8, 1.5])
+def test_an_interrupt_of_the_whole_group_while_it_starts_is_130(photos: Path, tmp_path: Path, seconds: float) -> None:
+    """As a terminal, or a supervisor that signals a group, sends it: to the watcher and to the worker."""
+    process = start("enhance", photos, tmp_path / "out", start_new_session=True)
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode in (130, -signal.SIGINT), errors
+    assert "Traceback" not in errors
+
+
+def test_a_reader_that_goes_ends_it_with_141(photos: Path, tmp_path: Path) -> None:
+    process = start("enhance", "--json", photos, tmp_path / "out")
+    assert process.stdout
+    process.stdout.close()
+    assert process.wait(timeout=300) == 141
+    assert process.stderr
+    assert process.stderr.read() == ""

@@ -61,7 +61,7 @@ def test_a_photo_that_is_never_finished_is_given_up_after_a_few_attempts(tmp_pat
     worker = processor(tmp_path)
     worker = dataclasses.replace(worker, settings=dataclasses.replace(worker.settings, runner="FlinkRunner"))
     (tmp_path / "out" / ".zerodce").mkdir(parents=True)
-    task = Task("a.png", (tmp_path / "a.png").stat().st_size, 1.0, "a.png", "", True)
+    task = Task("a.png", (tmp_path / "a.png").stat().st_size, 1.0, "digest", "a.png", "", True)
     for times in range(1, CLUSTER_LIMIT + 1):
         prepared = worker.prepare(task)  # and no more: the worker ends
         assert isinstance(prepared, Prepared)
@@ -130,4 +130,4 @@ def test_where_nothing_can_be_written_it_is_no_fault_of_the_photo(
     dark(0).save(tmp_path / "a.png")
     monkeypatch.setattr(Attempts, "write", lambda self, attempt: full(attempt))
     with pytest.raises(OutputError, match="No space left"):
-        processor(tmp_path).prepare(Task("a.png", 1000, 1.0, "a.png", "", True))
+        processor(tmp_path).prepare(Task("a.png", 1000, 1.0, "digest", "a.png", "", True))

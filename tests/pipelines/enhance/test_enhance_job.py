@@ -440,6 +440,87 @@ def test_tables_and_pages_of_others_are_refused_before_anything_is_touched(
     assert (out / name).read_bytes() != b"mine"
 
 
+def test_another_reference_is_compared_with_anew(photos: Path, tmp_path: Path) -> None:
+    """A reference that is replaced, added or removed; the other photos are skipped."""
+    references, out = tmp_path / "references", tmp_path / "out"
+    references.mkdir()
+    dark(7).save(references / "0.png")
+
+    def scores() -> dict[str, str]:
+        return {row["path"]: row["psnr_input_reference_db"] for row in rows(out)}
+
+    assert run(photos, out, "--reference", str(references)) == 0
+    first = scores()
+    assert first["0.png"] != first["1.png"] == ""
+    shutil.copy(photos / "0.png", references / "0.png")
+    assert run(photos, out, "--reference", str(references)) == 0
+    assert counts(out)["skipped"] == 3
+    assert scores()["0.png"] == "inf"
+    shutil.copy(photos / "1.png", references / "1.png")
+    assert run(photos, out, "--reference", str(references)) == 0
+    assert counts(out)["skipped"] == 3
+    assert scores()["1.png"] == "inf"
+    (references / "0.png").unlink()
+    assert run(photos, out, "--reference", str(references)) == 0
+    assert counts(out)["skipped"] == 3
+    assert scores() == {"0.png": "", "1.png": "inf", "2.png": "", "trip ü/3.jpg": ""}
+
+
+@pytest.mark.parametrize(("old", "new"), [("psnr_autocontrast_db", "psnr_autocontrasd_db"), ("2.png", "3.png")])
+def test_a_damaged_record_costs_its_photo_and_no_run(photos: Path, tmp_path: Path, old: str, new: str) -> None:
+    out = tmp_path / "out"
+    assert run(photos, out) == 0
+    first = snapshot(out)
+    (journal,) = (out / ".zerodce/journal").iterdir()
+    lines = journal.read_bytes().splitlines(keepends=True)
+    (damaged,) = (line for line in lines if b'"path": "2.png"' in line)
+    place = damaged.rindex(b'"output"') if "." in old else 0
+    altered = damaged[:place] + damaged[place:].replace(old.encode(), new.encode(), 1)
+    assert altered != damaged
+    journal.write_bytes(b"".join(altered if line is damaged else line for line in lines))
+    assert run(photos, out) == 0
+    assert (counts(out)["enhanced"], counts(out)["skipped"]) == (1, 3)
+    assert run(photos, out) == 0
+    assert counts(out)["skipped"] == 4
+    assert snapshot(out) == first
+
+
+def test_a_fault_of_this_program_ends_the_job_after_the_first_photos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    for seed in range(60):
+        dark(seed, 32, 24).save(folder / f"{seed:02}.png")
+
+    monkeypatch.setattr(photo_module, "pixels", None)
+    assert run(folder, out, "--workers", "1") == 1
+    assert "first 20 photos all failed by a fault of this program (AttributeError" in capsys.readouterr().err
+    failures = rows(out, "failures.csv")
+    assert {row["stage"] for row in failures} == {"internal"}
+    assert len(failures) >= 20
+
+
+def test_no_name_steers_the_terminal_and_no_row_tells_where_the_archive_is(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / "0.png").rename(photos / "esc\x1b[2J\n.png")
+    assert run(photos, tmp_path / "out", "--dry-run") == 0
+    assert "\x1b" not in (said := capsys.readouterr().out)
+    assert "esc\\x1b[2J\\n.png" in said
+    read = storage.read
+
+    def refusing(path: str, *arguments: Any) -> bytes:
+        if path.endswith("1.png"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return read(path, *arguments)
+
+    monkeypatch.setattr(storage, "read", refusing)
+    assert run(photos, tmp_path / "out") == 1
+    (failure,) = rows(tmp_path / "out", "failures.csv")
+    assert (failure["stage"], failure["error"]) == ("read", "PermissionError: Permission denied")
+
+
 def test_every_file_of_the_page_is_known() -> None:
     page = Path(report.__file__).with_name("report_page")
     written = {f"report/{path.name}" for path in page.iterdir()} - {"report/report.html"}

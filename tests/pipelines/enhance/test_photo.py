@@ -15,20 +15,27 @@ from pipelines.enhance.settings import EnhanceSettings
 from zerodce.images import pixels
 
 
-def processor(folder: Path, *options: str) -> PhotoProcessor:
-    params = enhance.make_context("enhance", ["photos", "out", *options]).params
-    settings = EnhanceSettings(**{name: value for name, value in params.items() if name not in ("photos", "out")})
+def processor(folder: Path, settings: EnhanceSettings | None = None) -> PhotoProcessor:
+    settings = settings or EnhanceSettings()
     out = folder / "out"
     journal = Journal(str(out / "journal"))
-    return PhotoProcessor(str(folder), str(out), models.read_model(None), settings, "digest", journal)
+    return PhotoProcessor(str(folder), str(out), models.read_model(None), settings, journal)
 
 
-@pytest.mark.parametrize(("curve_size", "shape"), [("64", (43, 64, 3)), ("1024", (683, 1024, 3))])
-def test_the_small_copy_has_the_size_asked_for(tmp_path: Path, curve_size: str, shape: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize(("curve_size", "shape"), [(64, (43, 64, 3)), (1024, (683, 1024, 3))])
+def test_the_small_copy_has_the_size_asked_for(tmp_path: Path, curve_size: int, shape: tuple[int, int, int]) -> None:
     photo = np.random.default_rng(0).integers(0, 256, (1000, 1500, 3)).astype(np.uint8)
     Image.fromarray(photo).save(tmp_path / "a.png", compress_level=0)
-    prepared = processor(tmp_path, "--curve-size", curve_size).prepare(Task("a.png", 1, 1.0, "a.png", "", True))
+    prepared = processor(tmp_path, EnhanceSettings(curve_size=curve_size)).prepare(
+        Task("a.png", 1, 1.0, "digest", "a.png", "", True)
+    )
     assert isinstance(prepared, Prepared)
     assert prepared.small.shape == shape
-    np.testing.assert_array_equal(prepared.small, pixels.small_copy(photo, int(curve_size)))
+    np.testing.assert_array_equal(prepared.small, pixels.small_copy(photo, curve_size))
     assert prepared.preview.shape == (533, 800, 3)
+
+
+def test_the_command_and_the_settings_have_the_same_defaults() -> None:
+    params = enhance.make_context("enhance", ["photos", "out"]).params
+    assert (params.pop("photos"), params.pop("out")) == ("photos", "out")
+    assert EnhanceSettings(**params) == EnhanceSettings()

@@ -172,9 +172,9 @@ def test_a_photo_that_changes_while_it_is_copied_is_a_failure(photos: Path, tmp_
     settings = EnhanceSettings(**{name: value for name, value in params.items() if name not in ("photos", "out")})
     out = tmp_path / "out"
     model, journal = models.read_model(None), Journal(str(out / "journal"))
-    processor = PhotoProcessor(str(photos), str(out), model, settings, "digest", journal)
+    processor = PhotoProcessor(str(photos), str(out), model, settings, journal)
     entry = storage.stat(str(photos), "bright.jpg")
-    task = Task(entry.path, entry.size, entry.mtime, "bright.jpg", "", False)
+    task = Task(entry.path, entry.size, entry.mtime, "digest", "bright.jpg", "", False)
     prepared = processor.prepare(task)
     assert isinstance(prepared, Prepared)
     with open(photos / "bright.jpg", "ab") as file:
