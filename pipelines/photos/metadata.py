@@ -220,6 +220,8 @@ class Metadata:
         try:
             block = info.get("exif") or (exif_of_tags(image.getexif()) if image.format in ("TIFF", "PNG") else b"")
             found["exif"] = Exif.parse(block) if block else None
+            if image.format == "RAW" and info.get("exif") is None:
+                notes.append("EXIF not read from this kind of RAW file")
             moves = written.name == "TIFF" or image.format == "TIFF"
             if moves and ExifTags.IFD.MakerNote in image.getexif().get_ifd(ExifTags.IFD.Exif):
                 notes.append("maker notes dropped")

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from pipelines.photos.errors import PhotoError
-from pipelines.photos.metadata import exif_of_tags
+from pipelines.photos.raw_exif import exif_of_raw
 
 DNG_VERSION_TAG = 50706
 
@@ -27,7 +27,7 @@ def open_raw(
         half_size: Half the width and height, in a quarter of the time.
 
     Returns:
-        An RGB image of the format "RAW", its EXIF in `info`.
+        An RGB image of the format "RAW", its EXIF in `info`; None there where it cannot be read from such a file.
 
     Raises:
         PhotoError: rawpy is not installed or does not know the file (unsupported), or it is too large.
@@ -49,19 +49,5 @@ def open_raw(
         raise PhotoError("decode", f"damaged RAW file ({type(error).__name__})") from None
     image = Image.fromarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels)
     image.format = "RAW"
-    image.info["exif"] = _exif(content)
+    image.info["exif"] = exif_of_raw(content)
     return image
-
-
-def _exif(content: bytes) -> bytes:
-    """The EXIF of a RAW file that is a TIFF at heart, as most are; orientation left out, for LibRaw applies it."""
-    if content[:4] not in (b"II*\x00", b"MM\x00*"):
-        return b""
-    tags = Image.Exif()
-    try:
-        tags.load_from_fp(io.BytesIO(content))
-        if 0x0112 in tags:
-            del tags[0x0112]
-        return exif_of_tags(tags)
-    except Exception:  # damaged metadata does not cost the photo
-        return b"damaged"

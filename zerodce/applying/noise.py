@@ -179,6 +179,7 @@ def _luminance(photo: np.ndarray, unit: np.float32) -> np.ndarray:
     step = max(1, max(height, width) // (4 * MAP))
     scale = min(1.0, MAP / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    sparse = photo[step // 2 :: step, step // 2 :: step].astype(np.float32) * unit
+    top, left = min(step, height) // 2, min(step, width) // 2  # of a strip there is always a row
+    sparse = photo[top::step, left::step].astype(np.float32) * unit
     luminance = cv2.cvtColor(sparse, cv2.COLOR_RGB2GRAY) if channels == 3 else sparse
     return cv2.resize(luminance, size, interpolation=cv2.INTER_AREA)

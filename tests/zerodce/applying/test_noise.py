@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from skimage import data as samples
 
+import zerodce
 from benchmarks import scenes
 from benchmarks.scenes import grain
 from zerodce.applying.noise import MOST, SIZES, TONES, Noise, estimate_noise
@@ -137,3 +138,13 @@ def test_the_map_of_tones_interpolates_between_them():
 def test_coding_adds_up_as_variances():
     noise = Noise(np.full((SIZES, len(TONES), 3), 3, np.float32), np.ones((1, 1), np.float32))
     assert noise.with_coding().deviations[0, 0, 0] == pytest.approx(np.hypot(3, 1))
+
+
+@pytest.mark.parametrize("shape", [(1, 3000, 3), (3000, 1, 3), (2, 5000, 1), (1, 1, 3), (3, 9000, 3)])
+def test_strips_have_a_noise_too(shape: tuple[int, int, int]) -> None:
+    """Longer than wide by more than 1,600 times: of rows or columns far apart there would be none."""
+    photo = np.random.default_rng(0).integers(0, 60, shape, dtype=np.uint8)
+    noise = estimate_noise(photo)
+    assert noise.luminance.size
+    assert np.isfinite(noise.luminance).all()
+    assert zerodce.enhance(photo if shape[2] == 3 else photo[..., 0]).shape == shape[: 2 + (shape[2] == 3)]
