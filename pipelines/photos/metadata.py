@@ -3,20 +3,21 @@
 import dataclasses
 import io
 import math
-import re
 import struct
 import sys
 from typing import Any
 
 from PIL import ExifTags, Image, PngImagePlugin
 
+from pipelines.photos import xmp
 from pipelines.photos.formats import Format
 from pipelines.photos.pixels import to_srgb
 
 _PREFIX = b"Exif\x00\x00"
 _THUMBNAIL_SIDE = 160  # pixels, as the EXIF standard has it
 _INTEGER_CODES = {3: "H", 4: "L"}  # EXIF's SHORT and LONG
-_IPTC = 0x0404  # Photoshop's number for it
+_OF_OLD_PIXELS = frozenset({1005, 1033, 1036})  # Photoshop's resolution, which is kept apart, and thumbnails
+_LONGEST_RESOURCES = 65000  # bytes, which fit into one segment
 _XMP_HEADER = len(b"http://ns.adobe.com/xap/1.0/\x00")
 # tags of a TIFF directory that describe how its own pixels are stored
 _STORAGE_TAGS = frozenset({254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281})
@@ -203,16 +204,18 @@ class Metadata:
     xmp: bytes = b""
     dpi: tuple[float, float] | None = None
     comment: bytes = b""
-    iptc: bytes = b""
+    comments: tuple[bytes, ...] = ()
+    resources: tuple[tuple[int, bytes], ...] = ()
     text: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(cls, image: Image.Image, written: Format, notes: list[str]) -> "Metadata":
+    def of(cls, image: Image.Image, written: Format, orientation: int, notes: list[str]) -> "Metadata":
         """Collects the metadata of a decoded image, before it is turned or converted.
 
         Args:
             image: The image as the decoder left it.
             written: The format to write.
+            orientation: EXIF orientation of its pixels.
             notes: List to which a sentence is added for all that cannot be kept.
         """
         info = image.info
@@ -222,6 +225,10 @@ class Metadata:
             found["exif"] = Exif.parse(block) if block else None
             if image.format == "RAW" and info.get("exif") is None:
                 notes.append("EXIF not read from this kind of RAW file")
+            if block and len(block) + len(_PREFIX) > (written.longest_block or sys.maxsize):
+                block = exif_of_tags(image.getexif())
+                found["exif"] = Exif.parse(block) if block else None
+                notes.append(f"maker note and thumbnail dropped (EXIF too long for {written.name})")
             moves = written.name == "TIFF" or image.format == "TIFF"
             if moves and ExifTags.IFD.MakerNote in image.getexif().get_ifd(ExifTags.IFD.Exif):
                 notes.append("maker notes dropped")
@@ -232,15 +239,26 @@ class Metadata:
             notes.append("ICC profile dropped")
         else:
             found["icc_profile"] = profile
-        xmp = _bytes(info, "xmp", "XMP", notes)
-        found["xmp"] = re.sub(rb"(tiff:Orientation(?:=[\"']|>))[2-8]", rb"\g<1>1", xmp)
+        found["xmp"], gone = xmp.updated(_bytes(info, "xmp", "XMP", notes), orientation)
+        notes += [note for note in gone if note not in notes]
         found["comment"] = _bytes(info, "comment", "comment", notes)
-        if written.text and isinstance(image, PngImagePlugin.PngImageFile):
-            found["text"] = tuple(
-                (k, str(v)) for k, v in image.text.items() if not k.startswith(("XML:", "Raw profile"))
-            )
-        if written.iptc and isinstance(photoshop := info.get("photoshop"), dict):
-            found["iptc"] = photoshop.get(_IPTC, b"")
+        if isinstance(image, PngImagePlugin.PngImageFile):
+            texts = tuple((k, str(v)) for k, v in image.text.items() if not k.startswith(("XML:", "Raw profile")))
+            found["text"] = texts if written.text else ()
+            if texts and not written.text:
+                notes.append("text chunks dropped")
+        if isinstance(photoshop := info.get("photoshop"), dict):
+            kept = tuple((number, data) for number, data in photoshop.items() if number not in _OF_OLD_PIXELS)
+            if not written.iptc and kept:
+                notes.append("IPTC and Photoshop resources dropped")
+            elif sum(len(data) + 16 for _, data in kept) < _LONGEST_RESOURCES:
+                found["resources"] = kept
+            else:
+                notes.append("Photoshop resources too long and dropped")
+        comments = [body for name, body in getattr(image, "applist", ()) if name == "COM"]
+        found["comments"] = tuple(comments[:-1]) if written.name == "JPEG" else ()
+        if comments and written.name != "JPEG":
+            notes.append("comment dropped")
         return cls(**found)._that_fits(written, notes)
 
     def _that_fits(self, written: Format, notes: list[str]) -> "Metadata":
@@ -273,9 +291,14 @@ class Metadata:
             "xmp": self.xmp,
             "comment": self.comment,
         }
-        if self.iptc:
-            resource = b"Photoshop 3.0\x008BIM" + struct.pack(">HHL", _IPTC, 0, len(self.iptc)) + self.iptc
-            options["extra"] = b"\xff\xed" + struct.pack(">H", len(resource) + 2) + resource
+        segments = [(b"\xff\xfe", comment) for comment in self.comments]
+        if self.resources:
+            blocks = (
+                b"8BIM" + struct.pack(">HHL", number, 0, len(data)) + data + bytes(len(data) % 2)
+                for number, data in self.resources
+            )
+            segments.append((b"\xff\xed", b"Photoshop 3.0\x00" + b"".join(blocks)))
+        options["extra"] = b"".join(mark + struct.pack(">H", len(body) + 2) + body for mark, body in segments)
         if written.text:
             options["pnginfo"] = text = PngImagePlugin.PngInfo()
             for name, value in self.text:

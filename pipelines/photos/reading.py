@@ -108,12 +108,13 @@ def load(
         if image.format != "RAW":  # which is decoded already
             admit(image.width * image.height, depth.bits)
         _note_other_pictures(image, content, notes)
+        stored = _orientation(image)  # Pillow turns a TIFF as it loads it
         pixels = _jpeg_pixels(image, content)
         if pixels is None:
             image.load()
-        metadata = Metadata.of(image, written, notes)
-        tables = _jpeg_tables(image)
         orientation = _orientation(image)
+        metadata = Metadata.of(image, written, stored, notes)
+        tables = _jpeg_tables(image)
         subsampling = _subsampling(image, orientation)
         source = image.format
         lossless = source not in LOSSY and (source != "WEBP" or _is_lossless_webp(content))
@@ -292,6 +293,10 @@ def _note_other_pictures(image: Image.Image, content: bytes, notes: list[str]) -
     with_gain_map = isinstance(xmp, bytes) and b"hdrgm:Version" in xmp
     if with_gain_map or any("gainmap" in name for name in image.info.get("aux", ())):
         notes.append("gain map dropped")
+    if image.info.get("depth_images"):
+        notes.append("depth map dropped")
+    if image.format in ("JPEG", "MPO") and content.endswith(b"SEFT") and b"MotionPhoto_Data" in content:  # Samsung's
+        notes.append("video of a motion photo dropped")
 
 
 def _count_frames(image: Image.Image, content: bytes) -> int:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 from pipelines import photos
-from pipelines.photos import encode
+from pipelines.photos import encode, load
 from pipelines.photos.metadata import Exif
 
 pytestmark = pytest.mark.filterwarnings(r"ignore::UserWarning:PIL\..*")  # as pipelines.photos does
@@ -231,7 +232,10 @@ def test_more_than_a_jpeg_segment_holds_is_a_note() -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (3, 2)).save(buffer, "PNG", pnginfo=text, exif=exif_block("<", bytes(70_000)))
     photo = photos.load(buffer.getvalue(), "a.png", output_format="JPEG")
-    assert photo.notes[:2] == ["EXIF too long for JPEG and dropped", "XMP too long for JPEG and dropped"]
+    assert photo.notes[:2] == [
+        "maker note and thumbnail dropped (EXIF too long for JPEG)",
+        "XMP too long for JPEG and dropped",
+    ]
     assert photos.load(encode(photo, photo.pixels), "a.jpg").pixels.shape == (3, 2, 3)
 
 
@@ -250,3 +254,54 @@ def test_tags_of_a_tiff_are_kept_but_not_how_it_was_stored() -> None:
         assert (tags[ExifTags.Base.Artist], tags.get(0x0112, 1)) == ("someone", 1)
         assert tags.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] == 800
         assert (ExifTags.Base.StripOffsets in tags) == (output_format == "TIFF")
+
+
+def saved(name: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.effect_noise((40, 30), 20).convert("RGB").save(buffer, name, **options)
+    return buffer.getvalue()
+
+
+def test_exif_that_is_too_long_keeps_date_camera_and_place() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "Maker"
+    exif.get_ifd(ExifTags.IFD.Exif).update(
+        {ExifTags.Base.DateTimeOriginal: "2024:05:06 07:08:09", 0x927C: bytes(70_000)}
+    )
+    exif.get_ifd(ExifTags.IFD.GPSInfo).update({1: "N", 2: (50.0, 30.0, 0.0)})
+    photo = load(saved("WEBP", exif=exif.tobytes()), "a.webp", output_format="jpeg")
+    assert photo.notes[0] == "maker note and thumbnail dropped (EXIF too long for JPEG)"
+    kept = Image.open(io.BytesIO(encode(photo, photo.pixels))).getexif()
+    assert kept[ExifTags.Base.Make] == "Maker"
+    assert kept.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] == "2024:05:06 07:08:09"
+    assert 0x927C not in kept.get_ifd(ExifTags.IFD.Exif)
+    assert kept.get_ifd(ExifTags.IFD.GPSInfo)[1] == "N"
+
+
+def test_all_comments_and_photoshop_resources_of_a_jpeg_are_kept_or_noted() -> None:
+    resources = {0x0404: b"\x1c\x02\x78\x00\x05night", 1034: b"\x01", 1035: b"https://example.org/"}
+    body = b"Photoshop 3.0\x00" + b"".join(
+        b"8BIM" + struct.pack(">HHL", number, 0, len(data)) + data + bytes(len(data) % 2)
+        for number, data in {**resources, 1036: b"the old thumbnail"}.items()
+    )
+    segment = b"\xff\xed" + struct.pack(">H", len(body) + 2) + body + b"\xff\xfe\x00\x07first"
+    content = saved("JPEG", extra=segment, comment=b"second")
+    photo = load(content, "a.jpg")
+    written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+    assert photo.notes == []
+    assert written.info["photoshop"] == resources
+    assert sorted(body for name, body in vars(written)["applist"] if name == "COM") == [b"first", b"second"]
+    other = load(content, "a.jpg", output_format="webp")
+    assert other.notes == ["IPTC and Photoshop resources dropped", "comment dropped", "JPEG written as WEBP"]
+
+
+def test_texts_of_a_png_are_noted_where_the_format_holds_none() -> None:
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("parameters", "a night, 20 steps")
+    photo = load(saved("PNG", pnginfo=texts), "a.png", output_format="jpeg")
+    assert photo.notes == ["text chunks dropped", "PNG written as JPEG"]
+
+
+def test_the_film_of_samsung_is_noted() -> None:
+    photo = load(saved("JPEG") + b"MotionPhoto_Data" + bytes(500) + b"SEFT", "a.jpg")
+    assert photo.notes == ["video of a motion photo dropped"]

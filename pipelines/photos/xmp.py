@@ -1,0 +1,126 @@
+"""XMP in line with the new file: nothing in it points to what is gone, and regions are turned with the photo."""
+
+import re
+from collections.abc import Callable
+
+_GONE = (
+    ("http://ns.google.com/photos/1.0/camera/", rb"(?:MotionPhoto|MicroVideo)\w*", "video of a motion photo dropped"),
+    ("http://ns.adobe.com/hdr-gain-map/1.0/", rb"\w+", "gain map dropped"),
+    ("http://ns.google.com/photos/1.0/depthmap/", rb"\w+", "depth map dropped"),
+    ("http://ns.adobe.com/xmp/note/", rb"HasExtendedXMP", "extended XMP dropped"),
+    ("http://ns.google.com/photos/1.0/container/", rb"Directory", ""),
+)
+"""Namespaces and names of properties that tell of what the new file does not hold, and what to say of it."""
+
+LONGEST = 16_000_000
+"""Bytes of the longest packet that is kept."""
+
+_REGIONS = "http://www.metadataworkinggroup.com/schemas/regions/"
+_AREAS = "http://ns.adobe.com/xmp/sType/Area#"
+
+_TURNS: dict[int, Callable[[float, float], tuple[float, float]]] = {
+    2: lambda x, y: (1 - x, y),
+    3: lambda x, y: (1 - x, 1 - y),
+    4: lambda x, y: (x, 1 - y),
+    5: lambda x, y: (y, x),
+    6: lambda x, y: (1 - y, x),
+    7: lambda x, y: (1 - y, 1 - x),
+    8: lambda x, y: (y, 1 - x),
+}
+"""Where a point of the stored picture, in [0, 1], comes to lie upright, by EXIF's orientation."""
+
+
+def updated(xmp: bytes, orientation: int) -> tuple[bytes, list[str]]:
+    """XMP for a file with new pixels, which lie upright, and nothing behind them.
+
+    It is edited in place, not parsed and written anew: readers differ in what they accept.
+
+    Args:
+        xmp: The packet, whatever it holds.
+        orientation: EXIF orientation of the stored pixels, 1 to 8.
+
+    Returns:
+        The packet, and a short sentence for each thing that is gone.
+    """
+    if len(xmp) > LONGEST:
+        return b"", ["XMP too long and dropped"]
+    notes = []
+    for namespace, names, note in _GONE:
+        xmp, count = _without(xmp, namespace, names)
+        if count and note:
+            notes.append(note)
+    xmp = re.sub(rb"(tiff:Orientation(?:=[\"']|>))[2-8]", rb"\g<1>1", xmp)
+    if orientation in _TURNS and _prefix(xmp, _REGIONS):
+        turned = _turned_regions(xmp, orientation)
+        if turned is None:
+            turned, _ = _without(xmp, _REGIONS, rb"Regions")
+            notes.append("face regions dropped, which were not turned with the photo")
+        xmp = turned
+    return xmp, notes
+
+
+def _prefix(xmp: bytes, namespace: str) -> bytes:
+    """The prefix that a packet has for a namespace; empty where it has none."""
+    found = re.search(rb"xmlns:([\w.-]+)\s*=\s*[\"']" + re.escape(namespace.encode()) + rb"[\"']", xmp)
+    return found[1] if found else b""
+
+
+def _without(xmp: bytes, namespace: str, names: bytes) -> tuple[bytes, int]:
+    """A packet without some properties of a namespace, and how many they were."""
+    prefix = re.escape(_prefix(xmp, namespace))
+    if not prefix:
+        return xmp, 0
+    xmp, attributes = re.subn(rb"\s" + prefix + rb":(?:" + names + rb")\s*=\s*(?:\"[^\"]*\"|'[^']*')", b"", xmp)
+    kept, position, elements = [], 0, 0
+    unclosed: set[bytes] = set()
+    for match in re.finditer(rb"<(" + prefix + rb":(?:" + names + rb"))(?=[\s/>])[^<>]*>", xmp):
+        if match.start() < position or match[1] in unclosed:
+            continue
+        end = match.end()
+        if not match[0].endswith(b"/>"):
+            close = xmp.find(b"</" + match[1], end)
+            if close < 0:
+                unclosed.add(match[1])
+                continue
+            end = xmp.find(b">", close) + 1 or len(xmp)
+        kept.append(xmp[position : match.start()])
+        position, elements = end, elements + 1
+    return b"".join([*kept, xmp[position:]]), attributes + elements
+
+
+def _turned_regions(xmp: bytes, orientation: int) -> bytes | None:
+    """A packet whose regions lie where the photo was turned to; None if they are written in another way than known."""
+    area = re.escape(_prefix(xmp, _AREAS))
+    if not area:
+        return None
+    turn = _TURNS[orientation]
+    found = 0
+
+    def turned(match: re.Match[bytes]) -> bytes:
+        nonlocal found
+        element = match[0]
+        values = dict(re.findall(rb"\b" + area + rb":([xywh])\s*=\s*[\"']([-+\d.eE]+)[\"']", element))
+        if len(values) != 4:
+            return element
+        found += 1
+        x, y = turn(float(values[b"x"]), float(values[b"y"]))
+        w, h = float(values[b"w"]), float(values[b"h"])
+        w, h = (h, w) if orientation >= 5 else (w, h)
+        for name, value in zip((b"x", b"y", b"w", b"h"), (x, y, w, h), strict=True):
+            pattern = rb"(\b" + area + rb":" + name + rb"\s*=\s*[\"'])[-+\d.eE]+"
+            element = re.sub(pattern, rb"\g<1>" + f"{value:.6f}".rstrip("0").rstrip(".").encode(), element)
+        return element
+
+    try:
+        result = re.sub(rb"<[\w.-]+:(?:Area|Description)\b[^<>]*>", turned, xmp)
+    except ValueError:  # a number that is none
+        return None
+    dimensions = rb"<[\w.-]+:AppliedToDimensions\b[^<>]*>"
+    if orientation >= 5:
+        result = re.sub(dimensions, _swapped, result)
+    return result if found and found == len(re.findall(rb"<[\w.-]+:Area\b", xmp)) else None
+
+
+def _swapped(match: re.Match[bytes]) -> bytes:
+    """An element with its attributes for width and height exchanged."""
+    return re.sub(rb":([wh])(\s*=)", lambda name: b":" + (b"h" if name[1] == b"w" else b"w") + name[2], match[0])
