@@ -207,9 +207,12 @@ class Metadata:
     comments: tuple[bytes, ...] = ()
     resources: tuple[tuple[int, bytes], ...] = ()
     text: tuple[tuple[str, str], ...] = ()
+    colours: tuple[tuple[bytes, bytes], ...] = ()
 
     @classmethod
-    def of(cls, image: Image.Image, written: Format, orientation: int, notes: list[str]) -> "Metadata":
+    def of(
+        cls, image: Image.Image, written: Format, orientation: int, notes: list[str], colours: dict[bytes, bytes]
+    ) -> "Metadata":
         """Collects the metadata of a decoded image, before it is turned or converted.
 
         Args:
@@ -217,6 +220,7 @@ class Metadata:
             written: The format to write.
             orientation: EXIF orientation of its pixels.
             notes: List to which a sentence is added for all that cannot be kept.
+            colours: Chunks of a PNG that name its colour space.
         """
         info = image.info
         found: dict[str, Any] = {"dpi": _dpi(info.get("dpi"))}
@@ -235,10 +239,12 @@ class Metadata:
         except Exception:  # Pillow's parser raises whatever damaged data leads it to
             notes.append("EXIF unreadable and dropped")
         profile = _bytes(info, "icc_profile", "ICC profile", notes)
-        if profile and image.mode in ("CMYK", "LAB"):
-            notes.append("ICC profile dropped")
-        else:
+        if image.mode not in ("CMYK", "LAB"):  # which become sRGB
             found["icc_profile"] = profile
+        if colours and written.name == "PNG":
+            found["colours"] = tuple(colours.items())
+        elif {b"gAMA", b"cHRM"} & colours.keys() and not profile and b"sRGB" not in colours:
+            notes.append("gamma and primaries (gAMA, cHRM) dropped")
         found["xmp"], gone = xmp.updated(_bytes(info, "xmp", "XMP", notes), orientation)
         notes += [note for note in gone if note not in notes]
         found["comment"] = _bytes(info, "comment", "comment", notes)
@@ -301,6 +307,8 @@ class Metadata:
         options["extra"] = b"".join(mark + struct.pack(">H", len(body) + 2) + body for mark, body in segments)
         if written.text:
             options["pnginfo"] = text = PngImagePlugin.PngInfo()
+            for chunk, data in self.colours:
+                text.add(chunk, data)
             for name, value in self.text:
                 text.add_itxt(name, value)
             if xmp := options.pop("xmp"):

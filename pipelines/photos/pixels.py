@@ -217,6 +217,18 @@ def _eight_bit(image: Image.Image, notes: list[str]) -> tuple[Image.Image, np.nd
     if image.mode in ("PA", "RGBA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         return image.convert("RGB"), np.asarray(image.getchannel("A"))
+    if image.mode == "CMYK" and (profile := image.info.get("icc_profile")):
+        with contextlib.suppress(ImageCms.PyCMSError, OSError):  # a profile that is damaged, or of other colours
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            converted = ImageCms.profileToProfile(
+                image,
+                source,
+                ImageCms.createProfile("sRGB"),
+                renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                outputMode="RGB",
+            )
+            if converted is not None:
+                return converted, None
     if image.mode == "LAB":  # which Pillow's own convert leaves out
         transform = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
         return transform.apply(image), None

@@ -10,9 +10,10 @@ import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from pipelines.memory import CancelledError
+from pipelines.photos import colour
 from pipelines.photos.errors import PhotoError, described, failing_as
 from pipelines.photos.formats import LOSSY, UNREADABLE, Format, named_format, written_format
 from pipelines.photos.metadata import Metadata
@@ -28,6 +29,7 @@ except ImportError:
 
 MAX_PIXELS = 500_000_000
 _ONE_PICTURE = frozenset({"PSD", "ICO", "ICNS"})  # whose further frames are layers or sizes of the same
+_SUBFILE_TYPE = 254  # TIFF's tag, whose first bit marks a reduced image
 _NOT_RAW = (b"\xff\xd8\xff", b"\x89PNG")
 _HEIF_STARTS = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")}
 
@@ -108,12 +110,14 @@ def load(
         if image.format != "RAW":  # which is decoded already
             admit(image.width * image.height, depth.bits)
         _note_other_pictures(image, content, notes)
+        profile, chunks = colour.named(image, content)
+        image.info |= {"icc_profile": profile} if profile else {}
         stored = _orientation(image)  # Pillow turns a TIFF as it loads it
         pixels = _jpeg_pixels(image, content)
         if pixels is None:
             image.load()
         orientation = _orientation(image)
-        metadata = Metadata.of(image, written, stored, notes)
+        metadata = Metadata.of(image, written, stored, notes, chunks)
         tables = _jpeg_tables(image)
         subsampling = _subsampling(image, orientation)
         source = image.format
@@ -228,9 +232,32 @@ def _reading(content: bytes, path: str) -> Iterator[None]:
                 raise PhotoError("unsupported", "HEIC needs pillow-heif: pip install 'zerodce[heif]'") from None
             if name in UNREADABLE:
                 raise PhotoError("unsupported", f"{name} is not a format that is read here") from None
+            if unread := _unread_kind(content):
+                raise PhotoError("unsupported", f"{unread} is not a format that is read here") from None
             raise PhotoError("decode", "not an image, or damaged at its start") from None
         except NotImplementedError as error:
             raise PhotoError("unsupported", str(error)) from error
+
+
+def _unread_kind(content: bytes) -> str:
+    """What a TIFF or JPEG is that Pillow knows not; empty for other files, and damaged ones."""
+    with contextlib.suppress(Exception):  # whatever damaged data leads the parser to
+        if content[:4] in (b"II*\x00", b"MM\x00*"):
+            tags = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
+            file = io.BytesIO(content)
+            file.seek(tags.next)
+            tags.load(file)
+            bits, channels = tags[258], tags.get(277, 1)
+            kind = {3: "float ", 2: "signed "}.get(tags.get(339, (1,))[0], "")
+            return f"TIFF of {bits[0]} bit {kind}values in {channels} channels"
+        if content[:2] == b"\xff\xd8":
+            position = 2
+            while content[position] == 0xFF:
+                mark, length = content[position + 1], int.from_bytes(content[position + 2 : position + 4])
+                if 0xC0 <= mark <= 0xCF and mark not in (0xC4, 0xC8, 0xCC):
+                    return f"JPEG of {content[position + 4]} bits" if content[position + 4] != 8 else ""
+                position += 2 + length
+    return ""
 
 
 def _open(
@@ -246,11 +273,25 @@ def _open(
     image = Image.open(io.BytesIO(content))
     if image.format in UNREADABLE:
         raise PhotoError("unsupported", f"{image.format} is not a format that is read here")
+    if image.format == "TIFF":
+        _skip_reduced_pages(image)
     if image.width * image.height > max_pixels:
         raise PhotoError("too_large", f"{image.width}x{image.height} is more than --max-pixels {max_pixels}")
     if image.format == "TIFF" and DNG_VERSION_TAG in vars(image)["tag_v2"]:
         return open_raw(content, max_pixels, admit, half_size)
     return image
+
+
+def _skip_reduced_pages(image: Image.Image) -> None:
+    """Goes to the first page of a TIFF that is no thumbnail of another; stays at the first if all are."""
+    tags = vars(image)
+    page = 0
+    with contextlib.suppress(Exception):  # what is wrong with the others is no fault of the first
+        while tags["tag_v2"].get(_SUBFILE_TYPE, 0) & 1:
+            page += 1
+            image.seek(page)
+        return
+    image.seek(0)
 
 
 def _jpeg_pixels(image: Image.Image, content: bytes) -> np.ndarray | None:

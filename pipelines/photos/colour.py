@@ -1,0 +1,85 @@
+"""Colour spaces that a file names otherwise than by an ICC profile: chunks of a PNG, the nclx box of HEIC and AVIF.
+
+The values of a photo stay in its own space. So the space has to travel along: as the same chunk, or as a profile. What
+no display shows as it lies (PQ, HLG, linear light) would be taken for a dark photo, and is refused.
+"""
+
+import functools
+import struct
+from collections.abc import Iterator
+
+from PIL import Image, ImageCms
+
+from pipelines.photos.errors import PhotoError
+
+PNG_CHUNKS = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
+"""The chunks of a PNG that tell of its colours besides iCCP."""
+
+_UNSHOWN = {8: "linear light", 16: "PQ (HDR)", 18: "HLG (HDR)"}  # transfer functions of ITU-T H.273
+_P3, _BT2020 = 12, 9  # primaries of H.273
+_LINEAR_GAMMA = 100_000  # of the chunk gAMA
+# red, green and blue as ICC has them, adapted to D50
+_PRIMARIES = {
+    _P3: ("P3  ", ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407))),
+    _BT2020: ("2020", ((0.67348, 0.27904, -0.00193), (0.16566, 0.67534, 0.02998), (0.12505, 0.04561, 0.79687))),
+}
+
+
+def named(image: Image.Image, content: bytes) -> tuple[bytes, dict[bytes, bytes]]:
+    """The colour space that a file names.
+
+    Args:
+        image: The image with its header read.
+        content: The file.
+
+    Returns:
+        An ICC profile of it, empty where the space is that of sRGB or the file has a profile; and the chunks of a PNG
+        that name it.
+
+    Raises:
+        PhotoError: Its values are PQ, HLG or linear light (unsupported).
+    """
+    chunks: dict[bytes, bytes] = {}
+    primaries = transfer = 0
+    if image.format == "PNG":
+        chunks = {name: data for name, data in _chunks(content) if name in PNG_CHUNKS}
+        if len(chunks.get(b"cICP", b"")) == 4:
+            primaries, transfer = chunks[b"cICP"][0], chunks[b"cICP"][1]
+        elif not image.info.get("icc_profile") and b"sRGB" not in chunks and _gamma(chunks) == _LINEAR_GAMMA:
+            transfer = 8
+    elif image.format in ("HEIF", "AVIF"):
+        at = content.find(b"colrnclx")
+        if 0 <= at <= len(content) - 12:
+            primaries, transfer = struct.unpack_from(">HH", content, at + 8)
+    if transfer in _UNSHOWN:
+        raise PhotoError("unsupported", f"{image.format} of {_UNSHOWN[transfer]} values, which are not read here")
+    profile = b"" if image.info.get("icc_profile") or primaries not in _PRIMARIES else profile_of(primaries)
+    return profile, chunks
+
+
+def _gamma(chunks: dict[bytes, bytes]) -> int:
+    data = chunks.get(b"gAMA", b"")
+    return int(struct.unpack(">L", data)[0]) if len(data) == 4 else 0
+
+
+def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The chunks of a PNG before its pixels."""
+    position = 8
+    while position + 8 <= len(content):
+        length, name = struct.unpack_from(">L4s", content, position)
+        if name == b"IDAT":
+            return
+        yield name, content[position + 8 : position + 8 + length]
+        position += 12 + length
+
+
+@functools.cache
+def profile_of(primaries: int) -> bytes:
+    """An ICC profile with the tone curve of sRGB and other primaries: those of Display P3 (12) or BT.2020 (9)."""
+    name, colours = _PRIMARIES[primaries]
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    (count,) = struct.unpack_from(">L", profile, 128)
+    places = dict(struct.unpack_from(">4sL", profile, 132 + 12 * index) for index in range(count))
+    for tag, colour in zip((b"rXYZ", b"gXYZ", b"bXYZ"), colours, strict=True):
+        struct.pack_into(">3l", profile, places[tag] + 8, *(round(value * 65536) for value in colour))
+    return bytes(profile).replace("sRGB".encode("utf-16-be"), name.encode("utf-16-be"))
