@@ -1,7 +1,10 @@
 """Which well-exposed image belongs to which dark one, by nothing but their names: in any folder, and in LoL's."""
 
 import posixpath
+import re
 from collections.abc import Iterable, Sequence
+
+_LIGHT_WORD = re.compile(r"^(low|dark|input|normal|high|bright|target)[-_ ]?(?=\d)", re.IGNORECASE)
 
 LOL_OURS, LOL_EVAL = "our485/low/", "eval15/low/"
 
@@ -11,24 +14,46 @@ class AmbiguousReferenceError(ValueError):
 
 
 def match_references(keys: Iterable[str], references: Sequence[str]) -> dict[str, str]:
-    """The reference of each key that has one: the same relative path, else the same but for the extension.
+    """The reference of each key that has one.
+
+    It has the same relative path; else the same but for the extension; else the same as well but for a word in front of
+    the name that tells dark from bright (`low00001.png` and `normal00001.png` of LoL v2).
 
     Raises:
         AmbiguousReferenceError: Two references fit one image.
     """
     exact = set(references)
     by_stem: dict[str, list[str]] = {}
+    by_bare_stem: dict[str, list[str]] = {}
     for reference in references:
         by_stem.setdefault(posixpath.splitext(reference)[0], []).append(reference)
+        by_bare_stem.setdefault(_bare_stem(reference), []).append(reference)
     matched = {}
     for key in keys:
         candidates = [key] if key in exact else by_stem.get(posixpath.splitext(key)[0], [])
+        candidates = candidates or by_bare_stem.get(_bare_stem(key), [])
         if len(candidates) > 1:
             first, second = sorted(candidates)[:2]
             raise AmbiguousReferenceError(f"{first} and {second} are both a reference of {key}; remove one of them")
         if candidates:
             matched[key] = candidates[0]
     return matched
+
+
+def _bare_stem(path: str) -> str:
+    """A path without its extension, and without a word in front of its name that tells dark from bright."""
+    folder, name = posixpath.split(posixpath.splitext(path)[0])
+    return posixpath.join(folder, _LIGHT_WORD.sub("", name) or name)
+
+
+def no_match(keys: Sequence[str], references: Sequence[str]) -> str:
+    """What to say where no reference belongs to any image, with an example of each name."""
+    if not references:
+        return "the folder of references holds no image"
+    return (
+        f"none of the {len(references)} references has the name of an image: the images are called as {min(keys)}, the "
+        f"references as {min(references)}"
+    )
 
 
 def is_lol(keys: Iterable[str]) -> bool:

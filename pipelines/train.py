@@ -163,6 +163,13 @@ class Terminal(keras.callbacks.Callback):
         return steps * self.batch_size / (time.monotonic() - self.started)
 
 
+def _has_no_state_yet(target: Path) -> bool:
+    """Whether a run was killed here before it had a state to go on from: then it starts anew, by either command."""
+    return (target / folders.STATE / "train" / "files.json").exists() and not any(
+        (target / name).exists() for name in ("checkpoints/state.npz", "history.csv", "model.keras")
+    )
+
+
 def train(dataset: str, out: str, settings: TrainingSettings, *, resume: bool, overwrite: bool) -> int:
     """The command `zerodce train`.
 
@@ -188,7 +195,13 @@ def train(dataset: str, out: str, settings: TrainingSettings, *, resume: bool, o
     folders.refuse_overlap(dataset, out)
     if resume and overwrite:
         raise click.UsageError("--resume goes on with a run, --overwrite deletes it: choose one")
-    if not (resume or overwrite) and target.is_dir() and any(path.name != folders.STATE for path in target.iterdir()):
+    begun = _has_no_state_yet(target)
+    resume = resume and not begun
+    if (
+        not (resume or overwrite or begun)
+        and target.is_dir()
+        and any(path.name != folders.STATE for path in target.iterdir())
+    ):
         raise click.UsageError(
             f"{out} is not empty: choose another, or go on with --resume, or start anew with --overwrite"
         )
@@ -205,7 +218,7 @@ def train(dataset: str, out: str, settings: TrainingSettings, *, resume: bool, o
         with folders.lock(out):
             files = RunFiles(target)
             files.refuse_others()
-            if overwrite:
+            if overwrite or begun:
                 files.discard()
             files.begin()
             return run(images, validation, data, files, settings, resume)

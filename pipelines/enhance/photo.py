@@ -63,6 +63,23 @@ class Image(NamedTuple):
     crc32: int
 
 
+@dataclasses.dataclass
+class Outcome:
+    """What a photo comes to, while it is worked on.
+
+    Attributes:
+        row: Its row of metrics.csv, without the notes.
+        notes: The notes.
+        images: The images that were written.
+        unchanged: The folders, "enhanced" and "autocontrast", in which its image is the original.
+    """
+
+    row: dict[str, Any]
+    notes: list[str]
+    images: list[Image] = dataclasses.field(default_factory=list)
+    unchanged: list[str] = dataclasses.field(default_factory=list)
+
+
 class Done(NamedTuple):
     """What became of a photo: its journal record, None if an earlier attempt wrote it; and the seconds it took."""
 
@@ -142,11 +159,11 @@ class PhotoProcessor:
             with photos.failing_as("model", *_ENDING):
                 if isinstance(curves, photos.PhotoError):
                     raise curves
-                row, images, unchanged = self._enhance(prepared, curves)
-            paths, sizes, crc32 = zip(*images, strict=True) if images else ((), (), ())
-            return self._record(
-                prepared.task, started, paths, row=row, unchanged=tuple(unchanged), sizes=sizes, crc32=crc32
-            )
+                outcome = self._enhance(prepared, curves)
+            paths, sizes, crc32 = zip(*outcome.images, strict=True) if outcome.images else ((), (), ())
+            row = outcome.row | {"notes": "; ".join(outcome.notes)}
+            unchanged = tuple(outcome.unchanged)
+            return self._record(prepared.task, started, paths, row=row, unchanged=unchanged, sizes=sizes, crc32=crc32)
         except photos.PhotoError as error:
             return self.failed(prepared.task, error, started)
         finally:
@@ -231,66 +248,17 @@ class PhotoProcessor:
             raise photos.PhotoError("write", f"{path} is the original itself")
         return target
 
-    def _write(self, task: Task, path: str, content: bytes, mtime: float | None) -> Image:
-        with _writing(self.out, path):
-            target = self._target(task, path)
-            storage.write(target, content, mtime, like=storage.join(self.source, task.path))
-        return Image(target, len(content), zlib.crc32(content))
-
-    def _keep(self, prepared: Prepared, folder: str, images: list[Image]) -> str:
-        """Copies the original into a folder of the results, or sees to it that nothing is there; returns a note."""
-        task = prepared.task
-        path = f"{folder}/{task.output}"
-        with _writing(self.out, path):
-            target = self._target(task, path)
-            if self.settings.unchanged == "skip":
-                storage.delete([target])  # of a run with other settings
-                return f"{folder} unchanged, not written"
-            try:
-                storage.copy(self.source, storage.Entry(task.path, task.size, task.mtime), target)
-            except storage.SourceError as error:
-                raise photos.PhotoError("read", str(error)) from error
-        images.append(Image(target, task.size, prepared.crc32))
-        return f"{folder} unchanged, copied byte for byte"
-
-    def _enhance(self, prepared: Prepared, curves: Curves) -> tuple[dict[str, Any], list[Image], list[str]]:
-        """Writes the images of a photo; returns its row, the images, and the folders where they are the original."""
-        settings = self.settings
-        task, photo, preview, *_ = prepared
-        original = photo.pixels
+    def _enhance(self, prepared: Prepared, curves: Curves) -> "Outcome":
+        """Brightens a photo, writes its images, measures it, and draws its small pictures."""
+        settings, photo, original = self.settings, prepared.photo, prepared.photo.pixels
         enhanced = self.enhancer().apply(original, curves) if curves.grid.any() else original
-        mtime = None if settings.strip_metadata else task.mtime
-        encode = functools.partial(
-            photos.encode, photo, quality=settings.quality, strip_metadata=settings.strip_metadata
-        )
-        may_stay = settings.keep_files and photo.same_format and task.output == task.path
-        wanted = settings.exposure
-        missed = wanted != "auto" and abs(curves.exposure - wanted) > EXPOSURE_REACHED
-        of_curves = [f"exposure {wanted:g} not reached"] if missed else []
-        notes = [*photo.notes, *of_curves]
-        images: list[Image] = []
-        unchanged: list[str] = []
         before, after = photo.eight_bits, eight_bit_values(enhanced)
-        mean_input = metrics.mean(before)
-        psnr = math.inf if enhanced is original else metrics.psnr(before, after)
-        same = enhanced is original or (math.isinf(psnr) and np.array_equal(enhanced, original))
-        row: dict[str, Any] = {
-            "path": task.path,
-            "output": task.output,
-            "width": original.shape[1],
-            "height": original.shape[0],
-            "mean_input": mean_input,
-            "mean_enhanced": mean_input if same else metrics.mean(after),
-            "psnr_enhanced_db": psnr,
-            "psnr_autocontrast_db": None,
-            "exposure": curves.exposure,
-        }
-        if may_stay and same:
-            notes = [*of_curves, self._keep(prepared, "enhanced", images)]  # nothing that a photo would lose is lost
-            unchanged.append("enhanced")
-        else:
-            images.append(self._write(task, f"enhanced/{task.output}", encode(enhanced), mtime))
-        after_preview = pixels.preview(after) if task.thumbnail and not same else preview
+        row, same = _measured(prepared, enhanced, after, curves)
+        outcome = Outcome(row, [*photo.notes, *self._missed(curves)])
+        if self._may_stay(prepared) and same:
+            outcome.notes = self._missed(curves)  # nothing that a photo would lose is lost
+        self._put(prepared, "enhanced", enhanced, same, outcome)
+        after_preview = pixels.preview(after) if prepared.task.thumbnail and not same else prepared.preview
         if settings.reference is None:
             del enhanced, after  # a fourth of what it takes
             if original.nbytes >= LARGE_PHOTO:
@@ -300,46 +268,70 @@ class PhotoProcessor:
             table, row["psnr_autocontrast_db"] = photos.autocontrast_table(before)
             identity = math.isinf(row["psnr_autocontrast_db"])
             baseline = before if identity else photos.look_up(before, table)
-            if may_stay and identity:
-                notes.append(self._keep(prepared, "autocontrast", images))
-                unchanged.append("autocontrast")
-            else:
-                images.append(self._write(task, f"autocontrast/{task.output}", encode(baseline), mtime))
+            self._put(prepared, "autocontrast", baseline, identity, outcome)
         if settings.reference is not None:
-            row |= self._compare(task, photo, before, after, baseline, notes)
-        if task.thumbnail:
+            scores, notes = self._compare(prepared.task, before, after, baseline)
+            row |= scores
+            outcome.notes += notes
+        if prepared.task.thumbnail:
+            outcome.notes += self._draw(prepared, row, after_preview, None if baseline is before else table)
+        return outcome
+
+    def _missed(self, curves: Curves) -> list[str]:
+        """A note where the photo does not reach the exposure that was asked for."""
+        wanted = self.settings.exposure
+        missed = wanted != "auto" and abs(curves.exposure - wanted) > EXPOSURE_REACHED
+        return [f"exposure {wanted:g} not reached"] if missed else []
+
+    def _may_stay(self, prepared: Prepared) -> bool:
+        """Whether the file of a photo may be an output as it is, where its pixels are the output's."""
+        task = prepared.task
+        return self.settings.keep_files and prepared.photo.same_format and task.output == task.path
+
+    def _put(self, prepared: Prepared, folder: str, values: np.ndarray, same: bool, outcome: "Outcome") -> None:
+        """Writes an image of a photo, or a copy of its file where that may stay.
+
+        Args:
+            prepared: The photo.
+            folder: "enhanced" or "autocontrast".
+            values: The pixels to write.
+            same: Whether these are the pixels of the photo.
+            outcome: Gets the image, and a note where the file stays.
+        """
+        task, settings = prepared.task, self.settings
+        path, original = f"{folder}/{task.output}", storage.join(self.source, task.path)
+        if not (same and self._may_stay(prepared)):
+            content = photos.encode(
+                prepared.photo, values, quality=settings.quality, strip_metadata=settings.strip_metadata
+            )
+            with _writing(self.out, path):
+                target = self._target(task, path)
+                storage.write(target, content, None if settings.strip_metadata else task.mtime, like=original)
+            outcome.images.append(Image(target, len(content), zlib.crc32(content)))
+            return
+        outcome.unchanged.append(folder)
+        with _writing(self.out, path):
+            target = self._target(task, path)
+            if settings.unchanged == "skip":
+                storage.delete([target])  # of a run with other settings
+                outcome.notes.append(f"{folder} unchanged, not written")
+                return
             try:
-                with photos.failing_as("write", *_ENDING), _writing(self.out, task.path):
-                    shown = image_of(preview)
-                    after_shown = shown if after_preview is preview else image_of(after_preview)
-                    contrasted = shown if baseline is before else None
-                    if contrasted is None and table is not None:
-                        contrasted = image_of(photos.look_up(preview, table))
-                    report.write_thumbnails(
-                        self.out,
-                        row,
-                        shown,
-                        after_shown,
-                        contrasted,
-                        icc_profile=photo.metadata.icc_profile,
-                        like=storage.join(self.source, task.path),
-                    )
-            except photos.PhotoError as error:
-                notes.append(f"no small pictures in the report ({error.message})")
-        return row | {"notes": "; ".join(notes)}, images, unchanged
+                storage.copy(self.source, storage.Entry(task.path, task.size, task.mtime), target)
+            except storage.SourceError as error:
+                raise photos.PhotoError("read", str(error)) from error
+        outcome.images.append(Image(target, task.size, prepared.crc32))
+        outcome.notes.append(f"{folder} unchanged, copied byte for byte")
 
     def _compare(
-        self,
-        task: Task,
-        photo: photos.Photo,
-        before: np.ndarray,
-        enhanced: np.ndarray,
-        autocontrast: np.ndarray | None,
-        notes: list[str],
-    ) -> dict[str, float | None]:
-        """PSNR and SSIM against the reference; None where there is none of the same size, or SSIM is not defined."""
+        self, task: Task, before: np.ndarray, enhanced: np.ndarray, autocontrast: np.ndarray | None
+    ) -> tuple[dict[str, float | None], list[str]]:
+        """PSNR and SSIM against the reference, and notes.
+
+        A value is None where there is no reference of the same size, or SSIM is not defined.
+        """
         images = {"input": before, "enhanced": enhanced, "autocontrast": autocontrast}
-        reference = None
+        reference, notes = None, []
         if task.reference:
             assert self.settings.reference is not None
             path = storage.join(self.settings.reference, task.reference)
@@ -356,7 +348,63 @@ class PhotoProcessor:
             for image_name, image in images.items():
                 value = math.nan if target is None or image is None else score(_rgb(image), target)
                 scores[name.format(image_name)] = None if math.isnan(value) else value
-        return scores
+        return scores, notes
+
+    def _draw(self, prepared: Prepared, row: dict[str, Any], after: np.ndarray, table: np.ndarray | None) -> list[str]:
+        """Draws the small pictures of the report; a note where they could not be drawn.
+
+        Args:
+            prepared: The photo.
+            row: Its row.
+            after: Preview of the enhanced photo; that of the photo itself where they are the same.
+            table: Table of its autocontrast; None where that changes nothing, or is not asked for.
+        """
+        preview = prepared.preview
+        try:
+            with photos.failing_as("write", *_ENDING), _writing(self.out, prepared.task.path):
+                shown = image_of(preview)
+                contrasted = shown if self.settings.autocontrast else None
+                report.write_thumbnails(
+                    self.out,
+                    row,
+                    shown,
+                    shown if after is preview else image_of(after),
+                    contrasted if table is None else image_of(photos.look_up(preview, table)),
+                    icc_profile=prepared.photo.metadata.icc_profile,
+                    like=storage.join(self.source, prepared.task.path),
+                )
+        except photos.PhotoError as error:
+            return [f"no small pictures in the report ({error.message})"]
+        return []
+
+
+def _measured(
+    prepared: Prepared, enhanced: np.ndarray, after: np.ndarray, curves: Curves
+) -> tuple[dict[str, Any], bool]:
+    """The row of a photo, as far as it does not depend on the baselines; and whether nothing has changed.
+
+    Args:
+        prepared: The photo.
+        enhanced: Its enhanced pixels.
+        after: These in 8 bits.
+        curves: Its curves.
+    """
+    original, before = prepared.photo.pixels, prepared.photo.eight_bits
+    mean_input = metrics.mean(before)
+    psnr = math.inf if enhanced is original else metrics.psnr(before, after)
+    same = enhanced is original or (math.isinf(psnr) and np.array_equal(enhanced, original))
+    row = {
+        "path": prepared.task.path,
+        "output": prepared.task.output,
+        "width": original.shape[1],
+        "height": original.shape[0],
+        "mean_input": mean_input,
+        "mean_enhanced": mean_input if same else metrics.mean(after),
+        "psnr_enhanced_db": psnr,
+        "psnr_autocontrast_db": None,
+        "exposure": curves.exposure,
+    }
+    return row, same
 
 
 @contextlib.contextmanager

@@ -18,8 +18,9 @@ from pipelines.enhance.journal import PhotoRecord, Version
 from pipelines.enhance.ownership import Ownership, remember_outputs
 from pipelines.enhance.settings import EnhanceSettings
 from pipelines.folders import STATE, Listing
-from pipelines.references import AmbiguousReferenceError, match_references
+from pipelines.references import AmbiguousReferenceError, match_references, no_match
 from pipelines.threads import ordered_map
+from tfrecord_tools.records import printable
 
 TASKS_IN_A_FILE = 50_000
 READERS = 4
@@ -111,6 +112,9 @@ def make_plan(
         matched = match_references([entry.path for entry in found], [entry.path for entry in references])
     except AmbiguousReferenceError as error:
         raise click.UsageError(str(error)) from None
+    if settings.reference and not matched:
+        mismatch = no_match([entry.path for entry in found], [entry.path for entry in references])
+        click.echo(printable(f"Warning: --reference: {mismatch}"), err=True)
     outputs = {entry.path: photos.output_path(entry.path, settings.output_format) for entry in found}
     place = _folded if folders.folds_case(out) else str
     owners: dict[str, str] = {}

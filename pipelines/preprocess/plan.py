@@ -19,6 +19,7 @@ from pipelines.references import (
     is_lol_reference,
     match_lol_references,
     match_references,
+    no_match,
 )
 
 STATE = f"{folders.STATE}/preprocess"
@@ -99,6 +100,8 @@ def make_plan(data: str, settings: PreprocessSettings) -> DatasetPlan:
             folder, paired, _ = folders.find(settings.reference)
             references = {entry.path: entry for entry in paired}
             matched = match_references(keys, list(references))
+            if not matched:
+                raise click.UsageError(f"--reference: {no_match(keys, list(references))}")
         elif is_lol(files):
             references = {key: entry for key, entry in files.items() if is_lol_reference(key)}
             matched = match_lol_references(keys, list(references))

@@ -118,6 +118,24 @@ def test_killed_and_resumed_it_is_the_same_run(dataset: Path, trained: Path) -> 
         assert row == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
 
+@pytest.mark.parametrize("option", [[], ["--resume"]])
+def test_killed_before_its_first_state_it_starts_by_either_command(
+    dataset: Path, trained: Path, tmp_path: Path, option: list[str]
+) -> None:
+    """Of such a run there is a list of files, and what TensorBoard had begun; a file of somebody else stays."""
+    out = tmp_path / "out"
+    (out / "tensorboard/train").mkdir(parents=True)
+    (out / "tensorboard/train/events.out.tfevents.1").write_bytes(b"begun")
+    (out / ".zerodce/train").mkdir(parents=True)
+    (out / ".zerodce/train/files.json").write_text(json.dumps(["tensorboard/train/events.out.tfevents.1"]))
+    (out / "notes.txt").write_text("mine")
+    started = run("train", dataset, out, *OPTIONS, *option)
+    assert started.exit_code == 0, started.output
+    assert (out / "notes.txt").read_text() == "mine"
+    assert not (out / "tensorboard/train/events.out.tfevents.1").exists()
+    assert [row["epoch"] for row in history(out)] == [1, 2, 3, 4]
+
+
 def test_interrupted_it_says_how_to_go_on(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt

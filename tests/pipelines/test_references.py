@@ -20,3 +20,12 @@ def test_lol_references_are_under_high() -> None:
     assert references.match_lol_references(
         ["our485/low/2.png", "our485/low/3.png", "eval15/low/2.png"], ["our485/high/2.png", "eval15/high/2.png"]
     ) == {"our485/low/2.png": "our485/high/2.png", "eval15/low/2.png": "eval15/high/2.png"}
+
+
+def test_names_of_lol_v2_match_but_for_the_word_in_front() -> None:
+    keys = ["Low/low00001.png", "low00001.png", "low-2.png", "lowlands.png"]
+    bright = ["normal00001.png", "normal_2.jpg", "highlands.png"]
+    assert references.match_references(keys, bright) == {"low00001.png": "normal00001.png", "low-2.png": "normal_2.jpg"}
+    assert references.match_references(["low1.png"], ["low1.jpg", "normal1.png"]) == {"low1.png": "low1.jpg"}
+    with pytest.raises(AmbiguousReferenceError, match=r"high1.png and normal1.png are both a reference of low1.png"):
+        references.match_references(["low1.png"], ["normal1.png", "high1.png"])
