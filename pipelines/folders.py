@@ -1,9 +1,13 @@
 """The folders of a job: the photos in its input; an output that is apart from it, writable and ours alone."""
 
 import contextlib
+import fnmatch
 import os
-from collections.abc import Iterable, Iterator
+import posixpath
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import click
@@ -27,20 +31,22 @@ class OutputError(Exception):
 
 
 class Listing(NamedTuple):
-    """The photos of a folder, sorted by path, and the number of its other files."""
+    """The photos of a folder, sorted by path, the number of its other files, and these by their extension."""
 
     folder: str
     entries: list[storage.Entry]
     ignored: int
+    ignored_by_extension: Mapping[str, int] = MappingProxyType({})
 
 
-def find(path: str, unreadable: dict[str, str] | None = None) -> Listing:
+def find(path: str, unreadable: dict[str, str] | None = None, exclude: Sequence[str] = ()) -> Listing:
     """Lists the photos of a folder, or one photo.
 
     Args:
         path: A folder, or a file.
         unreadable: Gets the reason for every file and folder that cannot be read, by its relative path; if None, the
             first of them is an error.
+        exclude: Patterns of `fnmatch` for relative paths of files and folders that are ignored.
 
     Raises:
         click.UsageError: There is nothing to enhance.
@@ -60,11 +66,14 @@ def find(path: str, unreadable: dict[str, str] | None = None) -> Listing:
     reasons = {
         name: error.strerror or str(error)
         for name, error in sorted(others.items())
-        if error and not is_ignored(f"{name}/")  # as a folder
+        if error and not is_ignored(f"{name}/") and not _is_excluded(name, exclude)  # as a folder
     }
     if not entries and not others:
         raise click.UsageError(f"{path} is empty: name a folder of photos")
-    found = sorted((entry for entry in entries if is_photo(entry.path)), key=lambda entry: entry.path)
+    found = sorted(
+        (entry for entry in entries if is_photo(entry.path) and not _is_excluded(entry.path, exclude)),
+        key=lambda entry: entry.path,
+    )
     if reasons and (unreadable is None or not found):
         name, reason = next(iter(reasons.items()))
         raise click.UsageError(f"{storage.join(path, name)} cannot be read: {reason}")
@@ -72,7 +81,21 @@ def find(path: str, unreadable: dict[str, str] | None = None) -> Listing:
         raise click.UsageError(f"{path} holds no photos, only {len(entries) + len(others)} other file(s)")
     if unreadable is not None:
         unreadable |= reasons
-    return Listing(folder, found, len(entries) - len(found) + len(others) - len(reasons))
+    photos = {entry.path for entry in found}
+    rest = [
+        path for path in (*(entry.path for entry in entries), *others) if path not in photos and path not in reasons
+    ]
+    extensions = Counter(posixpath.splitext(path)[1].lower() for path in rest)
+    return Listing(folder, found, len(rest), dict(sorted(extensions.items())))
+
+
+def _is_excluded(path: str, patterns: Sequence[str]) -> bool:
+    """Whether a pattern fits a path, or a folder above it."""
+    if not patterns:
+        return False
+    parts = path.split("/")
+    above = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+    return any(fnmatch.fnmatchcase(each, pattern.rstrip("/")) for pattern in patterns for each in above)
 
 
 def refuse_overlap(source: str, out: str) -> None:

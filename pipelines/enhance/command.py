@@ -50,11 +50,11 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
     """
     options = runners.pipeline_options(settings.runner, settings.beam_args)
     unreadable: dict[str, str] = {}
-    listing = folders.find(photos, unreadable)
+    listing = folders.find(photos, unreadable, settings.exclude)
     output_folder.check(out, photos, settings.overwrite)
     references: list[storage.Entry] = []
     if settings.reference is not None:
-        folder, references, _ = folders.find(settings.reference)
+        folder, references, *_ = folders.find(settings.reference)
         settings = dataclasses.replace(settings, reference=folder)
     model = models.read_model(settings.model)
     model_sha256 = hashlib.sha256(model).hexdigest()
@@ -81,7 +81,13 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
             plan = planned(known)
             ours = report.files_of(out, (record.row for record in known.values() if record.row))
             journal.forget(known, (task.path for task in plan.todo))
-            run = {"photos": photos, "runner": settings.runner, "settings": settings.decisive(model_sha256)}
+            run = {
+                "photos": photos,
+                "runner": settings.runner,
+                "settings": settings.decisive(model_sha256),
+                "exclude": settings.exclude,
+                "ignored_by_extension": listing.ignored_by_extension,
+            }
             return run_job(plan, processor, run, options, ours)
     except BrokenPipeError:  # whoever reads what is printed has gone
         raise

@@ -21,6 +21,12 @@ from pipelines.photos.formats import FORMATS
 @click.option("--reference", help="Folder of well-exposed photos of the same names, for PSNR and SSIM.")
 @curve_options
 @click.option(
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    help="Ignore files and folders with such a relative path, as `*/raw` or `*.tmp.jpg`; may be given several times.",
+)
+@click.option(
     "--no-autocontrast",
     "autocontrast",
     is_flag=True,

@@ -28,6 +28,7 @@ class EnhanceSettings:
         denoise: Strength, 0 to 10, "auto" or "off".
         strength: What multiplies the light that a photo gets, 0 to 2.
         look: "natural" or "bright".
+        exclude: Patterns of relative paths that are ignored.
         autocontrast: Whether the PIL-autocontrast baselines are written.
         output_format: Format of all outputs; None for each photo's own.
         quality: JPEG, WebP and AVIF quality, 1 to 100; None for about the original's.
@@ -60,6 +61,7 @@ class EnhanceSettings:
     unchanged: Literal["copy", "skip"] = dataclasses.field(default="copy", metadata=_DECISIVE)
     max_pixels: int = dataclasses.field(default=500_000_000, metadata=_DECISIVE)
     max_bytes: int = 4 * 10**9
+    exclude: tuple[str, ...] = ()
     max_memory: int | None = None
     max_failures: int | None = None
     workers: int | None = None

@@ -89,7 +89,7 @@ def make_plan(data: str, settings: PreprocessSettings) -> DatasetPlan:
     Raises:
         click.UsageError: There are no images, or they cannot be assigned as asked.
     """
-    data, entries, ignored = folders.find(data)
+    data, entries, ignored, _ = folders.find(data)
     files = {entry.path: entry for entry in entries}
     try:
         splits.check_unique(files)
@@ -97,7 +97,7 @@ def make_plan(data: str, settings: PreprocessSettings) -> DatasetPlan:
         keys = [key for keys_of_split in assignment.splits.values() for key in keys_of_split]
         folder = data
         if settings.reference:
-            folder, paired, _ = folders.find(settings.reference)
+            folder, paired, *_ = folders.find(settings.reference)
             references = {entry.path: entry for entry in paired}
             matched = match_references(keys, list(references))
             if not matched:

@@ -440,6 +440,19 @@ def test_tables_and_pages_of_others_are_refused_before_anything_is_touched(
     assert (out / name).read_bytes() != b"mine"
 
 
+def test_what_is_ignored_is_counted_by_its_extension_and_may_be_chosen(photos: Path, tmp_path: Path) -> None:
+    (photos / "raw" / "deep").mkdir(parents=True)
+    for name in ("raw/deep/a.png", "raw/b.xmp", "c.XMP", "d.tmp.png", "noname"):
+        (photos / name).write_bytes(b"?")
+    out = tmp_path / "out"
+    assert run(photos, out, "--exclude", "raw", "--exclude", "*.tmp.png") == 0
+    assert counts(out) == counts(out) | {"found": 4, "enhanced": 4, "ignored": 6}
+    content = json.loads((out / "run.json").read_text())
+    assert content["ignored_by_extension"] == {"": 1, ".png": 2, ".txt": 1, ".xmp": 2}
+    assert run(photos, out) == 1
+    assert counts(out) == counts(out) | {"found": 6, "skipped": 4, "failed": 2, "ignored": 4}
+
+
 def test_another_reference_is_compared_with_anew(photos: Path, tmp_path: Path) -> None:
     """A reference that is replaced, added or removed; the other photos are skipped."""
     references, out = tmp_path / "references", tmp_path / "out"
