@@ -50,9 +50,16 @@ class Prepared(NamedTuple):
     share: Share
     crc32: int
 
-    def __reduce__(self) -> tuple[type, tuple[()]]:
-        """It never leaves its process, but Beam pickles some elements to learn their size: a photo is worth no copy."""
-        return object, ()
+    def __reduce__(self) -> tuple[Any, tuple[()]]:
+        """Beam pickles some elements to learn their size, and drops the bytes: a photo is worth no copy."""
+        return _arrived, ()
+
+
+def _arrived() -> None:
+    """What a decoded photo is unpickled by, which happens only where a runner has taken the steps of a photo apart."""
+    raise RuntimeError(
+        "a decoded photo has to stay in its process: this runner does not fuse the steps of a photo into one stage"
+    )
 
 
 class Image(NamedTuple):
