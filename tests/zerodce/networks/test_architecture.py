@@ -76,7 +76,7 @@ def test_a_new_loss_is_tracked_weighed_and_saved(images: np.ndarray, monkeypatch
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.bfloat16)])
 def test_every_network_is_built_saved_and_gives_strengths(name: str, dtype: str, tmp_path: Path) -> None:
     """What each of them has to hold: float32 answers in their range under every policy, the same after loading."""
     architecture = ARCHITECTURES[name]

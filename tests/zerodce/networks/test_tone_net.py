@@ -72,6 +72,7 @@ def test_initial_weights(stddev: float | None, expected: float) -> None:
     assert not bias.any()
 
 
+@pytest.mark.bfloat16
 def test_mixed_precision_computes_in_bfloat16_and_gives_float32_maps() -> None:
     network = dce_net(dtype="mixed_bfloat16")
     assert {layer.compute_dtype for layer in network.layers if isinstance(layer, keras.layers.Conv2D)} == {"bfloat16"}

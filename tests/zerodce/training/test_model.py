@@ -139,6 +139,7 @@ def test_saved_and_loaded_it_is_the_same_model(tmp_path: Path, recipe: Recipe) -
     )
 
 
+@pytest.mark.bfloat16
 def test_under_mixed_precision_images_keep_their_256_levels() -> None:
     """bfloat16 has 8 bits of mantissa: 0.7 would become 0.699 or 0.703."""
     model = compiled(dtype="mixed_bfloat16")
