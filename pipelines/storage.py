@@ -12,6 +12,7 @@ import math
 import os
 import re
 import shutil
+import struct
 import sys
 import threading
 import time
@@ -28,6 +29,7 @@ from apache_beam.utils import retry
 
 from pipelines.runners import STOP
 
+_ACL_GROUP = 0x04  # tag of the owning group's entry, as Linux stores access-control lists
 TEMPORARY_SUFFIX = ".zerodce-tmp"
 TEMPORARY_NAME = re.compile(rf"\.[0-9a-f]{{32}}{re.escape(TEMPORARY_SUFFIX)}")
 """The name of a file that is being written; a kill leaves it behind."""
@@ -418,7 +420,7 @@ def _appearing(path: str, like: str | None = None) -> Iterator[str]:
     Nobody may read it whom the permissions of the file `like`, which it has at the end, do not let.
     """
     permissions = None if like is None else _permissions(like)
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    _make_folders(os.path.dirname(path) or ".", like and os.path.dirname(like))
     # the name of the target does not enter: it may already be as long as a name can be
     temporary = os.path.join(os.path.dirname(path), f".{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
     try:
@@ -433,12 +435,39 @@ def _appearing(path: str, like: str | None = None) -> Iterator[str]:
         raise
 
 
+def _make_folders(folder: str, like: str | None = None) -> None:
+    """Makes a folder and those above it; one called as its counterpart in `like` gets no more permissions than that."""
+    if os.path.isdir(folder):
+        return
+    name = os.path.basename(folder)
+    counterpart = like if like and name and name == os.path.basename(like) else None
+    if os.path.dirname(folder) not in ("", folder):
+        _make_folders(os.path.dirname(folder), counterpart and os.path.dirname(counterpart))
+    permissions = _permissions(counterpart) if counterpart else None
+    with contextlib.suppress(FileExistsError):  # another thread made it
+        os.mkdir(folder, 0o777 if permissions is None else permissions | 0o700)
+    if not os.path.isdir(folder):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), folder)
+
+
 def _permissions(path: str) -> int | None:
-    """Who may read, write and execute a file; None if it is not on a local disk, or not there."""
+    """Who may read, write and execute a file; None if it is not on a local disk, or not there.
+
+    With an access-control list (POSIX ACL) the group's permissions in the mode are the list's mask; then the group gets
+    what the list has for it.
+    """
     try:
-        return os.stat(path).st_mode & 0o777 if is_local(path) else None
+        if not is_local(path):
+            return None
+        mode = os.stat(path).st_mode & 0o777
     except FileNotFoundError:
         return None
+    try:
+        entries = os.getxattr(path, "system.posix_acl_access")[4:]
+    except (OSError, AttributeError):  # none, or a system without
+        return mode
+    of_group = [permissions for tag, permissions, _ in struct.iter_unpack("<HHL", entries) if tag == _ACL_GROUP]
+    return mode & (0o707 | (of_group[0] & 7) << 3) if of_group else mode
 
 
 def copy(folder: str, entry: Entry, path: str) -> None:

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import struct
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,33 @@ def test_a_copy_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(OSError, match="No space left"):
         storage.copy(str(tmp_path), storage.Entry("a", 7, 7.5), str(copy))
     assert os.listdir(tmp_path / "copies") == []
+
+
+def test_folders_get_no_more_permissions_than_their_counterparts(tmp_path: Path) -> None:
+    source = tmp_path / "photos" / "open" / "private" / "1.png"
+    source.parent.mkdir(parents=True)
+    source.write_bytes(b"1")
+    source.parent.chmod(0o700)
+    (tmp_path / "photos/open").chmod(0o755)
+    os.umask(umask := os.umask(0))
+    storage.write(str(tmp_path / "out/enhanced/open/private/1.png"), b"2", like=str(source))
+    modes = {
+        name: (tmp_path / "out" / name).stat().st_mode & 0o777 for name in ("enhanced/open", "enhanced/open/private")
+    }
+    assert modes == {"enhanced/open": 0o755 & ~umask, "enhanced/open/private": 0o700}
+    assert (tmp_path / "out/enhanced").stat().st_mode & 0o777 == 0o777 & ~umask
+
+
+def test_a_file_with_an_access_control_list_gives_the_group_what_the_list_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """user::rw-, user:daemon:r--, group::---, mask::r--, other::---: the mode says 640, but the group may not read."""
+    source = tmp_path / "1.png"
+    source.write_bytes(b"1")
+    source.chmod(0o640)
+    nobody = 0xFFFFFFFF
+    entries = [(1, 6, nobody), (2, 4, 1), (4, 0, nobody), (0x10, 4, nobody), (0x20, 0, nobody)]
+    listed = struct.pack("<L", 2) + b"".join(struct.pack("<HHL", *entry) for entry in entries)
+    monkeypatch.setattr(os, "getxattr", lambda path, name: listed)
+    storage.write(str(tmp_path / "out.png"), b"2", like=str(source))
+    assert (tmp_path / "out.png").stat().st_mode & 0o777 == 0o600
