@@ -74,6 +74,7 @@ class Stopwatch:
                 for name in names:
                     owner, _, attribute = name.rpartition(".")
                     holder = pkgutil.resolve_name(owner)
+                    getattr(holder, attribute)  # which a package may import only now
                     found = vars(holder)[attribute]
                     plain = found.__func__ if isinstance(found, classmethod) else found
                     timed: Any = self.timed(step, plain)
