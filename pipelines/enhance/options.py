@@ -81,7 +81,13 @@ def enhance(photos: str, out: str, **options: Any) -> None:
     if sys.stderr.isatty():
         click.echo("Starting takes a few seconds.", err=True)
     if not options["dry_run"] and options["runner"] in LOCAL_RUNNERS:
-        code = supervisor.watch(Attempts.of(out, on_cluster=False))
+        try:
+            code = supervisor.watch(Attempts.of(out, on_cluster=False))
+        except PermissionError as error:
+            raise click.ClickException(
+                f"{error.filename} cannot be read ({error.strerror}): the run of another user left it; choose another "
+                "folder for the results, or let that user go on"
+            ) from error
         if code is not None:
             sys.exit(code)
     silence_libraries()

@@ -1,12 +1,16 @@
 """What the commands share before anything heavy is imported."""
 
+import errno
 import gc
 import importlib
+import os
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from pipelines import cli
 from pipelines.enhance import supervisor
 from pipelines.enhance.options import enhance
 from pipelines.options import lean_imports
@@ -46,3 +50,16 @@ def test_a_person_sees_at_once_that_something_goes_on(
         enhance.main(["photos", "out"])
     assert ended.value.code == 7
     assert capsys.readouterr().err == ("Starting takes a few seconds.\n" if terminal else "")
+
+
+def test_what_another_user_left_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = tmp_path / "out/.zerodce/in_work"
+    state.mkdir(parents=True)
+
+    def refusing(path: str) -> list[str]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    monkeypatch.setattr(os, "listdir", refusing)
+    result = CliRunner().invoke(cli.main, ["enhance", str(tmp_path), str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert f"Error: {state} cannot be read (Permission denied): the run of another user left it" in result.output
