@@ -195,7 +195,7 @@ def lol_pairs(lol: str) -> list[Pair]:
     Raises:
         click.UsageError: There is none.
     """
-    folder, entries, *_ = folders.find(lol)
+    folder, entries, _ = folders.find(lol)
     keys = [entry.path for entry in entries]
     low = [key for key in keys if references.is_lol_image(key)]
     matched = references.match_lol_references(low, [key for key in keys if references.is_lol_reference(key)])

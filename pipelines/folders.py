@@ -7,7 +7,6 @@ import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 import click
@@ -31,12 +30,16 @@ class OutputError(Exception):
 
 
 class Listing(NamedTuple):
-    """The photos of a folder, sorted by path, the number of its other files, and these by their extension."""
+    """The photos of a folder, sorted by path, and how many other files it holds of each extension."""
 
     folder: str
     entries: list[storage.Entry]
-    ignored: int
-    ignored_by_extension: Mapping[str, int] = MappingProxyType({})
+    ignored_by_extension: Mapping[str, int]
+
+    @property
+    def ignored(self) -> int:
+        """The number of the other files."""
+        return sum(self.ignored_by_extension.values())
 
 
 def find(path: str, unreadable: dict[str, str] | None = None, exclude: Sequence[str] = ()) -> Listing:
@@ -86,7 +89,7 @@ def find(path: str, unreadable: dict[str, str] | None = None, exclude: Sequence[
         path for path in (*(entry.path for entry in entries), *others) if path not in photos and path not in reasons
     ]
     extensions = Counter(posixpath.splitext(path)[1].lower() for path in rest)
-    return Listing(folder, found, len(rest), dict(sorted(extensions.items())))
+    return Listing(folder, found, dict(sorted(extensions.items())))
 
 
 def _is_excluded(path: str, patterns: Sequence[str]) -> bool:

@@ -25,6 +25,7 @@ from zerodce.training import run as training
 from zerodce.training.callbacks import TEMPORARY_NAME, TrainingError
 from zerodce.training.run import TrainingSettings
 
+_LIST = f"{folders.STATE}/train/files.json"
 _FOLDERS = ("checkpoints", "samples", "tensorboard", "tensorboard/train", "tensorboard/validation")
 _NAMED = (
     *("model.keras", "history.csv", "losses.png", "run.json"),
@@ -53,7 +54,7 @@ class RunFiles(keras.callbacks.Callback):
     def __init__(self, target: Path) -> None:
         super().__init__()
         self.target = target
-        self.path = target / folders.STATE / "train" / "files.json"
+        self.path = target / _LIST
         self.names = self._read()
         self.others = self.present() - self.names
 
@@ -165,7 +166,7 @@ class Terminal(keras.callbacks.Callback):
 
 def _has_no_state_yet(target: Path) -> bool:
     """Whether a run was killed here before it had a state to go on from: then it starts anew, by either command."""
-    return (target / folders.STATE / "train" / "files.json").exists() and not any(
+    return (target / _LIST).exists() and not any(
         (target / name).exists() for name in ("checkpoints/state.npz", "history.csv", "model.keras")
     )
 

@@ -54,7 +54,7 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
     output_folder.check(out, photos, settings.overwrite)
     references: list[storage.Entry] = []
     if settings.reference is not None:
-        folder, references, *_ = folders.find(settings.reference)
+        folder, references, _ = folders.find(settings.reference)
         settings = dataclasses.replace(settings, reference=folder)
     model = models.read_model(settings.model)
     model_sha256 = hashlib.sha256(model).hexdigest()

@@ -7,15 +7,17 @@ from typing import Any
 import click
 
 from pipelines import folders, storage
+from pipelines.enhance import ownership, report
+from pipelines.enhance.settings import IMAGE_FOLDERS
 
-FOLDERS = ("enhanced", "autocontrast", "report", "report/data", "report/thumbs")
+FOLDERS = (*IMAGE_FOLDERS, "report", "report/data", "report/thumbs")
 """Where images and the report go, relative to the folder."""
 
-_PAGE = ("common.js", "list.js", "load.js", "report.css", "summary.js", "viewer.js")
-TABLES = ("metrics.csv", "failures.csv", "run.json", "report.html", *(f"report/{name}" for name in _PAGE))
+TABLES = ("metrics.csv", "failures.csv", "run.json", "report.html", *(f"report/{name}" for name in report.PAGE_FILES))
 """What tells of a run, and the page, relative to the folder: each run replaces them."""
 
-_STATE = (folders.STATE, f"{folders.STATE}/journal", f"{folders.STATE}/plan", f"{folders.STATE}/in_work")
+_JOURNAL = f"{folders.STATE}/journal"
+_STATE = (folders.STATE, _JOURNAL, f"{folders.STATE}/plan", f"{folders.STATE}/in_work", ownership.LIST)
 _SOURCE = f"{folders.STATE}/source.json"
 
 
@@ -56,7 +58,7 @@ def remember_source(out: str, photos: str) -> None:
 
 def _refuse_files_of_others(out: str) -> None:
     """Raises click.UsageError if the place of a table or of the page is taken in a folder where no run has been."""
-    if any(storage.exists(storage.join(out, path)) for path in (_SOURCE, _STATE[1])):
+    if any(storage.exists(storage.join(out, path)) for path in (_SOURCE, _JOURNAL)):
         return
     if isinstance(_read(out, "run.json").get("photos"), str):  # of a run that kept no state
         return

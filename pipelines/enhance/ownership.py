@@ -13,12 +13,12 @@ from collections.abc import Iterable, Mapping
 
 from pipelines import folders, storage
 from pipelines.enhance.journal import PhotoRecord
+from pipelines.enhance.settings import IMAGE_FOLDERS
 from pipelines.photos import is_whole
 
-FOLDERS = ("enhanced", "autocontrast")
-"""The folders of images, relative to the folder of the results."""
+LIST = f"{folders.STATE}/outputs"
+"""The folder of the list of outputs, relative to the folder of the results."""
 
-_LIST = f"{folders.STATE}/outputs"
 _SLACK = 2.0  # seconds: file systems round the time of a file
 
 
@@ -54,7 +54,7 @@ class Ownership:
             photo: Relative path of the photo.
             output: Relative path of its output.
         """
-        for folder in FOLDERS:
+        for folder in IMAGE_FOLDERS:
             image = f"{folder}/{output}"
             entry, original = self.present.get(image), self._originals_at(image)
             if (entry is None and original is None) or self._speaks_for_itself(photo, image):
@@ -96,7 +96,7 @@ class Ownership:
     @functools.cached_property
     def _listed(self) -> set[str]:
         """The outputs of all runs."""
-        folder = storage.join(self.out, _LIST)
+        folder = storage.join(self.out, LIST)
         if not storage.exists(folder):
             return set()
         contents = (storage.read(storage.join(folder, entry.path)) for entry in storage.walk(folder))
@@ -142,7 +142,7 @@ def remember_outputs(out: str, outputs: Iterable[str]) -> None:
     """
     content = b"".join(json.dumps(output).encode() + b"\n" for output in outputs)
     if content:
-        path = storage.join(out, f"{_LIST}/{uuid.uuid4().hex}.jsonl")
+        path = storage.join(out, f"{LIST}/{uuid.uuid4().hex}.jsonl")
         storage.write(path, content)
         storage.sync([path])
 

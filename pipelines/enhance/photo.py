@@ -255,15 +255,14 @@ class PhotoProcessor:
             raise photos.PhotoError("write", f"{path} is the original itself")
         return target
 
-    def _enhance(self, prepared: Prepared, curves: Curves) -> "Outcome":
+    def _enhance(self, prepared: Prepared, curves: Curves) -> Outcome:
         """Brightens a photo, writes its images, measures it, and draws its small pictures."""
         settings, photo, original = self.settings, prepared.photo, prepared.photo.pixels
         enhanced = self.enhancer().apply(original, curves) if curves.grid.any() else original
         before, after = photo.eight_bits, eight_bit_values(enhanced)
-        row, same = _measured(prepared, enhanced, after, curves)
-        outcome = Outcome(row, [*photo.notes, *self._missed(curves)])
-        if self._may_stay(prepared) and same:
-            outcome.notes = self._missed(curves)  # nothing that a photo would lose is lost
+        row, same = _measured(prepared, enhanced, before, after, curves)
+        lost = [] if same and self._may_stay(prepared) else photo.notes  # nothing of a file that stays
+        outcome = Outcome(row, [*lost, *self._missed(curves)])
         self._put(prepared, "enhanced", enhanced, same, outcome)
         after_preview = pixels.preview(after) if prepared.task.thumbnail and not same else prepared.preview
         if settings.reference is None:
@@ -295,7 +294,7 @@ class PhotoProcessor:
         task = prepared.task
         return self.settings.keep_files and prepared.photo.same_format and task.output == task.path
 
-    def _put(self, prepared: Prepared, folder: str, values: np.ndarray, same: bool, outcome: "Outcome") -> None:
+    def _put(self, prepared: Prepared, folder: str, values: np.ndarray, same: bool, outcome: Outcome) -> None:
         """Writes an image of a photo, or a copy of its file where that may stay.
 
         Args:
@@ -386,17 +385,18 @@ class PhotoProcessor:
 
 
 def _measured(
-    prepared: Prepared, enhanced: np.ndarray, after: np.ndarray, curves: Curves
+    prepared: Prepared, enhanced: np.ndarray, before: np.ndarray, after: np.ndarray, curves: Curves
 ) -> tuple[dict[str, Any], bool]:
     """The row of a photo, as far as it does not depend on the baselines; and whether nothing has changed.
 
     Args:
         prepared: The photo.
         enhanced: Its enhanced pixels.
-        after: These in 8 bits.
+        before: Its pixels in 8 bits.
+        after: The enhanced ones in 8 bits.
         curves: Its curves.
     """
-    original, before = prepared.photo.pixels, prepared.photo.eight_bits
+    original = prepared.photo.pixels
     mean_input = metrics.mean(before)
     psnr = math.inf if enhanced is original else metrics.psnr(before, after)
     same = enhanced is original or (math.isinf(psnr) and np.array_equal(enhanced, original))

@@ -105,7 +105,6 @@ def make_plan(
         click.UsageError: Two references fit one photo.
     """
     lying = entries_of(out)
-    present = {path: entry.size for path, entry in lying.items() if entry.size}
     crc32_of = functools.partial(_crc32, out) if settings.verify else None
     found = listing.entries
     try:
@@ -146,19 +145,20 @@ def make_plan(
     def is_done(task: Task) -> bool:
         images = functools.partial(settings.outputs, task.output)
         record = known.get(task.path)
-        return record is not None and record.is_done(task.version, images, present.get, crc32_of)
+        return record is not None and record.is_done(task.version, images, functools.partial(size_in, lying), crc32_of)
 
     done = ordered_map(is_done, tasks, READERS) if settings.verify else map(is_done, tasks)
     todo = [task for task, is_there in zip(tasks, done, strict=True) if not is_there]
     plan.skipped = len(tasks) - len(todo)
+    if settings.overwrite:
+        plan.todo = todo
+        return plan
     ownership = Ownership(out, listing.folder, outputs, known, lying)
     for task in todo:
-        reason = None if settings.overwrite else ownership.refusal(task.path, task.output)
-        if reason is None:
-            plan.todo.append(task)
+        if reason := ownership.refusal(task.path, task.output):
+            plan.refused.append(PhotoRecord(*task.version, failure={"stage": "write", "error": reason}))
         else:
-            failure = {"stage": "write", "error": reason}
-            plan.refused.append(PhotoRecord(*task.version, failure=failure))
+            plan.todo.append(task)
     return plan
 
 
@@ -178,9 +178,10 @@ def entries_of(out: str) -> dict[str, storage.Entry]:
     return {entry.path: entry for entry in storage.walk(out)} if storage.exists(out) else {}
 
 
-def sizes_of(out: str) -> dict[str, int]:
-    """The bytes of every file in the folder of the results that holds any, by its path."""
-    return {path: entry.size for path, entry in entries_of(out).items() if entry.size}
+def size_in(lying: Mapping[str, storage.Entry], path: str) -> int | None:
+    """The bytes of a file that `entries_of` found; None if there is none, or nothing in it."""
+    entry = lying.get(path)
+    return entry.size or None if entry else None
 
 
 def _crc32(out: str, image: str) -> int:

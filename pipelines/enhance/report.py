@@ -25,6 +25,10 @@ from zerodce.images.pixels import PREVIEW
 
 THUMBNAILS = 2000  # photos that have thumbnails, at most
 
+_PAGE = resources.files("pipelines.enhance") / "report_page"
+PAGE_FILES = tuple(sorted(file.name for file in _PAGE.iterdir() if file.name != "report.html"))
+"""Scripts and style of the page, which lie in `report/`."""
+
 _LIST = ".zerodce/report.json"  # of what was written to report/data and report/thumbs
 _OURS = re.compile(r"data/(rows|failures)-\d+\.js|thumbs/[0-9a-f]{16}-(before|autocontrast|after)\.jpg")
 _SAMPLE = 1800  # of them the even sample: a hash hits it within a few dozen, and the extremes come on top
@@ -151,10 +155,9 @@ def write_report(
         "thumbs": thumbs.names,
         "originals": _relative_url(photos, out),
     }
-    files = {file.name: file.read_bytes() for file in (resources.files("pipelines.enhance") / "report_page").iterdir()}
-    html = files.pop("report.html").decode()
-    for name, content in files.items():
-        storage.write(storage.join(out, f"report/{name}"), content)
+    for name in PAGE_FILES:
+        storage.write(storage.join(out, f"report/{name}"), (_PAGE / name).read_bytes())
+    html = (_PAGE / "report.html").read_text(encoding="utf-8")
     # "<" is escaped so that no text in the data can end the script element that holds it
     html = html.replace("{{page}}", _json(page).replace("<", "\\u003c"))
     storage.write(storage.join(out, "report.html"), html.encode())

@@ -8,7 +8,7 @@ from typing import Any
 from pipelines import storage, versions
 from pipelines.enhance import report
 from pipelines.enhance.journal import Journal
-from pipelines.enhance.plan import EnhancePlan, sizes_of
+from pipelines.enhance.plan import EnhancePlan, entries_of, size_in
 from pipelines.tables import to_csv
 
 COLUMNS = (
@@ -53,12 +53,12 @@ def write_results(
     journal.compact(records.values())  # what it knows of a file that was edited stays
     records |= {record.path: record for record in plan.refused}
     records = {path: records[path] for path in sorted(records)}
-    present = sizes_of(out)
+    size_of = functools.partial(size_in, entries_of(out))
     rows, failures, unchanged = [], [], 0
     for record in records.values():
         version = plan.found[record.path]
         outputs = functools.partial(settings.outputs, record.row["output"] if record.row else "")
-        if record.row and record.is_done(version, outputs, present.get):
+        if record.row and record.is_done(version, outputs, size_of):
             skipped = settings.unchanged == "skip" and record.unchanged
             rows.append(record.row | {"unwritten": record.unchanged} if skipped else record.row)
             unchanged += "enhanced" in record.unchanged

@@ -12,6 +12,9 @@ if TYPE_CHECKING:  # it brings Keras along, which help does without
     from zerodce.applying.enhancement import CurveSize, Denoise, Exposure
     from zerodce.applying.looks import Look
 
+IMAGE_FOLDERS = ("enhanced", "autocontrast")
+"""The folders of images, relative to the folder of the results."""
+
 _DECISIVE = {"decisive": True}
 """Marks a field that an enhanced photo or its row depends on: where it differs, the photo is done anew."""
 
@@ -93,5 +96,5 @@ class EnhanceSettings:
             output: Relative path of the enhanced photo.
             unchanged: Those of "enhanced" and "autocontrast" that are the original.
         """
-        folders = ["enhanced", "autocontrast"] if self.autocontrast else ["enhanced"]
+        folders = IMAGE_FOLDERS if self.autocontrast else IMAGE_FOLDERS[:1]
         return [f"{folder}/{output}" for folder in folders if self.unchanged == "copy" or folder not in unchanged]

@@ -7,6 +7,7 @@ no display shows as it lies (PQ, HLG, linear light) would be taken for a dark ph
 import functools
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 from PIL import Image, ImageCms
 
@@ -25,16 +26,20 @@ _PRIMARIES = {
 }
 
 
-def named(image: Image.Image, content: bytes) -> tuple[bytes, dict[bytes, bytes]]:
-    """The colour space that a file names.
+CHUNKS = "colour_chunks"
+"""Where the `info` of an image has the chunks of a PNG that name its colour space, by their names."""
+
+
+def named(image: Image.Image, content: bytes) -> dict[str, Any]:
+    """The colour space that a file names, as it goes into the image's `info`.
 
     Args:
         image: The image with its header read.
         content: The file.
 
     Returns:
-        An ICC profile of it, empty where the space is that of sRGB or the file has a profile; and the chunks of a PNG
-        that name it.
+        An ICC profile of it, unless the space is that of sRGB or the file has a profile; and the chunks of a PNG that
+        name it (`CHUNKS`).
 
     Raises:
         PhotoError: Its values are PQ, HLG or linear light (unsupported).
@@ -53,8 +58,10 @@ def named(image: Image.Image, content: bytes) -> tuple[bytes, dict[bytes, bytes]
             primaries, transfer = struct.unpack_from(">HH", content, at + 8)
     if transfer in _UNSHOWN:
         raise PhotoError("unsupported", f"{image.format} of {_UNSHOWN[transfer]} values, which are not read here")
-    profile = b"" if image.info.get("icc_profile") or primaries not in _PRIMARIES else profile_of(primaries)
-    return profile, chunks
+    found: dict[str, Any] = {CHUNKS: chunks} if chunks else {}
+    if primaries in _PRIMARIES and not image.info.get("icc_profile"):
+        found["icc_profile"] = profile_of(primaries)
+    return found
 
 
 def _gamma(chunks: dict[bytes, bytes]) -> int:

@@ -60,8 +60,8 @@ class Format:
         alpha: Whether it holds opacity.
         bits: The most bits of a value that it holds.
         metadata: Whether it holds EXIF, an ICC profile and XMP.
-        text: Whether it holds named texts.
-        iptc: Whether it holds IPTC.
+        chunks: Whether it holds the chunks of a PNG: named texts, and those of colour.
+        segments: Whether it holds the segments of a JPEG: comments, IPTC and other resources of Photoshop.
         longest_block: The most bytes of one block of metadata; None for any number.
         options: Pillow's `save` options for an encoding.
     """
@@ -73,8 +73,8 @@ class Format:
     alpha: bool = False
     bits: int = 8
     metadata: bool = False
-    text: bool = False
-    iptc: bool = False
+    chunks: bool = False
+    segments: bool = False
     longest_block: int | None = None
     options: Callable[[Encoding], dict[str, Any]] = _no_options
 
@@ -89,11 +89,11 @@ FORMATS = {
             ".jpg",
             ("JPG",),
             metadata=True,
-            iptc=True,
+            segments=True,
             longest_block=65533,
             options=_jpeg_options,
         ),
-        Format("PNG", "PNG", ".png", alpha=True, bits=16, metadata=True, text=True),
+        Format("PNG", "PNG", ".png", alpha=True, bits=16, metadata=True, chunks=True),
         Format("WEBP", "WebP", ".webp", alpha=True, metadata=True, options=_webp_options),
         Format("TIFF", "TIFF", ".tif", ("TIF",), alpha=True, bits=16, metadata=True),
         Format("BMP", "BMP", ".bmp"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import ExifTags, Image, PngImagePlugin
 
-from pipelines.photos import xmp
+from pipelines.photos import colour, xmp
 from pipelines.photos.formats import Format
 from pipelines.photos.pixels import to_srgb
 
@@ -203,16 +203,13 @@ class Metadata:
     icc_profile: bytes = b""
     xmp: bytes = b""
     dpi: tuple[float, float] | None = None
-    comment: bytes = b""
     comments: tuple[bytes, ...] = ()
     resources: tuple[tuple[int, bytes], ...] = ()
     text: tuple[tuple[str, str], ...] = ()
     colours: tuple[tuple[bytes, bytes], ...] = ()
 
     @classmethod
-    def of(
-        cls, image: Image.Image, written: Format, orientation: int, notes: list[str], colours: dict[bytes, bytes]
-    ) -> "Metadata":
+    def of(cls, image: Image.Image, written: Format, orientation: int, notes: list[str]) -> "Metadata":
         """Collects the metadata of a decoded image, before it is turned or converted.
 
         Args:
@@ -220,7 +217,6 @@ class Metadata:
             written: The format to write.
             orientation: EXIF orientation of its pixels.
             notes: List to which a sentence is added for all that cannot be kept.
-            colours: Chunks of a PNG that name its colour space.
         """
         info = image.info
         found: dict[str, Any] = {"dpi": _dpi(info.get("dpi"))}
@@ -241,29 +237,30 @@ class Metadata:
         profile = _bytes(info, "icc_profile", "ICC profile", notes)
         if image.mode not in ("CMYK", "LAB"):  # which become sRGB
             found["icc_profile"] = profile
-        if colours and written.name == "PNG":
+        colours = info.get(colour.CHUNKS, {})
+        if colours and written.chunks:
             found["colours"] = tuple(colours.items())
         elif {b"gAMA", b"cHRM"} & colours.keys() and not profile and b"sRGB" not in colours:
             notes.append("gamma and primaries (gAMA, cHRM) dropped")
         found["xmp"], gone = xmp.updated(_bytes(info, "xmp", "XMP", notes), orientation)
         notes += [note for note in gone if note not in notes]
-        found["comment"] = _bytes(info, "comment", "comment", notes)
         if isinstance(image, PngImagePlugin.PngImageFile):
             texts = tuple((k, str(v)) for k, v in image.text.items() if not k.startswith(("XML:", "Raw profile")))
-            found["text"] = texts if written.text else ()
-            if texts and not written.text:
+            found["text"] = texts if written.chunks else ()
+            if texts and not written.chunks:
                 notes.append("text chunks dropped")
         if isinstance(photoshop := info.get("photoshop"), dict):
             kept = tuple((number, data) for number, data in photoshop.items() if number not in _OF_OLD_PIXELS)
-            if not written.iptc and kept:
+            if not written.segments and kept:
                 notes.append("IPTC and Photoshop resources dropped")
             elif sum(len(data) + 16 for _, data in kept) < _LONGEST_RESOURCES:
                 found["resources"] = kept
             else:
                 notes.append("Photoshop resources too long and dropped")
-        comments = [body for name, body in getattr(image, "applist", ()) if name == "COM"]
-        found["comments"] = tuple(comments[:-1]) if written.name == "JPEG" else ()
-        if comments and written.name != "JPEG":
+        segments = [body for name, body in getattr(image, "applist", ()) if name == "COM"]
+        last = _bytes(info, "comment", "comment", notes)  # the last of them, or what another format has for it
+        found["comments"] = (*segments[:-1], last) if last else ()
+        if segments and not written.segments:
             notes.append("comment dropped")
         return cls(**found)._that_fits(written, notes)
 
@@ -295,9 +292,9 @@ class Metadata:
             "exif": self.exif and self.exif.updated(image, limit, self.icc_profile),
             "icc_profile": self.icc_profile,
             "xmp": self.xmp,
-            "comment": self.comment,
+            "comment": b"".join(self.comments[-1:]),
         }
-        segments = [(b"\xff\xfe", comment) for comment in self.comments]
+        segments = [(b"\xff\xfe", comment) for comment in self.comments[:-1]]
         if self.resources:
             blocks = (
                 b"8BIM" + struct.pack(">HHL", number, 0, len(data)) + data + bytes(len(data) % 2)
@@ -305,7 +302,7 @@ class Metadata:
             )
             segments.append((b"\xff\xed", b"Photoshop 3.0\x00" + b"".join(blocks)))
         options["extra"] = b"".join(mark + struct.pack(">H", len(body) + 2) + body for mark, body in segments)
-        if written.text:
+        if written.chunks:
             options["pnginfo"] = text = PngImagePlugin.PngInfo()
             for chunk, data in self.colours:
                 text.add(chunk, data)

@@ -149,11 +149,13 @@ def to_srgb(image: Image.Image, icc_profile: bytes) -> Image.Image:
 
 
 @functools.lru_cache(maxsize=4)
-def _transform_to_srgb(icc_profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+def _transform_to_srgb(
+    icc_profile: bytes, mode: str, intent: ImageCms.Intent = ImageCms.Intent.PERCEPTUAL
+) -> ImageCms.ImageCmsTransform | None:
     with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError):  # damaged, or for images of another mode
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
         if "sRGB" not in ImageCms.getProfileDescription(profile):
-            return ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
+            return ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB", intent)
     return None
 
 
@@ -218,17 +220,9 @@ def _eight_bit(image: Image.Image, notes: list[str]) -> tuple[Image.Image, np.nd
         image = image.convert("RGBA")
         return image.convert("RGB"), np.asarray(image.getchannel("A"))
     if image.mode == "CMYK" and (profile := image.info.get("icc_profile")):
-        with contextlib.suppress(ImageCms.PyCMSError, OSError):  # a profile that is damaged, or of other colours
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            converted = ImageCms.profileToProfile(
-                image,
-                source,
-                ImageCms.createProfile("sRGB"),
-                renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-                outputMode="RGB",
-            )
-            if converted is not None:
-                return converted, None
+        transform = _transform_to_srgb(profile, image.mode, ImageCms.Intent.RELATIVE_COLORIMETRIC)
+        if transform:
+            return transform.apply(image), None
     if image.mode == "LAB":  # which Pillow's own convert leaves out
         transform = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
         return transform.apply(image), None

@@ -110,14 +110,12 @@ def load(
         if image.format != "RAW":  # which is decoded already
             admit(image.width * image.height, depth.bits)
         _note_other_pictures(image, content, notes)
-        profile, chunks = colour.named(image, content)
-        image.info |= {"icc_profile": profile} if profile else {}
         stored = _orientation(image)  # Pillow turns a TIFF as it loads it
         pixels = _jpeg_pixels(image, content)
         if pixels is None:
             image.load()
         orientation = _orientation(image)
-        metadata = Metadata.of(image, written, stored, notes, chunks)
+        metadata = Metadata.of(image, written, stored, notes)
         tables = _jpeg_tables(image)
         subsampling = _subsampling(image, orientation)
         source = image.format
@@ -279,6 +277,7 @@ def _open(
         raise PhotoError("too_large", f"{image.width}x{image.height} is more than --max-pixels {max_pixels}")
     if image.format == "TIFF" and DNG_VERSION_TAG in vars(image)["tag_v2"]:
         return open_raw(content, max_pixels, admit, half_size)
+    image.info.update(**colour.named(image, content))
     return image
 
 

@@ -89,15 +89,15 @@ def make_plan(data: str, settings: PreprocessSettings) -> DatasetPlan:
     Raises:
         click.UsageError: There are no images, or they cannot be assigned as asked.
     """
-    data, entries, ignored, _ = folders.find(data)
-    files = {entry.path: entry for entry in entries}
+    listing = folders.find(data)
+    data, files = listing.folder, {entry.path: entry for entry in listing.entries}
     try:
         splits.check_unique(files)
         assignment = _assign(data, list(files), settings)
         keys = [key for keys_of_split in assignment.splits.values() for key in keys_of_split]
         folder = data
         if settings.reference:
-            folder, paired, *_ = folders.find(settings.reference)
+            folder, paired, _ = folders.find(settings.reference)
             references = {entry.path: entry for entry in paired}
             matched = match_references(keys, list(references))
             if not matched:
@@ -129,7 +129,7 @@ def make_plan(data: str, settings: PreprocessSettings) -> DatasetPlan:
         for name, keys_of_split in assignment.splits.items()
     }
     used = len(keys) + (0 if settings.reference else len(references))
-    return DatasetPlan(data, folder, sources, assignment.rule, ignored + len(files) - used)
+    return DatasetPlan(data, folder, sources, assignment.rule, listing.ignored + len(files) - used)
 
 
 def _assign(data: str, keys: list[str], settings: PreprocessSettings) -> splits.Assignment:

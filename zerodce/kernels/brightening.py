@@ -279,9 +279,9 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue, around, caps, c
             if channels == 3:
                 _keep_hue(n, brightness, value, curve, hue)
             if local:
-                own = slopes[start:], offsets[start:]
+                around_slopes, around_offsets, table = slopes[start:], offsets[start:], row[0, :, 0]
                 _follow_surroundings(
-                    n, brightness, strength[0], at, share, own[0], own[1], row[0, :, 0], caps, iterations, curve
+                    n, brightness, strength[0], at, share, around_slopes, around_offsets, table, caps, iterations, curve
                 )
             if channels == 3 and colours.size:
                 _mute(n, at, share, colours, curve)

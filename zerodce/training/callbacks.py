@@ -17,7 +17,7 @@ import numpy as np
 
 from zerodce.training import plots
 from zerodce.training.losses import LOSSES
-from zerodce.training.model import TOTAL, ZeroDCE, column
+from zerodce.training.model import ZeroDCE, loss_columns
 from zerodce.training.recipes import Recipe
 
 Monitor = Literal["total_loss", "psnr", "ssim"]
@@ -347,7 +347,7 @@ class Samples(keras.callbacks.Callback):
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:
     """Writes `history.csv`: a row for each epoch, the epoch, the losses, and what validation measured."""
-    losses = (TOTAL, *map(column, LOSSES))
+    losses = loss_columns(LOSSES)
     names = ["epoch", *losses, *(f"val_{name}" for name in (*losses, "psnr", "ssim"))]
     columns = [name for name in names if name in rows[-1]]
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:

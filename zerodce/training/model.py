@@ -1,6 +1,7 @@
 """`ZeroDCE`: the network, its curves and its losses as one Keras model that trains with `fit`."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -12,6 +13,11 @@ from zerodce.training import losses
 from zerodce.training.recipes import FUSION, Recipe
 
 TOTAL = "total_loss"
+
+
+def loss_columns(names: Iterable[str]) -> list[str]:
+    """The names in logs and in `history.csv` of the total and of some losses."""
+    return [TOTAL, *map(column, names)]
 
 
 def column(loss: str) -> str:
@@ -43,7 +49,7 @@ class ZeroDCE(keras.Model):
         self.recipe = recipe if isinstance(recipe, Recipe) else Recipe(**recipe)
         self.architecture = ARCHITECTURES[self.recipe.architecture]
         self.network = self.architecture.build(self.recipe.initial_stddev, self.dtype_policy)
-        tracked = (TOTAL, *map(column, losses.used_by(self.recipe)))
+        tracked = loss_columns(losses.used_by(self.recipe))
         self.loss_trackers = {name: keras.metrics.Mean(name=name) for name in tracked}
         self.reference_trackers = {name: keras.metrics.Mean(name=name) for name in ("psnr", "ssim")}
         self.built = True  # the network was built with its weights

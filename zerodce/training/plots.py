@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from zerodce.images.pixels import autocontrast, to_uint8
 from zerodce.training.losses import LOSSES
-from zerodce.training.model import TOTAL, column
+from zerodce.training.model import loss_columns
 
 _MARGIN, _HEADING = 4, 16  # pixels
 
@@ -24,7 +24,7 @@ def loss_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
         rows: Rows of `history.csv`.
     """
     figure = Figure(figsize=(16, 7), layout="constrained")
-    losses = [name for name in (TOTAL, *map(column, LOSSES)) if name in rows[-1]]
+    losses = [name for name in loss_columns(LOSSES) if name in rows[-1]]
     columns = math.ceil((len(losses) + 1) / 2)
     axes = figure.subplots(2, columns).ravel()
     epochs = [row["epoch"] for row in rows]

@@ -333,7 +333,9 @@ def test_a_folder_with_run_json_alone_goes_on(photos: Path, tmp_path: Path, reme
         output_folder.check(str(tmp_path / "out"), str(photos), overwrite=False)
 
 
-@pytest.mark.parametrize("name", ["enhanced", "autocontrast", "report", "report/thumbs", "report/data", ".zerodce"])
+@pytest.mark.parametrize(
+    "name", ["enhanced", "autocontrast", "report", "report/thumbs", "report/data", ".zerodce", ".zerodce/outputs"]
+)
 @pytest.mark.parametrize("target", ["photos", "outside"])
 def test_no_folder_of_the_results_lies_elsewhere(photos: Path, tmp_path: Path, name: str, target: str) -> None:
     (tmp_path / "outside").mkdir()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from pipelines.photos import PhotoError, encode, load
+from pipelines.photos import PhotoError, decode, encode, load
 from pipelines.photos.colour import profile_of
 
 PIXELS = np.random.default_rng(0).integers(0, 90, (30, 40, 3), dtype=np.uint8)
@@ -43,6 +43,8 @@ def test_what_no_display_shows_as_it_lies_is_refused(kind: str, transfer: int) -
     content = png((b"cICP", bytes((9, transfer, 0, 1)))) if kind == "PNG" else nclx(kind, 9, transfer)
     with pytest.raises(PhotoError, match=f"unsupported: {kind} of .* values, which are not read here"):
         load(content, {"PNG": "a.png", "HEIF": "a.heic", "AVIF": "a.avif"}[kind])
+    with pytest.raises(PhotoError, match=f"unsupported: {kind} of .* values, which are not read here"):
+        decode(content, {"PNG": "a.png", "HEIF": "a.heic", "AVIF": "a.avif"}[kind], (8, 8))
 
 
 def test_linear_gamma_is_refused_unless_something_else_names_the_space() -> None:
