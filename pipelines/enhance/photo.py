@@ -323,7 +323,8 @@ class PhotoProcessor:
                 outcome.notes.append(f"{folder} unchanged, not written")
                 return
             try:
-                storage.copy(self.source, storage.Entry(task.path, task.size, task.mtime), target)
+                entry = storage.Entry(task.path, task.size, task.mtime)
+                storage.copy(self.source, entry, target, prepared.crc32)
             except storage.SourceError as error:
                 raise photos.PhotoError("read", str(error)) from error
         outcome.images.append(Image(target, task.size, prepared.crc32))
