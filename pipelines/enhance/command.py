@@ -58,7 +58,7 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
         settings = dataclasses.replace(settings, reference=folder)
     model = models.read_model(settings.model)
     model_sha256 = hashlib.sha256(model).hexdigest()
-    digest = settings.digest(model_sha256)
+    digest = settings.digest_with(model_sha256)
     if not runners.is_local(settings.runner):
         check_cluster(options, settings.beam_args, [listing.folder, out])
     journal = Journal(storage.join(storage.absolute(out), f"{folders.STATE}/journal"))

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import functools
 import math
+import os
 import re
 import sys
 import threading
@@ -206,8 +207,10 @@ def stat(folder: str, relative: str) -> Entry:
 def _metadata(path: str) -> FileMetadata:
     with _reaching(path):
         (match,) = FileSystems.match([_pattern(path)])
-        (metadata,) = (found for found in match.metadata_list if found.path == path)
-    return metadata
+        for metadata in match.metadata_list:
+            if metadata.path == path:
+                return metadata
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
 
 def walk(folder: str) -> Iterator[Entry]:
@@ -250,7 +253,7 @@ def copy(folder: str, entry: Entry, path: str) -> None:
         raise
     try:
         same = stat(folder, entry.path) == entry
-    except (OSError, ValueError) as error:
+    except OSError as error:
         delete([path])
         raise SourceError(f"it went while it was copied ({error})") from error
     if not same:

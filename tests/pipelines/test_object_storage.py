@@ -129,10 +129,10 @@ def test_a_journal_is_an_object_a_photo() -> None:
         journal.append(each)
     assert len(list(storage.walk(journal.folder))) == 2
     assert journal.read() == {"a.jpg": record, "b.jpg": failed}
-    assert journal.is_done(Version("a.jpg", 1, 2.0, "settings"), lambda _: (), storage.exists)
-    assert not journal.is_done(Version("a.jpg", 1, 2.0, "other settings"), lambda _: (), storage.exists)
-    assert not journal.is_done(Version("b.jpg", 1, 2.0, "settings"), lambda _: (), storage.exists)
-    assert not journal.is_done(Version("c.jpg", 1, 2.0, "settings"), lambda _: (), storage.exists)
+    assert journal.is_done(Version("a.jpg", 1, 2.0, "settings"), lambda _: (), len)
+    assert not journal.is_done(Version("a.jpg", 1, 2.0, "other settings"), lambda _: (), len)
+    assert not journal.is_done(Version("b.jpg", 1, 2.0, "settings"), lambda _: (), len)
+    assert not journal.is_done(Version("c.jpg", 1, 2.0, "settings"), lambda _: (), len)
     journal.compact([record])
     assert len(list(storage.walk(journal.folder))) == 1
     assert journal.read() == {"a.jpg": record}
