@@ -209,67 +209,45 @@ class Metadata:
     colours: tuple[tuple[bytes, bytes], ...] = ()
 
     @classmethod
-    def of(cls, image: Image.Image, written: Format, orientation: int, notes: list[str]) -> "Metadata":
+    def of(cls, image: Image.Image, written: Format, orientation: int) -> tuple["Metadata", list[str]]:
         """Collects the metadata of a decoded image, before it is turned or converted.
 
         Args:
             image: The image as the decoder left it.
             written: The format to write.
             orientation: EXIF orientation of its pixels.
-            notes: List to which a sentence is added for all that cannot be kept.
-        """
-        info = image.info
-        found: dict[str, Any] = {"dpi": _dpi(info.get("dpi"))}
-        try:
-            block = info.get("exif") or (exif_of_tags(image.getexif()) if image.format in ("TIFF", "PNG") else b"")
-            found["exif"] = Exif.parse(block) if block else None
-            if image.format == "RAW" and info.get("exif") is None:
-                notes.append("EXIF not read from this kind of RAW file")
-            if block and len(block) + len(_PREFIX) > (written.longest_block or sys.maxsize):
-                block = exif_of_tags(image.getexif())
-                found["exif"] = Exif.parse(block) if block else None
-                notes.append(f"maker note and thumbnail dropped (EXIF too long for {written.name})")
-            moves = written.name == "TIFF" or image.format == "TIFF"
-            if moves and ExifTags.IFD.MakerNote in image.getexif().get_ifd(ExifTags.IFD.Exif):
-                notes.append("maker notes dropped")
-        except Exception:  # Pillow's parser raises whatever damaged data leads it to
-            notes.append("EXIF unreadable and dropped")
-        profile = _bytes(info, "icc_profile", "ICC profile", notes)
-        if image.mode not in ("CMYK", "LAB"):  # which become sRGB
-            found["icc_profile"] = profile
-        colours = info.get(colour.CHUNKS, {})
-        if colours and written.chunks:
-            found["colours"] = tuple(colours.items())
-        elif {b"gAMA", b"cHRM"} & colours.keys() and not profile and b"sRGB" not in colours:
-            notes.append("gamma and primaries (gAMA, cHRM) dropped")
-        found["xmp"], gone = xmp.updated(_bytes(info, "xmp", "XMP", notes), orientation)
-        notes += [note for note in gone if note not in notes]
-        if isinstance(image, PngImagePlugin.PngImageFile):
-            texts = tuple((k, str(v)) for k, v in image.text.items() if not k.startswith(("XML:", "Raw profile")))
-            found["text"] = texts if written.chunks else ()
-            if texts and not written.chunks:
-                notes.append("text chunks dropped")
-        if isinstance(photoshop := info.get("photoshop"), dict):
-            kept = tuple((number, data) for number, data in photoshop.items() if number not in _OF_OLD_PIXELS)
-            if not written.segments and kept:
-                notes.append("IPTC and Photoshop resources dropped")
-            elif sum(len(data) + 16 for _, data in kept) < _LONGEST_RESOURCES:
-                found["resources"] = kept
-            else:
-                notes.append("Photoshop resources too long and dropped")
-        segments = [body for name, body in getattr(image, "applist", ()) if name == "COM"]
-        last = _bytes(info, "comment", "comment", notes)  # the last of them, or what another format has for it
-        found["comments"] = (*segments[:-1], last) if last else ()
-        if segments and not written.segments:
-            notes.append("comment dropped")
-        return cls(**found)._that_fits(written, notes)
 
-    def _that_fits(self, written: Format, notes: list[str]) -> "Metadata":
+        Returns:
+            The metadata, and a short sentence for everything that cannot be kept.
+        """
+        exif, of_exif = _exif(image, written)
+        profile, of_profile = _bytes(image.info, "icc_profile", "ICC profile")
+        colours, of_colours = _colours(image, written, profile)
+        packet, of_packet = _bytes(image.info, "xmp", "XMP")
+        packet, gone = xmp.updated(packet, orientation)
+        text, of_text = _text(image, written)
+        resources, of_resources = _resources(image, written)
+        comments, of_comments = _comments(image, written)
+        metadata = cls(
+            exif=exif,
+            icc_profile=b"" if image.mode in ("CMYK", "LAB") else profile,  # which become sRGB
+            xmp=packet,
+            dpi=_dpi(image.info.get("dpi")),
+            comments=comments,
+            resources=resources,
+            text=text,
+            colours=colours,
+        )
+        notes = [*of_exif, *of_profile, *of_colours, *of_packet, *gone, *of_text, *of_resources, *of_comments]
+        kept, too_long = metadata._that_fits(written)
+        return kept, notes + too_long
+
+    def _that_fits(self, written: Format) -> tuple["Metadata", list[str]]:
+        """What of it the format can hold, and a note for everything else."""
         if not written.metadata:
-            if self.exif or self.icc_profile or self.xmp:
-                notes.append(f"metadata dropped ({written.name} holds none)")
-            return Metadata(dpi=self.dpi)
-        kept = self
+            lost = self.exif or self.icc_profile or self.xmp
+            return Metadata(dpi=self.dpi), [f"metadata dropped ({written.name} holds none)"] if lost else []
+        kept, notes = self, []
         longest = written.longest_block or sys.maxsize
         if self.exif and len(self.exif.data) + len(_PREFIX) > longest:
             notes.append(f"EXIF too long for {written.name} and dropped")
@@ -277,7 +255,7 @@ class Metadata:
         if len(self.xmp) + _XMP_HEADER > longest:
             notes.append(f"XMP too long for {written.name} and dropped")
             kept = dataclasses.replace(kept, xmp=b"")
-        return kept
+        return kept, notes
 
     def options(self, image: Image.Image, written: Format) -> dict[str, Any]:
         """Pillow's `save` options that write it.
@@ -313,15 +291,71 @@ class Metadata:
         return {name: value for name, value in options.items() if value}
 
 
-def _bytes(info: dict[Any, Any], name: str, called: str, notes: list[str]) -> bytes:
-    """What Pillow found under a name; a damaged file may hold anything in its place."""
+def _exif(image: Image.Image, written: Format) -> tuple[Exif | None, list[str]]:
+    """EXIF that the format to write can hold, and notes."""
+    notes: list[str] = []
+    try:
+        block = image.info.get("exif") or (exif_of_tags(image.getexif()) if image.format in ("TIFF", "PNG") else b"")
+        exif = Exif.parse(block) if block else None
+        if image.format == "RAW" and image.info.get("exif") is None:
+            notes.append("EXIF not read from this kind of RAW file")
+        if block and len(block) + len(_PREFIX) > (written.longest_block or sys.maxsize):
+            block = exif_of_tags(image.getexif())
+            exif = Exif.parse(block) if block else None
+            notes.append(f"maker note and thumbnail dropped (EXIF too long for {written.name})")
+        moves = written.name == "TIFF" or image.format == "TIFF"
+        if moves and ExifTags.IFD.MakerNote in image.getexif().get_ifd(ExifTags.IFD.Exif):
+            notes.append("maker notes dropped")
+    except Exception:  # Pillow's parser raises whatever damaged data leads it to
+        return None, [*notes, "EXIF unreadable and dropped"]
+    return exif, notes
+
+
+def _colours(image: Image.Image, written: Format, profile: bytes) -> tuple[tuple[tuple[bytes, bytes], ...], list[str]]:
+    """PNG's chunks of colour, and notes."""
+    chunks = image.info.get(colour.CHUNKS, {})
+    if chunks and written.chunks:
+        return tuple(chunks.items()), []
+    lost = {b"gAMA", b"cHRM"} & chunks.keys() and not profile and b"sRGB" not in chunks
+    return (), ["gamma and primaries (gAMA, cHRM) dropped"] if lost else []
+
+
+def _text(image: Image.Image, written: Format) -> tuple[tuple[tuple[str, str], ...], list[str]]:
+    """PNG's chunks of text, and notes."""
+    if not isinstance(image, PngImagePlugin.PngImageFile):
+        return (), []
+    texts = tuple((k, str(v)) for k, v in image.text.items() if not k.startswith(("XML:", "Raw profile")))
+    return (texts, []) if written.chunks else ((), ["text chunks dropped"] if texts else [])
+
+
+def _resources(image: Image.Image, written: Format) -> tuple[tuple[tuple[int, bytes], ...], list[str]]:
+    """Photoshop's resources, IPTC among them, and notes."""
+    photoshop = image.info.get("photoshop")
+    if not isinstance(photoshop, dict):
+        return (), []
+    kept = tuple((number, data) for number, data in photoshop.items() if number not in _OF_OLD_PIXELS)
+    if not written.segments and kept:
+        return (), ["IPTC and Photoshop resources dropped"]
+    if sum(len(data) + 16 for _, data in kept) < _LONGEST_RESOURCES:
+        return kept, []
+    return (), ["Photoshop resources too long and dropped"]
+
+
+def _comments(image: Image.Image, written: Format) -> tuple[tuple[bytes, ...], list[str]]:
+    """Comments, and notes."""
+    segments = [body for name, body in getattr(image, "applist", ()) if name == "COM"]
+    last, notes = _bytes(image.info, "comment", "comment")  # the last of them, or what another format has for it
+    if segments and not written.segments:
+        notes.append("comment dropped")
+    return (*segments[:-1], last) if last else (), notes
+
+
+def _bytes(info: dict[Any, Any], name: str, called: str) -> tuple[bytes, list[str]]:
+    """What Pillow found under a name, and notes; a damaged file may hold anything in its place."""
     value = info.get(name) or b""
     if isinstance(value, str):
         value = value.encode("utf-8", "surrogateescape")
-    if not isinstance(value, bytes):
-        notes.append(f"{called} unreadable and dropped")
-        return b""
-    return value
+    return (value, []) if isinstance(value, bytes) else (b"", [f"{called} unreadable and dropped"])
 
 
 def _dpi(value: Any) -> tuple[float, float] | None:

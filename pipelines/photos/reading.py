@@ -103,19 +103,19 @@ def load(
         ValueError: `output_format` is unknown.
     """
     written = written_format(path, output_format)
-    notes: list[str] = []
     with _reading(content, path):
         image = _open(content, path, max_pixels, admit)
         depth = depth_of(image, content)
         if image.format != "RAW":  # which is decoded already
             admit(image.width * image.height, depth.bits)
-        _note_other_pictures(image, content, notes)
+        notes = _other_pictures(image, content)
         stored = _orientation(image)  # Pillow turns a TIFF as it loads it
         pixels = _jpeg_pixels(image, content)
         if pixels is None:
             image.load()
         orientation = _orientation(image)
-        metadata = Metadata.of(image, written, stored, notes)
+        metadata, lost = Metadata.of(image, written, stored)
+        notes += [note for note in lost if note not in notes]  # an XMP tells of other pictures, too
         tables = _jpeg_tables(image)
         subsampling = _subsampling(image, orientation)
         source = image.format
@@ -124,8 +124,10 @@ def load(
         if pixels is not None:
             pixels = turned_pixels(pixels, orientation)
         else:
-            image, pixels, alpha = channels(image, depth, orientation, content, written.bits == 16, notes)
-            pixels = pixels_of(image) if pixels is None else pixels
+            upright = channels(image, depth, orientation, content, written.bits == 16)
+            pixels = pixels_of(upright.image) if upright.pixels_16 is None else upright.pixels_16
+            alpha = upright.alpha
+            notes += upright.notes
     if alpha is not None and not written.alpha:
         notes.append(f"alpha dropped ({written.name} holds none)")
         alpha = None
@@ -181,7 +183,7 @@ def thumbnail(content: bytes, path: str, long_side: int, *, max_pixels: int = MA
         if image.mode in ("RGB", "L", "CMYK"):  # decodes a JPEG small, and lets a HEIC's thumbnail serve
             image.thumbnail(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
         image.load()
-        image, _, _ = channels(image, depth, _orientation(image), content, keep_16=False, notes=[])
+        image = channels(image, depth, _orientation(image), content, keep_16=False).image
         image.thumbnail(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
         return np.asarray(image.convert("RGB"))
 
@@ -203,15 +205,15 @@ def decode(
     Raises:
         PhotoError: As `load`.
     """
-    notes: list[str] = []
     with _reading(content, path):
         image = _open(content, path, max_pixels)
         depth = depth_of(image, content)
-        _note_other_pictures(image, content, notes)
+        notes = _other_pictures(image, content)
         image.draft(None, at_least if _orientation(image) < 5 else at_least[::-1])
         image.load()
         # asked anew, for Pillow turns a TIFF as it loads it
-        image, _, alpha = channels(image, depth, _orientation(image), content, keep_16=False, notes=notes)
+        image, _, alpha, changes = channels(image, depth, _orientation(image), content, keep_16=False)
+        notes += changes
     image.info = {}  # or what is encoded from it would carry the profile
     if alpha is not None:
         notes.append("alpha dropped")
@@ -318,7 +320,9 @@ def _orientation(image: Image.Image) -> int:
     return orientation if isinstance(orientation, int) else 1
 
 
-def _note_other_pictures(image: Image.Image, content: bytes, notes: list[str]) -> None:
+def _other_pictures(image: Image.Image, content: bytes) -> list[str]:
+    """A note for each further picture, map or film in a file."""
+    notes = []
     try:
         count = _count_frames(image, content)
     except Exception as error:  # what is wrong with the others is no fault of the first
@@ -337,6 +341,7 @@ def _note_other_pictures(image: Image.Image, content: bytes, notes: list[str]) -
         notes.append("depth map dropped")
     if image.format in ("JPEG", "MPO") and content.endswith(b"SEFT") and b"MotionPhoto_Data" in content:  # Samsung's
         notes.append("video of a motion photo dropped")
+    return notes
 
 
 def _count_frames(image: Image.Image, content: bytes) -> int:

@@ -85,7 +85,7 @@ def test_the_thumbnail_is_in_srgb_without_a_profile(red_is_green: bytes) -> None
     picture = Image.new("RGB", (300, 600), (200, 100, 50))
     content = jpeg(picture, exif=exif_block("<", bytes(5000)), icc_profile=red_is_green)
     photo = photos.load(content, "a.jpg")
-    written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+    written = Image.open(io.BytesIO(encode(photo, photo.pixels).content))
     assert written.info["icc_profile"] == red_is_green
     thumbnail = thumbnail_of(written.info["exif"])
     assert thumbnail is not None
@@ -143,7 +143,7 @@ def a_jpeg(**options: object) -> bytes:
 @pytest.mark.parametrize("output_format", ["JPEG", "PNG", "WebP", "TIFF", "AVIF"])
 def test_all_of_it_goes_into_formats_that_hold_it(output_format: str) -> None:
     photo = photos.load(a_jpeg(), "a.jpg", output_format=output_format)
-    written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+    written = Image.open(io.BytesIO(encode(photo, photo.pixels).content))
     written.load()
     assert written.size == (20, 40)  # orientation 6: a quarter turn
     exif = written.getexif()
@@ -161,7 +161,7 @@ def test_strip_metadata_leaves_nothing(output_format: str) -> None:
     photo = photos.load(a_jpeg(comment=b"hello"), "a.jpg", output_format=output_format)
     baseline = photos.look_up(photo.pixels, photos.autocontrast_table(photo.pixels)[0])
     for pixels in (photo.pixels, baseline):
-        content = encode(photo, pixels, strip_metadata=True)
+        content = encode(photo, pixels, strip_metadata=True).content
         written = Image.open(io.BytesIO(content))
         assert not {"exif", "icc_profile", "xmp", "comment"} & set(written.info)
         assert not set(written.getexif()) & {0x0112, 0x8769}
@@ -172,7 +172,7 @@ def test_strip_metadata_leaves_nothing(output_format: str) -> None:
 def test_formats_that_hold_none_say_so(output_format: str) -> None:
     photo = photos.load(a_jpeg(), "a.jpg", output_format=output_format)
     assert f"metadata dropped ({output_format} holds none)" in photo.notes
-    assert photos.load(encode(photo, photo.pixels), "x").pixels.shape == (40, 20, 3)
+    assert photos.load(encode(photo, photo.pixels).content, "x").pixels.shape == (40, 20, 3)
 
 
 @pytest.mark.parametrize("output_format", ["PNG", "TIFF"])
@@ -185,7 +185,7 @@ def test_sixteen_bit_files_keep_it_too(output_format: str) -> None:
     options = {"exif": exif.tobytes(), "icc_profile": PROFILE, "dpi": (300, 300), "pnginfo": text}
     Image.fromarray(np.full((3, 5), 0x1234, np.uint16)).save(content, "PNG", **options)
     photo = photos.load(content.getvalue(), "a.png", output_format=output_format)
-    written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+    written = Image.open(io.BytesIO(encode(photo, photo.pixels).content))
     np.testing.assert_array_equal(np.asarray(written), np.full((3, 5), 0x1234))
     assert written.getexif()[ExifTags.Base.Artist] == "someone"
     assert (written.info["icc_profile"], written.info["xmp"]) == (PROFILE, b"<x>IDAT</x>")
@@ -196,7 +196,7 @@ def test_unreadable_exif_is_a_note_and_the_photo_stays_as_it_is() -> None:
     photo = photos.load(a_jpeg(xmp=b"", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x00"), "a.jpg")
     assert photo.notes == ["EXIF unreadable and dropped"]
     assert photo.pixels.shape == (20, 40, 3)
-    assert "exif" not in Image.open(io.BytesIO(encode(photo, photo.pixels))).info
+    assert "exif" not in Image.open(io.BytesIO(encode(photo, photo.pixels).content)).info
 
 
 @pytest.mark.parametrize(("kind", "dropped"), [(1, True), (3, False), (4, False), (11, True), (2, True)])
@@ -204,7 +204,7 @@ def test_orientation_of_another_type_cannot_stay(kind: int, dropped: bool) -> No
     block = b"Exif\x00\x00II*\x00" + struct.pack("<LH", 8, 1) + entry("<", 0x0112, kind, 1, 3) + bytes(4)
     photo = photos.load(a_jpeg(xmp=b"", exif=block), "a.jpg")
     assert photo.notes == (["EXIF unreadable and dropped"] if dropped else [])
-    orientation = Image.open(io.BytesIO(encode(photo, photo.pixels))).getexif().get(0x0112)
+    orientation = Image.open(io.BytesIO(encode(photo, photo.pixels).content)).getexif().get(0x0112)
     assert orientation == (None if dropped else 1)
 
 
@@ -213,7 +213,7 @@ def test_comment_iptc_and_texts_are_kept() -> None:
     resource = b"Photoshop 3.0\x008BIM" + struct.pack(">HHL", 0x0404, 0, len(caption)) + caption
     extra = b"\xff\xed" + struct.pack(">H", len(resource) + 2) + resource
     photo = photos.load(a_jpeg(comment=b"by the sea", extra=extra), "a.jpg")
-    written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+    written = Image.open(io.BytesIO(encode(photo, photo.pixels).content))
     assert written.info["comment"] == b"by the sea"
     assert written.info["photoshop"] == {0x0404: caption}
     text = PngImagePlugin.PngInfo()
@@ -221,7 +221,7 @@ def test_comment_iptc_and_texts_are_kept() -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (3, 2)).save(buffer, "PNG", pnginfo=text)
     photo = photos.load(buffer.getvalue(), "a.png")
-    png = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+    png = Image.open(io.BytesIO(encode(photo, photo.pixels).content))
     assert isinstance(png, PngImagePlugin.PngImageFile)
     assert png.text == {"Title": "Dämmerung"}
 
@@ -236,7 +236,7 @@ def test_more_than_a_jpeg_segment_holds_is_a_note() -> None:
         "maker note and thumbnail dropped (EXIF too long for JPEG)",
         "XMP too long for JPEG and dropped",
     ]
-    assert photos.load(encode(photo, photo.pixels), "a.jpg").pixels.shape == (3, 2, 3)
+    assert photos.load(encode(photo, photo.pixels).content, "a.jpg").pixels.shape == (3, 2, 3)
 
 
 def test_tags_of_a_tiff_are_kept_but_not_how_it_was_stored() -> None:
@@ -248,7 +248,7 @@ def test_tags_of_a_tiff_are_kept_but_not_how_it_was_stored() -> None:
     Image.new("RGB", (6, 4)).save(buffer, "TIFF", exif=exif.tobytes())
     for output_format in ("TIFF", "JPEG"):
         photo = photos.load(buffer.getvalue(), "a.tif", output_format=output_format)
-        written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+        written = Image.open(io.BytesIO(encode(photo, photo.pixels).content))
         tags = written.getexif()
         assert written.size == (4, 6)
         assert (tags[ExifTags.Base.Artist], tags.get(0x0112, 1)) == ("someone", 1)
@@ -271,7 +271,7 @@ def test_exif_that_is_too_long_keeps_date_camera_and_place() -> None:
     exif.get_ifd(ExifTags.IFD.GPSInfo).update({1: "N", 2: (50.0, 30.0, 0.0)})
     photo = load(saved("WEBP", exif=exif.tobytes()), "a.webp", output_format="jpeg")
     assert photo.notes[0] == "maker note and thumbnail dropped (EXIF too long for JPEG)"
-    kept = Image.open(io.BytesIO(encode(photo, photo.pixels))).getexif()
+    kept = Image.open(io.BytesIO(encode(photo, photo.pixels).content)).getexif()
     assert kept[ExifTags.Base.Make] == "Maker"
     assert kept.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] == "2024:05:06 07:08:09"
     assert 0x927C not in kept.get_ifd(ExifTags.IFD.Exif)
@@ -287,7 +287,7 @@ def test_all_comments_and_photoshop_resources_of_a_jpeg_are_kept_or_noted() -> N
     segment = b"\xff\xed" + struct.pack(">H", len(body) + 2) + body + b"\xff\xfe\x00\x07first"
     content = saved("JPEG", extra=segment, comment=b"second")
     photo = load(content, "a.jpg")
-    written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+    written = Image.open(io.BytesIO(encode(photo, photo.pixels).content))
     assert photo.notes == []
     assert written.info["photoshop"] == resources
     assert sorted(body for name, body in vars(written)["applist"] if name == "COM") == [b"first", b"second"]
