@@ -66,7 +66,7 @@ def measure(count: int) -> None:
         make_files(Path(photos), count)
         options = enhance.make_context("enhance", [photos, out, "--no-autocontrast"]).params
         settings = EnhanceSettings(**{name: options[name] for name in EnhanceSettings.__dataclass_fields__})
-        digest = settings.digest("0" * 64)
+        digest = settings.digest_with("0" * 64)
         journal = Journal(storage.join(out, f"{folders.STATE}/journal"))
 
         timed("start: all imports", lambda: None)

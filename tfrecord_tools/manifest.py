@@ -11,8 +11,9 @@ FILENAME = "manifest.json"
 REJECTED = "rejected.csv"
 SHARD_NAME = re.compile(r"[^/]+-\d{5,}-of-\d{5,}\.tfrecord")
 
+SPLIT_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
+"""The name of a split."""
 
-_SPLIT_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 _COUNTS = ("found", "records", "rejected", "references", "without_reference", "ignored")
 _FIELDS: dict[str, dict[str, type]] = {
     "image": {"width": int, "height": int, "resize": str, "filter": str, "encoding": str},
@@ -128,7 +129,7 @@ class Manifest:
             _check_fields(group, getattr(self, group), fields)
         names = set()
         for split, shards in self.splits.items():
-            if not _SPLIT_NAME.fullmatch(split):
+            if not SPLIT_NAME.fullmatch(split):
                 raise DatasetError(f"{split!a} is not the name of a split")
             for shard in shards:
                 _check_fields("shards", vars(shard), _OF_SHARD)

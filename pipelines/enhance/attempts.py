@@ -4,11 +4,12 @@ Imports nothing heavy: the process that watches over the job reads it as well.
 """
 
 import dataclasses
-import hashlib
 import json
 import os
 import tempfile
 from typing import Any
+
+from pipelines.digests import digest
 
 LIMIT = 10
 """How often a photo may be begun on this machine without ever being finished, whatever ended the process."""
@@ -56,7 +57,7 @@ class Attempts:
         """
         if on_cluster or "://" not in out:
             return cls(os.path.join(out, ".zerodce", "in_work"), CLUSTER_LIMIT if on_cluster else LIMIT)
-        name = f"zerodce-{os.getuid()}-{hashlib.sha256(out.encode()).hexdigest()[:16]}"
+        name = f"zerodce-{os.getuid()}-{digest(out)}"
         return cls(os.path.join(tempfile.gettempdir(), name))
 
     def of_photo(self, path: str) -> Attempt | None:
@@ -103,8 +104,7 @@ class Attempts:
                 self.write(dataclasses.replace(attempt, crashed=True))
 
     def _file(self, path: str) -> str:
-        name = hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
-        return f"{self.folder}/{name}.json"
+        return f"{self.folder}/{digest(path)}.json"
 
     def _read(self, file: str) -> bytes:
         if "://" in file:

@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from pipelines import storage
+from pipelines.digests import digest
 from pipelines.threads import ordered_map
 
 SUFFIX = ".jsonl"
@@ -29,11 +30,40 @@ READERS = 32
 
 _CHECK = b', "check": '
 _NUMBERS = ("width", "height", "mean_input", "mean_enhanced", "psnr_enhanced_db")  # in a row
-
-
 _OTHERS = {"psnr_autocontrast_db", "exposure"}  # in a row, and empty where there is none
+
 Outputs = Callable[[Collection[str]], Iterable[str]]
 """The images that a photo consists of, from those of them that are the original."""
+
+
+class Written(NamedTuple):
+    """The images of a photo as they were written.
+
+    Attributes:
+        unchanged: Those of its images, "enhanced" and "autocontrast", that are the original, byte for byte.
+        sizes: Bytes of its images, in the order of `Outputs`; empty if they are not known, as in older records.
+        crc32: CRC-32 of its images, in that order; empty likewise.
+    """
+
+    unchanged: tuple[str, ...]
+    sizes: tuple[int, ...]
+    crc32: tuple[int, ...] = ()
+
+    def is_there(
+        self, outputs: Outputs, size_of: Callable[[str], int | None], crc32_of: Callable[[str], int] | None = None
+    ) -> bool:
+        """Whether the images are there as they were written.
+
+        Args:
+            outputs: The images that the photo consists of.
+            size_of: Bytes of such an image; None if there is none.
+            crc32_of: CRC-32 of an image that is there; if None, sizes have to do.
+        """
+        images = list(outputs(self.unchanged))
+        sizes = tuple(map(size_of, images))
+        if None in sizes or self.sizes not in ((), sizes):
+            return False
+        return crc32_of is None or not self.crc32 or self.crc32 == tuple(map(crc32_of, images))
 
 
 class Version(NamedTuple):
@@ -98,17 +128,10 @@ class PhotoRecord:
 
         Args:
             version: The photo as it is now.
-            outputs: The images that it consists of.
-            size_of: Bytes of such an image; None if there is none.
-            crc32_of: CRC-32 of an image that is there; if None, sizes have to do.
+            outputs, size_of, crc32_of: Arguments of `Written.is_there`.
         """
-        if self.row is None or self.version != version:
-            return False
-        images = list(outputs(self.unchanged))
-        sizes = tuple(map(size_of, images))
-        if None in sizes or self.sizes not in ((), sizes):
-            return False
-        return crc32_of is None or not self.crc32 or self.crc32 == tuple(map(crc32_of, images))
+        written = Written(self.unchanged, self.sizes, self.crc32)
+        return self.row is not None and self.version == version and written.is_there(outputs, size_of, crc32_of)
 
 
 class Journal:
@@ -117,7 +140,7 @@ class Journal:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self._file: int | None = None
-        self._held: dict[bytes, tuple[str, ...]] | None = None
+        self._held: dict[bytes, Written] | None = None
         self._lock = threading.Lock()
         self._pending: list[tuple[bytes, Collection[str]]] = []
         self._writer = ThreadPoolExecutor(1)
@@ -173,8 +196,8 @@ class Journal:
         except OSError as error:
             self._error = error
 
-    def is_done(self, version: Version, outputs: Outputs, exists: Callable[[str], bool]) -> bool:
-        """Whether a photo is done, for workers: what was recorded is kept in little memory, or looked up one by one.
+    def is_done(self, version: Version, outputs: Outputs, size_of: Callable[[str], int | None]) -> bool:
+        """`PhotoRecord.is_done` for workers: they keep of all records what decides it, or look records up one by one.
 
         On a disk the journal is read at the first call: later records of other processes are not seen. On an object
         store the photo's own object is read at each call; what `compact` has put into one object is not seen.
@@ -183,16 +206,14 @@ class Journal:
             with self._lock:
                 if self._held is None:
                     done = (record for record in self._records() if record.row is not None)
-                    self._held = {_key(record.version): record.unchanged for record in done}
-            unchanged = self._held.get(_key(version))
-            return unchanged is not None and all(map(exists, outputs(unchanged)))
+                    self._held = {_key(record.version): Written(record.unchanged, record.sizes) for record in done}
+            written = self._held.get(_key(version))
+            return written is not None and written.is_there(outputs, size_of)
         try:
             record = _parse(storage.read(self._object(version.path)))
         except FileNotFoundError:
             return False
-        if record is None or record.row is None or record.version != version:
-            return False
-        return all(map(exists, outputs(record.unchanged)))
+        return record is not None and record.is_done(version, outputs, size_of)
 
     def read(self) -> dict[str, PhotoRecord]:
         """The latest record of every photo, by path."""
@@ -268,7 +289,7 @@ class Follower:
 
 def _key(version: Version) -> bytes:
     """Sixteen bytes that stand for a version: a million of them take little memory."""
-    return hashlib.blake2b(repr(tuple(version)).encode(), digest_size=16).digest()
+    return bytes.fromhex(digest(list(version), 32))
 
 
 def _shared_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

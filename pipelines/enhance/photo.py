@@ -121,8 +121,15 @@ class PhotoProcessor:
         return self.journal.is_done(
             task.version,
             functools.partial(self.settings.outputs, task.output),
-            lambda path: storage.exists(storage.join(self.out, path)),
+            self._size_of,
         )
+
+    def _size_of(self, image: str) -> int | None:
+        """Bytes of an image in the folder of the results; None if there is none, or nothing in it."""
+        try:
+            return storage.stat(self.out, image).size or None
+        except FileNotFoundError:
+            return None
 
     @property
     def attempts(self) -> Attempts:
@@ -323,7 +330,8 @@ class PhotoProcessor:
                 outcome.notes.append(f"{folder} unchanged, not written")
                 return
             try:
-                storage.copy(self.source, storage.Entry(task.path, task.size, task.mtime), target)
+                entry = storage.Entry(task.path, task.size, task.mtime)
+                storage.copy(self.source, entry, target, prepared.crc32)
             except storage.SourceError as error:
                 raise photos.PhotoError("read", str(error)) from error
         outcome.images.append(Image(target, task.size, prepared.crc32))

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
 import json
 import unicodedata
 import zlib
@@ -13,6 +12,7 @@ from typing import NamedTuple
 import click
 
 from pipelines import folders, photos, storage
+from pipelines.digests import digest
 from pipelines.enhance import report
 from pipelines.enhance.journal import PhotoRecord, Version
 from pipelines.enhance.ownership import Ownership, remember_outputs
@@ -104,22 +104,10 @@ def make_plan(
     Raises:
         click.UsageError: Two references fit one photo.
     """
-    lying = entries_of(out)
-    crc32_of = functools.partial(_crc32, out) if settings.verify else None
     found = listing.entries
-    try:
-        matched = match_references([entry.path for entry in found], [entry.path for entry in references])
-    except AmbiguousReferenceError as error:
-        raise click.UsageError(str(error)) from None
-    if settings.reference and not matched:
-        mismatch = no_match([entry.path for entry in found], [entry.path for entry in references])
-        click.echo(printable(f"Warning: --reference: {mismatch}"), err=True)
+    matched = _matched(found, references, settings)
     outputs = {entry.path: photos.output_path(entry.path, settings.output_format) for entry in found}
-    place = _folded if folders.folds_case(out) else str
-    owners: dict[str, str] = {}
-    # a photo whose output has its own name comes first, whatever the order of the paths
-    for path in sorted(outputs, key=lambda path: outputs[path] != path):
-        owners.setdefault(place(outputs[path]), path)
+    owners = _owners(outputs, folders.folds_case(out))
     failed = [
         PhotoRecord(path, 0, 0.0, digest, failure={"stage": "read", "error": reason})
         for path, reason in unreadable.items()
@@ -134,21 +122,15 @@ def make_plan(
     tasks = []
     for entry in found:
         output = outputs[entry.path]
-        owner = owners[place(output)]
-        if owner != entry.path:
-            failure = {"stage": "write", "error": f"its output {output} is also that of {owner}: rename one"}
+        if owners[entry.path] != entry.path:
+            error = f"its output {output} is also that of {owners[entry.path]}: rename one"
+            failure = {"stage": "write", "error": error}
             plan.clashes.append(PhotoRecord(*versions[entry.path], failure=failure))
             continue
         sampled = report.is_sampled(entry.path, len(found))
         tasks.append(Task(*versions[entry.path], output, matched.get(entry.path, ""), sampled))
-
-    def is_done(task: Task) -> bool:
-        images = functools.partial(settings.outputs, task.output)
-        record = known.get(task.path)
-        return record is not None and record.is_done(task.version, images, functools.partial(size_in, lying), crc32_of)
-
-    done = ordered_map(is_done, tasks, READERS) if settings.verify else map(is_done, tasks)
-    todo = [task for task, is_there in zip(tasks, done, strict=True) if not is_there]
+    lying = entries_of(out)
+    todo = _not_done(tasks, known, lying, out, settings)
     plan.skipped = len(tasks) - len(todo)
     if settings.overwrite:
         plan.todo = todo
@@ -162,15 +144,60 @@ def make_plan(
     return plan
 
 
+def _matched(
+    found: Sequence[storage.Entry], references: Sequence[storage.Entry], settings: EnhanceSettings
+) -> dict[str, str]:
+    """The path of the reference of each photo that has one."""
+    names, names_of_references = [entry.path for entry in found], [entry.path for entry in references]
+    try:
+        matched = match_references(names, names_of_references)
+    except AmbiguousReferenceError as error:
+        raise click.UsageError(str(error)) from None
+    if settings.reference and not matched:
+        click.echo(printable(f"Warning: --reference: {no_match(names, names_of_references)}"), err=True)
+    return matched
+
+
+def _owners(outputs: Mapping[str, str], folds_case: bool) -> dict[str, str]:
+    """The photo to which the output of each photo belongs: one output may be that of several.
+
+    A photo whose output has its own name comes first, whatever the order of the paths.
+    """
+    place = _folded if folds_case else str
+    owners: dict[str, str] = {}
+    for path in sorted(outputs, key=lambda path: outputs[path] != path):
+        owners.setdefault(place(outputs[path]), path)
+    return {path: owners[place(output)] for path, output in outputs.items()}
+
+
+def _not_done(
+    tasks: Sequence[Task],
+    known: Mapping[str, PhotoRecord],
+    lying: Mapping[str, storage.Entry],
+    out: str,
+    settings: EnhanceSettings,
+) -> list[Task]:
+    """The photos that are not done."""
+    crc32_of = functools.partial(_crc32, out) if settings.verify else None
+
+    def is_done(task: Task) -> bool:
+        images = functools.partial(settings.outputs, task.output)
+        record = known.get(task.path)
+        return record is not None and record.is_done(task.version, images, functools.partial(size_in, lying), crc32_of)
+
+    done = ordered_map(is_done, tasks, READERS) if settings.verify else map(is_done, tasks)
+    return [task for task, is_there in zip(tasks, done, strict=True) if not is_there]
+
+
 def _of(entry: storage.Entry) -> tuple[str, int, float]:
     return entry.path, entry.size, entry.mtime
 
 
-def _with_reference(digest: str, reference: storage.Entry | None) -> str:
+def _with_reference(settings: str, reference: storage.Entry | None) -> str:
     """A digest that changes with the reference of a photo as well: by another one the photo is compared anew."""
     if reference is None:
-        return digest
-    return hashlib.sha256(json.dumps([digest, *_of(reference)]).encode()).hexdigest()[:16]
+        return settings
+    return digest([settings, *_of(reference)])
 
 
 def entries_of(out: str) -> dict[str, storage.Entry]:

@@ -5,7 +5,6 @@ loads one after another, and everything else stands in the page itself. At most 
 extremes and an even sample, or all of a small archive; for the others the page shows the full-size files.
 """
 
-import hashlib
 import heapq
 import io
 import json
@@ -20,6 +19,7 @@ from urllib.parse import quote
 from PIL import Image
 
 from pipelines import storage
+from pipelines.digests import digest
 from pipelines.photos import PhotoError, failing_as, thumbnail, to_srgb
 from zerodce.images.pixels import PREVIEW
 
@@ -84,19 +84,15 @@ def _thumbnail(image: Image.Image) -> bytes:
     return content.getvalue()
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-
-
 def _position(path: str) -> float:
     """A number in [0, 1) that a path always gets, and paths get evenly."""
-    return int.from_bytes(_digest(path)) / 2**64
+    return int(digest(path), 16) / 2**64
 
 
 def _name(row: Mapping[str, Any]) -> str:
     """Named after what was measured too, so that a photo that has changed never shows its old picture."""
     measured = [f"{row[column]:.6g}" for column in ("width", "height", "mean_input", "mean_enhanced")]
-    return _digest("\n".join([row["path"], *measured])).hex()
+    return digest([row["path"], *measured])
 
 
 def files_of(out: str, rows: Iterable[Mapping[str, Any]]) -> set[str]:

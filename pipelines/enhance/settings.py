@@ -1,12 +1,11 @@
 """The options of `zerodce enhance`, as one object from the command line to the workers."""
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal
 
 import zerodce
+from pipelines.digests import digest
 
 if TYPE_CHECKING:  # it brings Keras along, which help does without
     from zerodce.applying.enhancement import CurveSize, Denoise, Exposure
@@ -80,9 +79,9 @@ class EnhanceSettings:
         names = [field.name for field in dataclasses.fields(self) if field.metadata.get("decisive")]
         return {"model": model_sha256, "revision": zerodce.REVISION} | {name: getattr(self, name) for name in names}
 
-    def digest(self, model_sha256: str) -> str:
-        """A short digest that changes when anything decisive does."""
-        return hashlib.sha256(json.dumps(self.decisive(model_sha256), sort_keys=True).encode()).hexdigest()[:16]
+    def digest_with(self, model_sha256: str) -> str:
+        """A digest that changes when anything decisive does."""
+        return digest(self.decisive(model_sha256))
 
     @property
     def keep_files(self) -> bool:

@@ -1,8 +1,6 @@
 """The command `zerodce preprocess`: plans, runs the job with its progress shown, and says what came of it."""
 
 import contextlib
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
@@ -11,6 +9,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
 from pipelines import folders, progress, runners, storage, versions
+from pipelines.digests import digest
 from pipelines.preprocess import dataset_folder
 from pipelines.preprocess.plan import DatasetPlan, make_plan
 from pipelines.preprocess.settings import PreprocessSettings
@@ -48,8 +47,8 @@ def preprocess(data: str, out: str, settings: PreprocessSettings) -> int:
     folders.refuse_other_job(out, "preprocess")
     plan = make_plan(data, settings)
     decisive = settings.decisive(plan.rule)
-    digest = hashlib.sha256(json.dumps([decisive, versions.of_shards()]).encode()).hexdigest()
-    writer = ShardWriter(plan.data, plan.references, storage.absolute(out), settings, digest)
+    everything = digest([decisive, versions.of_shards()], 64)
+    writer = ShardWriter(plan.data, plan.references, storage.absolute(out), settings, everything)
     with folders.lock(out):
         try:
             dataset_folder.refuse_foreign(out)

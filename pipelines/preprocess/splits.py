@@ -5,12 +5,12 @@ import hashlib
 import itertools
 import math
 import os
-import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pipelines.references import LOL_EVAL, LOL_OURS
 from pipelines.tables import TableError, from_csv
+from tfrecord_tools.manifest import SPLIT_NAME
 
 DEFAULT_FRACTIONS = {"train": 0.8, "val": 0.1, "test": 0.1}
 _WHOLE_TRAIN, _WHOLE_VAL = 400, 85  # of the 485 images of the whole LoL training folder
@@ -73,11 +73,13 @@ def parse_fractions(text: str) -> dict[str, float]:
     """
     fractions: dict[str, float] = {}
     for part in text.split(","):
-        match = re.fullmatch(r"\s*([A-Za-z]\w*)\s*=\s*([0-9.]+)\s*", part, re.ASCII)
+        name, _, number = map(str.strip, part.partition("="))
         try:
-            name, fraction = match.group(1), float(match.group(2))  # type: ignore[union-attr]
-        except (AttributeError, ValueError):
-            raise SplitError(f"{part!r} is not NAME=FRACTION; write train=0.8,val=0.1,test=0.1") from None
+            fraction = float(number)
+        except ValueError:
+            fraction = -1.0
+        if not SPLIT_NAME.fullmatch(name) or not 0 <= fraction <= 1:
+            raise SplitError(f"{part!r} is not NAME=FRACTION; write train=0.8,val=0.1,test=0.1")
         if name in fractions:
             raise SplitError(f"split {name} is named twice")
         fractions[name] = fraction
@@ -112,7 +114,7 @@ def read_split_file(content: bytes) -> dict[str, str]:
     listed: dict[str, str] = {}
     for line, row in rows:
         key, split = row["path"].strip(), row["split"].strip()
-        if not re.fullmatch(r"[A-Za-z]\w*", split, re.ASCII):
+        if not SPLIT_NAME.fullmatch(split):
             raise SplitError(f"line {line}: {split!r} is not the name of a split")
         if listed.setdefault(key, split) != split:
             raise SplitError(f"line {line}: {key} is in {listed[key]} already")

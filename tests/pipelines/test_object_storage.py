@@ -2,6 +2,7 @@
 
 import json
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from pipelines.enhance.settings import EnhanceSettings
 from pipelines.preprocess.command import preprocess
 from pipelines.preprocess.settings import PreprocessSettings
 from pipelines.preprocess.shards import ShardResult, ShardWriter
+from pipelines.storage import objects
 
 pytestmark = pytest.mark.slow
 
@@ -74,16 +76,19 @@ def test_a_copy_within_the_store_is_made_by_it(monkeypatch: pytest.MonkeyPatch, 
     with monkeypatch.context() as patch:
         patch.delattr(boto3_client.Client, "upload_part")
         patch.delattr(boto3_client.Client, "get_range")
-        storage.copy(f"{BUCKET}/in", entry, f"{BUCKET}/out/a.jpg")
+        storage.copy(f"{BUCKET}/in", entry, f"{BUCKET}/out/a.jpg", zlib.crc32(b"123"))
     assert storage.read(f"{BUCKET}/out/a.jpg") == b"123"
-    storage.copy(f"{BUCKET}/in", entry, str(tmp_path / "a.jpg"))
+    storage.copy(f"{BUCKET}/in", entry, str(tmp_path / "a.jpg"), zlib.crc32(b"123"))
     assert (tmp_path / "a.jpg").read_bytes() == b"123"
     assert (tmp_path / "a.jpg").stat().st_mtime == entry.mtime
 
     storage.write(f"{BUCKET}/in/a [1].jpg", b"1234")
     with pytest.raises(storage.SourceError, match="changed"):
-        storage.copy(f"{BUCKET}/in", entry, f"{BUCKET}/out/b.jpg")
+        storage.copy(f"{BUCKET}/in", entry, f"{BUCKET}/out/b.jpg", zlib.crc32(b"123"))
     assert not storage.exists(f"{BUCKET}/out/b.jpg")
+    storage.delete([f"{BUCKET}/in/a [1].jpg"])
+    with pytest.raises(storage.SourceError, match="it went"):
+        storage.copy(f"{BUCKET}/in", entry, f"{BUCKET}/out/b.jpg", zlib.crc32(b"123"))
 
 
 def test_names_are_no_patterns() -> None:
@@ -124,10 +129,10 @@ def test_a_journal_is_an_object_a_photo() -> None:
         journal.append(each)
     assert len(list(storage.walk(journal.folder))) == 2
     assert journal.read() == {"a.jpg": record, "b.jpg": failed}
-    assert journal.is_done(Version("a.jpg", 1, 2.0, "settings"), lambda _: (), storage.exists)
-    assert not journal.is_done(Version("a.jpg", 1, 2.0, "other settings"), lambda _: (), storage.exists)
-    assert not journal.is_done(Version("b.jpg", 1, 2.0, "settings"), lambda _: (), storage.exists)
-    assert not journal.is_done(Version("c.jpg", 1, 2.0, "settings"), lambda _: (), storage.exists)
+    assert journal.is_done(Version("a.jpg", 1, 2.0, "settings"), lambda _: (), len)
+    assert not journal.is_done(Version("a.jpg", 1, 2.0, "other settings"), lambda _: (), len)
+    assert not journal.is_done(Version("b.jpg", 1, 2.0, "settings"), lambda _: (), len)
+    assert not journal.is_done(Version("c.jpg", 1, 2.0, "settings"), lambda _: (), len)
     journal.compact([record])
     assert len(list(storage.walk(journal.folder))) == 1
     assert journal.read() == {"a.jpg": record}
@@ -170,6 +175,13 @@ def test_a_bucket_that_fills_up_ends_the_job_and_the_next_run_goes_on(
     assert storage.read(f"{BUCKET}/out/metrics.csv").count(b"\n") == 9
 
 
+def test_a_call_within_a_call_is_still_one_that_is_asking() -> None:
+    with objects._reaching(f"{BUCKET}/a"):
+        storage.exists(f"{BUCKET}/a")
+        assert objects._asking.now
+    assert not objects._asking.now
+
+
 class Fragile:
     """An S3 service of the same objects that can be ended, and begun anew at the same address."""
 
@@ -193,8 +205,8 @@ def fragile(bucket: Any) -> Iterator[Fragile]:
     service = Fragile()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{service.port}")
-        patch.setattr(storage, "WAIT_SECONDS", 2.0)
-        patch.setattr(storage, "SAY_SECONDS", 0.0)
+        patch.setattr(objects, "WAIT_SECONDS", 2.0)
+        patch.setattr(objects, "SAY_SECONDS", 0.0)
         yield service
     service.service.stop()
 
@@ -208,6 +220,8 @@ def every_call() -> list[Callable[[], object]]:
         lambda: storage.is_file(f"{BUCKET}/a"),
         lambda: storage.stat(BUCKET, "a"),
         lambda: list(storage.walk(BUCKET)),
+        lambda: storage.copy(BUCKET, storage.stat(BUCKET, "a"), f"{BUCKET}/c", 0),
+        lambda: objects._copy(f"{BUCKET}/c", f"{BUCKET}/a"),
         lambda: storage.delete([f"{BUCKET}/a"]),
     ]
 
@@ -224,16 +238,16 @@ def test_an_outage_is_said_and_waited_for(fragile: Fragile, capsys: pytest.Captu
         assert said
         assert all(line.startswith(f"Waiting for {BUCKET}, which does not answer (") for line in said)
         assert "for 2 s more." in said[0]
-    assert [entry.path for entry in storage.walk(BUCKET)] == ["b"]
+    assert [entry.path for entry in storage.walk(BUCKET)] == ["b", "c"]
 
 
 def test_an_outage_that_lasts_is_an_error(fragile: Fragile, capsys: pytest.CaptureFixture[str]) -> None:
     storage.write(f"{BUCKET}/a", b"1")
     fragile.end()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(storage, "WAIT_SECONDS", 0.2)
+        patch.setattr(objects, "WAIT_SECONDS", 0.2)
         for call in every_call():
-            storage._answered.add(BUCKET)
+            objects._answered.add(BUCKET)
             with pytest.raises(OSError, match=r"has not answered for \d s \(.*127\.0\.0\.1") as error:
                 call()
             assert "\n" not in error.value.strerror
@@ -248,7 +262,7 @@ def test_an_outage_that_lasts_is_an_error(fragile: Fragile, capsys: pytest.Captu
 def test_a_store_that_has_never_answered_is_not_waited_for(
     fragile: Fragile, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "_answered", set())
+    monkeypatch.setattr(objects, "_answered", set())
     fragile.end()
     for call in every_call():
         with pytest.raises(OSError, match=r"Could not connect|Connection"):

@@ -1,9 +1,9 @@
 """Files on a local disk: listed once each, written whole or not at all."""
 
-import errno
 import os
-import shutil
+import resource
 import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -59,7 +59,7 @@ def test_a_file_gets_the_permissions_of_another_and_is_never_open_to_more(
     monkeypatch.setattr(os, "chmod", noting)
     for _ in range(2):  # the second time over the first
         storage.write(str(tmp_path / "written"), b"x", like=str(tmp_path / "original"))
-        storage.copy(str(tmp_path), storage.Entry("original", 1, 7.5), str(tmp_path / "copied"))
+        storage.copy(str(tmp_path), storage.Entry("original", 1, 7.5), str(tmp_path / "copied"), zlib.crc32(b"x"))
     assert written == 4 * [0o600]  # while there was something to read
     assert [(tmp_path / name).stat().st_mode & 0o7777 for name in ("written", "copied")] == [kept, kept]
     storage.write(str(tmp_path / "other"), b"x", like=str(tmp_path / "gone"))
@@ -92,26 +92,29 @@ def test_paths_of_object_stores_are_joined_with_slashes() -> None:
     assert storage.is_local("/disk")
 
 
-def test_a_copy_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a").write_bytes(b"content")
+def test_a_copy_is_whole_or_not_there(tmp_path: Path) -> None:
+    content = b"content"
+    (tmp_path / "a").write_bytes(content)
     os.utime(tmp_path / "a", (7.5, 7.5))
     copy = tmp_path / "copies" / "a"
-    storage.copy(str(tmp_path), storage.Entry("a", 7, 7.5), str(copy))
-    assert (copy.read_bytes(), copy.stat().st_mtime) == (b"content", 7.5)
+    storage.copy(str(tmp_path), storage.Entry("a", 7, 7.5), str(copy), zlib.crc32(content))
+    assert (copy.read_bytes(), copy.stat().st_mtime) == (content, 7.5)
 
     copy.unlink()
     with pytest.raises(storage.SourceError, match="changed"):
-        storage.copy(str(tmp_path), storage.Entry("a", 7, 7.0), str(copy))
+        storage.copy(str(tmp_path), storage.Entry("a", 7, 7.0), str(copy), zlib.crc32(content))
+    with pytest.raises(storage.SourceError, match="changed"):  # of the same size and time
+        storage.copy(str(tmp_path), storage.Entry("a", 7, 7.5), str(copy), zlib.crc32(b"CONTENT"))
     with pytest.raises(storage.SourceError, match="No such file"):
-        storage.copy(str(tmp_path), storage.Entry("b", 7, 7.5), str(copy))
+        storage.copy(str(tmp_path), storage.Entry("b", 7, 7.5), str(copy), zlib.crc32(content))
 
-    def half(source: str, target: str) -> None:
-        Path(target).write_bytes(Path(source).read_bytes()[:3])
-        raise OSError(errno.ENOSPC, "No space left on device", source, None, target)
-
-    monkeypatch.setattr(shutil, "copyfile", half)
-    with pytest.raises(OSError, match="No space left"):
-        storage.copy(str(tmp_path), storage.Entry("a", 7, 7.5), str(copy))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3, hard))  # a disk that takes no more than three bytes
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            storage.copy(str(tmp_path), storage.Entry("a", 7, 7.5), str(copy), zlib.crc32(content))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert os.listdir(tmp_path / "copies") == []
 
 

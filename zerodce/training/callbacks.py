@@ -34,7 +34,10 @@ class TrainingError(Exception):
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Raises `TrainingError` at the first loss that is NaN or infinite, before anything of that step is saved."""
+    """Raises `TrainingError` at the first loss that is NaN or infinite, before anything of that step is saved.
+
+    Keras' `TerminateOnNaN` only asks training to stop: the callbacks after it would still save the broken weights.
+    """
 
     def __init__(self, progress: "Progress") -> None:
         super().__init__()
@@ -248,6 +251,8 @@ class Progress(keras.callbacks.Callback):
 class ModelCheckpoints(keras.callbacks.Callback):
     """Validates and keeps the averaged weights: `last.keras`, and `best.keras` by validation.
 
+    Keras' `ModelCheckpoint` saves the last step's weights, not their average, and forgets the best when resumed.
+
     Args:
         folder: Folder of the two files.
         recipe: Recipe of the model.
@@ -294,8 +299,11 @@ class ModelCheckpoints(keras.callbacks.Callback):
             model.save(temporary)
 
 
-class EarlyStopping(keras.callbacks.Callback):
-    """Stops when the best epoch is `patience` epochs back, by the history, so a resume changes nothing."""
+class StopAfterBest(keras.callbacks.Callback):
+    """Stops training when the best epoch is `patience` epochs back.
+
+    Keras' `EarlyStopping` counts epochs in memory, so a resumed run would count from 0. This one reads the history.
+    """
 
     def __init__(self, progress: Progress, monitor: Monitor, patience: int) -> None:
         super().__init__()
@@ -346,7 +354,10 @@ class Samples(keras.callbacks.Callback):
 
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:
-    """Writes `history.csv`: a row for each epoch, with its number, its losses, and the validation measures."""
+    """Writes `history.csv`: a row for each epoch, with its number, its losses, and the validation measures.
+
+    Keras' `CSVLogger` appends: a kill leaves half a row, and a resumed epoch is listed twice. This replaces the file.
+    """
     losses = loss_columns(LOSSES)
     names = ["epoch", *losses, *(f"val_{name}" for name in (*losses, "psnr", "ssim"))]
     columns = [name for name in names if name in rows[-1]]

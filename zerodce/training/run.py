@@ -14,12 +14,12 @@ import tensorflow as tf
 
 from zerodce.training import plots
 from zerodce.training.callbacks import (
-    EarlyStopping,
     Identity,
     ModelCheckpoints,
     Monitor,
     Progress,
     Samples,
+    StopAfterBest,
     StopOnNaN,
     TrainingError,
     WeightAverage,
@@ -135,7 +135,7 @@ def fit(
         progress.restore(model)
         if progress.rows:  # fail before hours of training
             _check_kept(checkpoints / "best.keras", settings.recipe)
-    early = EarlyStopping(progress, settings.monitor, settings.patience or settings.epochs)
+    early = StopAfterBest(progress, settings.monitor, settings.patience or settings.epochs)
     following = [
         StopOnNaN(progress),
         average,

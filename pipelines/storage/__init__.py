@@ -1,0 +1,195 @@
+"""Files by their path, wherever they lie: on a disk (`disk`), or on an object store (`objects`)."""
+
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from types import ModuleType
+
+from pipelines.storage import disk
+from pipelines.storage.disk import TEMPORARY_NAME, TEMPORARY_SUFFIX, open_local
+from pipelines.storage.entries import Entry, SourceError
+
+__all__ = [
+    "TEMPORARY_NAME",
+    "TEMPORARY_SUFFIX",
+    "Entry",
+    "SourceError",
+    "absolute",
+    "copy",
+    "delete",
+    "exists",
+    "is_file",
+    "is_local",
+    "is_same",
+    "join",
+    "leads_out",
+    "open_local",
+    "reach",
+    "read",
+    "split",
+    "stat",
+    "sync",
+    "walk",
+    "write",
+]
+
+
+def is_local(path: str) -> bool:
+    """Whether a path lies on a local (or mounted) disk."""
+    return "://" not in path
+
+
+def _home(path: str) -> ModuleType:
+    """The module that knows the files of a path; that of object stores, which imports Beam, only where one is used."""
+    if is_local(path):
+        return disk
+    from pipelines.storage import objects
+
+    return objects
+
+
+def join(folder: str, relative: str) -> str:
+    """The path of `relative` (with `/`) below `folder`."""
+    return os.path.join(folder, *relative.split("/")) if is_local(folder) else f"{folder.rstrip('/')}/{relative}"
+
+
+def absolute(path: str) -> str:
+    """A path that means the same in every process."""
+    return os.path.abspath(path) if is_local(path) else path
+
+
+def split(path: str) -> tuple[str, str]:
+    """The folder and the name of a file."""
+    if is_local(path):
+        return os.path.dirname(os.path.abspath(path)), os.path.basename(path)
+    folder, _, name = path.rpartition("/")
+    return folder, name
+
+
+def reach(path: str) -> None:
+    """Asks an S3 bucket whether it answers; one that never has is asked once.
+
+    Raises:
+        OSError: It does not; `strerror` says why in a line.
+    """
+    if not is_local(path):
+        _home(path).reach(path)
+
+
+def exists(path: str) -> bool:
+    """Whether a file, or a folder, is there; on an object store a folder is one that holds files."""
+    return _home(path).exists(path)
+
+
+def is_file(path: str) -> bool:
+    """Whether a path is a file, not a folder."""
+    return _home(path).is_file(path)
+
+
+def stat(folder: str, relative: str) -> Entry:
+    """One file of a folder."""
+    return _home(folder).stat(folder, relative)
+
+
+def walk(folder: str, others: dict[str, OSError | None] | None = None) -> Iterator[Entry]:
+    """Lists all files below a folder, in no particular order.
+
+    Args:
+        folder: The folder.
+        others: Gets what is neither a file nor a folder, by its relative path: links that lead out of the folder, to
+            another folder or nowhere, pipes, sockets and devices with None; links that lead to themselves and folders
+            that cannot be read with the error, which is raised for a folder if this is None.
+    """
+    if is_local(folder):
+        yield from disk.walk(folder, others)
+    else:
+        yield from _home(folder).walk(folder)
+
+
+def leads_out(path: str, root: str) -> bool:
+    """Whether links lead what is written under a path out of a folder that it seems to lie in; local disks only."""
+    return is_local(path) and disk.leads_out(path, root)
+
+
+def is_same(first: str, second: str) -> bool:
+    """Whether two paths are one file, by device and inode; local disks only."""
+    return is_local(first) and is_local(second) and disk.is_same(first, second)
+
+
+def read(path: str, max_bytes: int | None = None) -> bytes:
+    """The whole content of a file; never waits for what is none, such as a pipe.
+
+    Args:
+        path: Path of the file.
+        max_bytes: Largest file that is read; local disks only.
+    """
+    return disk.read(path, max_bytes) if is_local(path) else _home(path).read(path)
+
+
+def write(path: str, content: bytes, mtime: float | None = None, like: str | None = None) -> None:
+    """Writes a file, complete or not at all, making the folders above it.
+
+    Args:
+        path: Path of the file; a file already there is replaced.
+        content: Content of the file.
+        mtime: Modification time to give it, in seconds; local disks only.
+        like: Path of a file whose permissions it gets; local disks only.
+
+    Raises:
+        OSError: It could not be written; nothing is left under the final name.
+    """
+    if is_local(path):
+        disk.write(path, content, mtime, like if like and is_local(like) else None)
+    else:
+        _home(path).write(path, content)
+
+
+def sync(paths: Iterable[str]) -> None:
+    """Forces files and the folders that they are in to the disk; on an object store a write is safe already.
+
+    Args:
+        paths: Paths of the files; one that has gone meanwhile is no error.
+
+    Raises:
+        OSError: The disk could not take what had been written.
+    """
+    disk.sync(path for path in paths if is_local(path))
+
+
+def copy(folder: str, entry: Entry, path: str, crc32: int) -> None:
+    """Copies a file byte for byte, complete or not at all; within an object store, the store does it.
+
+    Args:
+        folder: Folder of the file.
+        entry: The file as it was listed; on a local disk the copy gets its modification time and permissions.
+        path: Path of the copy; a file already there is replaced.
+        crc32: CRC-32 of the content that it had when it was read; not checked where the store copies.
+
+    Raises:
+        SourceError: The file cannot be read, or is not what it was any more.
+        OSError: The copy could not be written; nothing is left under its name.
+    """
+    if is_local(folder) and is_local(path):
+        disk.copy(folder, entry, path, crc32)
+    elif folder.split("://")[0] == path.split("://")[0]:
+        _home(path).copy(folder, entry, path)
+    else:
+        try:
+            content = read(join(folder, entry.path))
+        except OSError as error:
+            raise SourceError(error.strerror or str(error)) from error
+        if zlib.crc32(content) != crc32:
+            raise SourceError("it changed while it was copied")
+        write(path, content, entry.mtime)
+
+
+def delete(paths: Iterable[str]) -> None:
+    """Deletes files; one that is not there is no error."""
+    remote = []
+    for path in paths:
+        if is_local(path):
+            disk.delete(path)
+        else:
+            remote.append(path)
+    if remote:
+        _home(remote[0]).delete(remote)

@@ -1,0 +1,232 @@
+"""Files on a local or mounted disk.
+
+A file appears under its final name complete or not at all: it is written under a temporary name beside the target, and
+then renamed.
+"""
+
+import contextlib
+import errno
+import os
+import re
+import struct
+import uuid
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from typing import BinaryIO
+
+from pipelines.storage.entries import Entry, SourceError
+
+TEMPORARY_SUFFIX = ".zerodce-tmp"
+TEMPORARY_NAME = re.compile(rf"\.[0-9a-f]{{32}}{re.escape(TEMPORARY_SUFFIX)}")
+"""The name of a file that is being written; a kill leaves it behind."""
+
+_ACL_GROUP = 0x04  # tag of the owning group's entry, as Linux stores access-control lists
+_CHUNK = 1 << 20  # bytes that a copy reads at a time
+
+
+def exists(path: str) -> bool:
+    """Whether a file or a folder is there."""
+    return os.path.exists(path)
+
+
+def is_file(path: str) -> bool:
+    """Whether a path is a file, not a folder."""
+    return os.path.isfile(path)
+
+
+def stat(folder: str, relative: str) -> Entry:
+    """One file of a folder."""
+    found = os.stat(os.path.join(folder, *relative.split("/")))
+    return Entry(relative, found.st_size, found.st_mtime)
+
+
+def walk(folder: str, others: dict[str, OSError | None] | None = None) -> Iterator[Entry]:
+    """Lists all files below a folder, in no particular order; see `pipelines.storage.walk`."""
+    root = os.path.realpath(folder)
+    raising = others is None
+    others = {} if others is None else others
+    pending = [""]
+    while pending:
+        parent = pending.pop()
+        try:
+            with os.scandir(os.path.join(root, parent)) as entries:
+                found = list(entries)
+        except OSError as error:
+            if raising or not parent:
+                raise
+            others[parent] = error
+            continue
+        for entry in found:
+            relative = f"{parent}/{entry.name}" if parent else entry.name
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(relative)
+                elif entry.is_file() and not (entry.is_symlink() and not _stays_inside(entry.path, root)):
+                    status = entry.stat()
+                    yield Entry(relative, status.st_size, status.st_mtime)
+                else:
+                    others[relative] = None
+            except OSError as error:
+                others[relative] = error
+
+
+def _stays_inside(link: str, root: str) -> bool:
+    return Path(os.path.realpath(link)).is_relative_to(root)
+
+
+def leads_out(path: str, root: str) -> bool:
+    """Whether links lead what is written under a path out of a folder that it seems to lie in."""
+    return not Path(os.path.realpath(os.path.dirname(path))).is_relative_to(os.path.realpath(root))
+
+
+def is_same(first: str, second: str) -> bool:
+    """Whether two paths are one file, by device and inode."""
+    try:
+        return os.path.samefile(first, second)
+    except FileNotFoundError:
+        return False
+
+
+def read(path: str, max_bytes: int | None = None) -> bytes:
+    """The whole content of a file; see `pipelines.storage.read`."""
+    with open_local(path) as file:
+        if max_bytes is not None and os.fstat(file.fileno()).st_size > max_bytes:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+        return file.read()
+
+
+def open_local(path: str) -> BinaryIO:
+    """Opens a file on a local disk for reading; what is no regular file, such as a pipe, is refused, never waited for.
+
+    Raises:
+        OSError: It cannot be read, or is no file.
+    """
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
+    mode = os.fstat(file.fileno()).st_mode
+    if not S_ISREG(mode):
+        file.close()
+        raise OSError(errno.EISDIR if S_ISDIR(mode) else errno.EINVAL, "it is not a regular file", path)
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def write(path: str, content: bytes, mtime: float | None = None, like: str | None = None) -> None:
+    """Writes a file, complete or not at all; see `pipelines.storage.write`."""
+    with _appearing(path, like) as temporary:
+        with open(temporary, "wb") as file:
+            file.write(content)
+        if mtime is not None:
+            os.utime(temporary, (mtime, mtime))
+
+
+def sync(paths: Iterable[str]) -> None:
+    """Forces files and the folders that they are in to the disk.
+
+    Args:
+        paths: Paths of the files; one that has gone meanwhile is no error.
+
+    Raises:
+        OSError: The disk could not take what had been written.
+    """
+    files = list(paths)
+    for path in [*files, *dict.fromkeys(os.path.dirname(path) or "." for path in files)]:
+        try:
+            opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        except (FileNotFoundError, PermissionError):  # Windows opens no folders
+            continue
+        try:
+            os.fsync(opened)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # a network's disk that syncs by itself
+                raise OSError(error.errno, error.strerror, path) from error
+        finally:
+            os.close(opened)
+
+
+@contextlib.contextmanager
+def _appearing(path: str, like: str | None = None) -> Iterator[str]:
+    """An empty file beside a path of a local disk to write to: it gets the path at the end, or goes after an error.
+
+    Nobody may read it whom the permissions of the file `like`, which it has at the end, do not let.
+    """
+    permissions = None if like is None else _permissions(like)
+    _make_folders(os.path.dirname(path) or ".", like and os.path.dirname(like))
+    # the name of the target does not enter: it may already be as long as a name can be
+    temporary = os.path.join(os.path.dirname(path), f".{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
+    try:
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if permissions is None else 0o600))
+        yield temporary
+        if permissions is not None:
+            with contextlib.suppress(PermissionError):  # a disk that has none
+                os.chmod(temporary, permissions)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _make_folders(folder: str, like: str | None = None) -> None:
+    """Makes a folder and those above it; one called as its counterpart in `like` gets no more permissions than that."""
+    if os.path.isdir(folder):
+        return
+    name = os.path.basename(folder)
+    counterpart = like if like and name and name == os.path.basename(like) else None
+    if os.path.dirname(folder) not in ("", folder):
+        _make_folders(os.path.dirname(folder), counterpart and os.path.dirname(counterpart))
+    permissions = _permissions(counterpart) if counterpart else None
+    with contextlib.suppress(FileExistsError):  # another thread made it
+        os.mkdir(folder, 0o777 if permissions is None else permissions | 0o700)
+    if not os.path.isdir(folder):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), folder)
+
+
+def _permissions(path: str) -> int | None:
+    """Who may read, write and execute a file; None if it is not there.
+
+    With an access-control list (POSIX ACL) the group's permissions in the mode are the list's mask; then the group gets
+    what the list has for it.
+    """
+    try:
+        mode = os.stat(path).st_mode & 0o777
+    except FileNotFoundError:
+        return None
+    try:
+        entries = os.getxattr(path, "system.posix_acl_access")[4:]
+    except (OSError, AttributeError):  # none, or a system without
+        return mode
+    of_group = [permissions for tag, permissions, _ in struct.iter_unpack("<HHL", entries) if tag == _ACL_GROUP]
+    return mode & (0o707 | (of_group[0] & 7) << 3) if of_group else mode
+
+
+def copy(folder: str, entry: Entry, path: str, crc32: int) -> None:
+    """Copies a file byte for byte, complete or not at all; see `pipelines.storage.copy`."""
+    source = os.path.join(folder, *entry.path.split("/"))
+    with _appearing(path, source) as temporary:
+        with open(temporary, "wb") as file:
+            found = 0
+            for chunk in _chunks(source):
+                found = zlib.crc32(chunk, found)
+                file.write(chunk)
+        if found != crc32 or stat(folder, entry.path) != entry:
+            raise SourceError("it changed while it was copied")
+        os.utime(temporary, (entry.mtime, entry.mtime))
+
+
+def _chunks(source: str) -> Iterator[bytes]:
+    """The content of a file that is to be copied, piece by piece."""
+    try:
+        with open_local(source) as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+    except OSError as error:
+        raise SourceError(error.strerror or str(error)) from error
+
+
+def delete(path: str) -> None:
+    """Deletes a file; one that is not there is no error."""
+    Path(path).unlink(missing_ok=True)
