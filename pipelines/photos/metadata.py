@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from pipelines.photos import colour, xmp
 from pipelines.photos.formats import Format
-from pipelines.photos.pixels import to_srgb
+from pipelines.photos.pixels import to_srgb, turned_point
 
 _PREFIX = b"Exif\x00\x00"
 _THUMBNAIL_SIDE = 160  # pixels, as the EXIF standard has it
@@ -31,6 +31,7 @@ _STORAGE_TAGS |= {
     34675,
     37724,
 }  # XMP and ICC go their own way; Photoshop's hold the old pixels
+_AREA_TAGS = (0x9214, 0xA214)  # SubjectArea and SubjectLocation
 _WITH_OFFSETS = frozenset({ExifTags.IFD.MakerNote, ExifTags.IFD.Interop})
 _FIRST_RAW_TAG = 50_000  # DNG and makers keep how their sensor data is stored above
 
@@ -49,6 +50,8 @@ class Exif:
         fields: The integers that describe the whole image.
         thumbnail_link: Position of the pointer to the thumbnail's directory; None where there is no thumbnail.
         thumbnail: (position, length, fields) of a JPEG thumbnail; None where there is none, or of another kind.
+        areas: Places in the picture, in pixels: struct code of the numbers, position, and how many they are.
+        orientation: EXIF orientation of the picture that the areas are in.
     """
 
     data: bytes
@@ -56,10 +59,16 @@ class Exif:
     fields: list[Field]
     thumbnail_link: int | None
     thumbnail: tuple[int, int, list[Field]] | None
+    areas: list[tuple[str, int, int]]
+    orientation: int
 
     @classmethod
-    def parse(cls, block: bytes) -> "Exif":
+    def parse(cls, block: bytes, orientation: int = 1) -> "Exif":
         """Reads the layout of a block, with or without its `Exif` prefix.
+
+        Args:
+            block: The block.
+            orientation: EXIF orientation of the stored picture; 0 if it is not known: then areas are left out.
 
         Raises:
             ValueError: It is damaged.
@@ -72,15 +81,19 @@ class Exif:
             (start,) = struct.unpack_from(order + "L", data, 4)
             fields, link = _directory(data, order, start)
             pointers = _values(data, order, fields)
+            areas = []
             if ExifTags.IFD.Exif in pointers:
+                if not orientation:
+                    data = _without_areas(data, order, pointers[ExifTags.IFD.Exif])
                 fields += _directory(data, order, pointers[ExifTags.IFD.Exif])[0]
+                areas = _areas(data, order, pointers[ExifTags.IFD.Exif])
             # some writers leave the last pointer out
             first = struct.unpack_from(order + "L", data, link)[0] if link + 4 <= len(data) else 0
         except struct.error as error:
             raise ValueError(str(error)) from None
         if not first:
-            return cls(data, order, fields, None, None)
-        return cls(data, order, fields, link, _thumbnail(data, order, first, fields))
+            return cls(data, order, fields, None, None, areas, orientation)
+        return cls(data, order, fields, link, _thumbnail(data, order, first, fields), areas, orientation)
 
     def updated(self, image: Image.Image, limit: int, icc_profile: bytes = b"") -> bytes:
         """The block for new pixels: upright, of their size, with their thumbnail.
@@ -103,6 +116,7 @@ class Exif:
             tags.ExifImageHeight: image.height,
         }
         self._patch(data, self.fields, values)
+        self._turn_areas(data, image.size)
         limit -= len(_PREFIX)
         if self.thumbnail_link is not None and not self._replace_thumbnail(data, image, limit, icc_profile):
             struct.pack_into(self.order + "L", data, self.thumbnail_link, 0)
@@ -112,6 +126,17 @@ class Exif:
         for tag, code, position in fields:
             if tag in values and (code == "L" or values[tag] < 2**16):
                 struct.pack_into(self.order + code, data, position, values[tag])
+
+    def _turn_areas(self, data: bytearray, size: tuple[int, int]) -> None:
+        """Writes where areas come to lie in the upright picture of a size: a point, and a diameter or two sides."""
+        for code, position, count in self.areas:
+            form = f"{self.order}{count}{code}"
+            x, y, *sides = struct.unpack_from(form, data, position)
+            width, height = size[::-1] if self.orientation >= 5 else size
+            if x < width and y < height:  # else it is of another picture
+                right, down = turned_point((x + 0.5) / width, (y + 0.5) / height, self.orientation)
+                sides = sides[::-1] if self.orientation >= 5 else sides
+                struct.pack_into(form, data, position, int(right * size[0]), int(down * size[1]), *sides)
 
     def _replace_thumbnail(self, data: bytearray, image: Image.Image, limit: int, icc_profile: bytes) -> bool:
         """Puts a new thumbnail where the old one was, or at the end; False where that makes the block too long."""
@@ -157,6 +182,31 @@ def _directory(data: bytes, order: str, start: int) -> tuple[list[Field], int]:
         elif tag == ExifTags.Base.Orientation:
             raise struct.error("orientation is neither SHORT nor LONG")
     return fields, start + 2 + 12 * count
+
+
+def _areas(data: bytes, order: str, start: int) -> list[tuple[str, int, int]]:
+    """Code, position and count of the numbers of each area in a directory."""
+    (count,) = struct.unpack_from(order + "H", data, start)
+    areas = []
+    for position in range(start + 2, start + 2 + 12 * count, 12):
+        tag, kind, number = struct.unpack_from(order + "HHL", data, position)
+        if tag in _AREA_TAGS and kind in _INTEGER_CODES and 2 <= number <= 4:
+            code = _INTEGER_CODES[kind]
+            length = struct.calcsize(f"{order}{number}{code}")
+            at = position + 8 if length <= 4 else struct.unpack_from(order + "L", data, position + 8)[0]
+            if at + length <= len(data):
+                areas.append((code, at, number))
+    return areas
+
+
+def _without_areas(data: bytes, order: str, start: int) -> bytes:
+    """A block whose directory at `start` names no areas: what stands behind them in the directory moves up."""
+    (count,) = struct.unpack_from(order + "H", data, start)
+    end = start + 2 + 12 * count
+    entries = [data[position : position + 12] for position in range(start + 2, end, 12)]
+    kept = [entry for entry in entries if struct.unpack_from(order + "H", entry)[0] not in _AREA_TAGS]
+    directory = struct.pack(order + "H", len(kept)) + b"".join(kept) + data[end : end + 4]
+    return data[:start] + directory.ljust(end + 4 - start, b"\x00") + data[end + 4 :]
 
 
 def _values(data: bytes, order: str, fields: list[Field]) -> dict[int, int]:
@@ -215,12 +265,12 @@ class Metadata:
         Args:
             image: The image as the decoder left it.
             written: The format to write.
-            orientation: EXIF orientation of its pixels.
+            orientation: EXIF orientation of its pixels as they are stored; 0 if it is not known.
 
         Returns:
             The metadata, and a short sentence for everything that cannot be kept.
         """
-        exif, of_exif = _exif(image, written)
+        exif, of_exif = _exif(image, written, orientation)
         profile, of_profile = _bytes(image.info, "icc_profile", "ICC profile")
         colours, of_colours = _colours(image, written, profile)
         packet, of_packet = _bytes(image.info, "xmp", "XMP")
@@ -291,20 +341,23 @@ class Metadata:
         return {name: value for name, value in options.items() if value}
 
 
-def _exif(image: Image.Image, written: Format) -> tuple[Exif | None, list[str]]:
+def _exif(image: Image.Image, written: Format, orientation: int) -> tuple[Exif | None, list[str]]:
     """EXIF that the format to write can hold, and notes."""
     notes: list[str] = []
     try:
         block = image.info.get("exif") or (exif_of_tags(image.getexif()) if image.format in ("TIFF", "PNG") else b"")
-        exif = Exif.parse(block) if block else None
+        exif = Exif.parse(block, orientation) if block else None
+        directory = image.getexif().get_ifd(ExifTags.IFD.Exif) if exif else {}
+        if not orientation and directory.keys() & set(_AREA_TAGS):
+            notes.append("subject area dropped, which was not turned with the photo")
         if image.format == "RAW" and image.info.get("exif") is None:
             notes.append("EXIF not read from this kind of RAW file")
         if block and len(block) + len(_PREFIX) > (written.longest_block or sys.maxsize):
             block = exif_of_tags(image.getexif())
-            exif = Exif.parse(block) if block else None
+            exif = Exif.parse(block, orientation) if block else None
             notes.append(f"maker note and thumbnail dropped (EXIF too long for {written.name})")
         moves = written.name == "TIFF" or image.format == "TIFF"
-        if moves and ExifTags.IFD.MakerNote in image.getexif().get_ifd(ExifTags.IFD.Exif):
+        if moves and ExifTags.IFD.MakerNote in directory:
             notes.append("maker notes dropped")
     except Exception:  # Pillow's parser raises whatever damaged data leads it to
         return None, [*notes, "EXIF unreadable and dropped"]

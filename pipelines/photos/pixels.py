@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import io
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -95,6 +96,23 @@ def turned_pixels(pixels: np.ndarray, orientation: int) -> np.ndarray:
         pixels = pixels.transpose(1, 0, 2)
     rows, columns = _MIRRORED[orientation] if orientation in _TURNS else (1, 1)
     return np.ascontiguousarray(pixels[::rows, ::columns])
+
+
+_POINTS: dict[int, Callable[[float, float], tuple[float, float]]] = {
+    2: lambda x, y: (1 - x, y),
+    3: lambda x, y: (1 - x, 1 - y),
+    4: lambda x, y: (x, 1 - y),
+    5: lambda x, y: (y, x),
+    6: lambda x, y: (1 - y, x),
+    7: lambda x, y: (1 - y, 1 - x),
+    8: lambda x, y: (y, 1 - x),
+}
+"""Where a point of the stored picture, in [0, 1], comes to lie upright, by EXIF's orientation."""
+
+
+def turned_point(x: float, y: float, orientation: int) -> tuple[float, float]:
+    """Where a point of a stored image comes to lie upright; both as shares of width and height, from the top left."""
+    return _POINTS[orientation](x, y) if orientation in _POINTS else (x, y)
 
 
 def eight_bit_values(values: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ import ctypes
 import dataclasses
 import io
 import logging
+import re
 import struct
 import warnings
 from collections.abc import Callable, Iterator
@@ -109,7 +110,7 @@ def load(
         if image.format != "RAW":  # which is decoded already
             admit(image.width * image.height, depth.bits)
         notes = _other_pictures(image, content)
-        stored = _orientation(image)  # Pillow turns a TIFF as it loads it
+        stored = _stored_orientation(image, content)
         pixels = _jpeg_pixels(image, content)
         if pixels is None:
             image.load()
@@ -318,6 +319,20 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # Pillow's parser raises whatever damaged data leads it to
         return 1
     return orientation if isinstance(orientation, int) else 1
+
+
+def _stored_orientation(image: Image.Image, content: bytes) -> int:
+    """EXIF orientation of the stored picture, before Pillow turns it; 0 if it is turned, and nobody says how."""
+    if image.format != "HEIF":
+        return _orientation(image)
+    if named := image.info.get("original_orientation"):
+        return named
+    meta = content.find(b"meta")
+    head = content[meta : meta + int.from_bytes(content[max(0, meta - 4) : meta], "big")]
+    exif = image.getexif().get_ifd(ExifTags.IFD.Exif)
+    size = exif.get(ExifTags.Base.ExifImageWidth), exif.get(ExifTags.Base.ExifImageHeight)
+    transposed = image.width != image.height and size == (image.height, image.width)
+    return 0 if transposed or re.search(rb"irot[\x01-\x03]|imir", head, re.DOTALL) else 1
 
 
 def _other_pictures(image: Image.Image, content: bytes) -> list[str]:

@@ -12,7 +12,8 @@ from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 from pipelines import photos
 from pipelines.photos import encode, load
-from pipelines.photos.metadata import Exif
+from pipelines.photos.formats import FORMATS
+from pipelines.photos.metadata import Exif, Metadata
 
 pytestmark = pytest.mark.filterwarnings(r"ignore::UserWarning:PIL\..*")  # as pipelines.photos does
 
@@ -305,3 +306,46 @@ def test_texts_of_a_png_are_noted_where_the_format_holds_none() -> None:
 def test_the_film_of_samsung_is_noted() -> None:
     photo = load(saved("JPEG") + b"MotionPhoto_Data" + bytes(500) + b"SEFT", "a.jpg")
     assert photo.notes == ["video of a motion photo dropped"]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("sides", [(), (9,), (9, 5)])
+def test_the_subject_is_where_the_photo_was_turned_to(order: str, orientation: int, sides: tuple[int, ...]) -> None:
+    """A bright pixel stands at the subject's place, before and after."""
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    x, y = 16, 24
+    pixels[y - 8 : y + 8, x - 8 : x + 8] = 255  # a block of JPEG keeps it apart
+    pixels[y, x] = 255
+    count = 2 + len(sides)
+    numbers = struct.pack(f"{order}{count}H", x, y, *sides)
+    value = numbers if len(numbers) == 4 else struct.pack(order + "L", 8 + 2 + 24 + 4 + 2 + 12 + 4)
+    header = (b"II*\x00" if order == "<" else b"MM\x00*") + struct.pack(order + "L", 8)
+    ifd = struct.pack(order + "H", 2) + struct.pack(order + "HHLHH", 0x0112, 3, 1, orientation, 0)
+    ifd += entry(order, 0x8769, 4, 1, 38) + bytes(4)
+    sub = struct.pack(order + "HHHL", 1, 0x9214, 3, count) + value + bytes(4)
+    block = b"Exif\x00\x00" + header + ifd + sub + (b"" if len(numbers) == 4 else numbers)
+    photo = load(jpeg(Image.fromarray(pixels), quality=95, exif=block), "a.jpg")
+    written = Image.open(io.BytesIO(encode(photo, photo.pixels).content))
+    area = written.getexif().get_ifd(ExifTags.IFD.Exif)[0x9214]
+    assert photo.notes == []
+    assert np.argwhere(photo.pixels[..., 0] > 128).mean(axis=0) == pytest.approx((area[1], area[0]), abs=0.6)
+    assert tuple(area[2:]) == (sides[::-1] if orientation >= 5 else sides)
+
+
+def test_the_subject_of_a_picture_turned_who_knows_how_goes_with_a_note() -> None:
+    """As of a HEIC that its container turns: EXIF says nothing of it. What stands behind in the directory stays."""
+    numbers = struct.pack("<4H", 16, 24, 9, 5)
+    header = b"II*\x00" + struct.pack("<L", 8)
+    ifd = struct.pack("<H", 1) + entry("<", 0x8769, 4, 1, 26) + bytes(4)
+    sub = struct.pack("<H", 3) + entry("<", 0x9209, 3, 1, 16) + entry("<", 0x9214, 3, 4, 26 + 2 + 36 + 4)
+    sub += entry("<", 0xA403, 3, 1, 1) + bytes(4)
+    image = Image.open(
+        io.BytesIO(jpeg(Image.new("RGB", (60, 40)), exif=b"Exif\x00\x00" + header + ifd + sub + numbers))
+    )
+    metadata, notes = Metadata.of(image, FORMATS["JPEG"], 0)
+    assert notes == ["subject area dropped, which was not turned with the photo"]
+    assert metadata.exif is not None
+    kept = Image.Exif()
+    kept.load(metadata.exif.updated(Image.new("RGB", (40, 60)), 60000))
+    assert dict(kept.get_ifd(ExifTags.IFD.Exif)) == {0x9209: 16, 0xA403: 1}
