@@ -54,7 +54,7 @@ def lol(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
     if os.environ.get("ZERODCE_TESTS_NO_SKIP") and terminalreporter.stats.get("skipped"):
         terminalreporter.write_line("skipped tests count as failures here", red=True)
 
