@@ -233,7 +233,7 @@ def train(dataset: str, out: str, settings: TrainingSettings, *, resume: bool, o
             f"reading {dataset} failed ({reason}); `zerodce records verify {dataset}` says where it is damaged"
         ) from None
     except OSError as error:
-        raise click.ClickException(f"{out} cannot be written ({error.strerror or error}): choose another") from None
+        raise click.ClickException(folders.what_failed(error, out)) from None
 
 
 def open_splits(source: Path, batch_size: int) -> tuple[tf.data.Dataset, tf.data.Dataset | None, dict[str, Any]]:

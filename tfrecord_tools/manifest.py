@@ -14,6 +14,9 @@ SHARD_NAME = re.compile(r"[^/]+-\d{5,}-of-\d{5,}\.tfrecord")
 SPLIT_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 """The name of a split."""
 
+DANGLING = "is a link that leads nowhere"
+"""What to say of such a link in a data-set folder."""
+
 _COUNTS = ("found", "records", "rejected", "references", "without_reference", "ignored")
 _FIELDS: dict[str, dict[str, type]] = {
     "image": {"width": int, "height": int, "resize": str, "filter": str, "encoding": str},
@@ -157,6 +160,8 @@ def read_manifest(folder: str | Path) -> Manifest:
     try:
         return Manifest.from_json(path.read_bytes())
     except FileNotFoundError:
+        if path.is_symlink():
+            raise DatasetError(f"{path} {DANGLING}") from None
         raise DatasetError(
             f"{folder} is not a finished data set: it has no {FILENAME} (make one with `zerodce preprocess`)"
         ) from None
@@ -171,12 +176,19 @@ def check_files(folder: str | Path, manifest: Manifest) -> dict[str, str]:
 
     Returns:
         A few words on each shard that is missing, that the manifest does not list, or that has another size, by name.
+
+    Raises:
+        DatasetError: The folder or a file in it cannot be looked at.
     """
     expected = {shard.name: shard for shards in manifest.splits.values() for shard in shards}
-    there = [path for path in Path(folder).iterdir() if SHARD_NAME.fullmatch(path.name) and path.exists()]
-    present = {path.name: path.stat().st_size for path in there}
-    faults = {name: "is missing" for name in expected if name not in present}
-    faults |= dict.fromkeys(sorted(present.keys() - expected.keys()), f"is not in {FILENAME}")
+    try:
+        there = {path.name: path for path in Path(folder).iterdir() if SHARD_NAME.fullmatch(path.name)}
+        present = {name: path.stat().st_size for name, path in there.items() if path.exists()}
+    except OSError as error:
+        raise DatasetError(f"{error.filename} cannot be read: {error.strerror}") from None
+    faults = {name: DANGLING if name in there else "is missing" for name in expected if name not in present}
+    for name in sorted(there.keys() - expected.keys()):
+        faults[name] = f"is not in {FILENAME}" + ("" if name in present else f", and {DANGLING}")
     return faults | {
         name: f"has {present[name]} bytes instead of {shard.bytes}"
         for name, shard in expected.items()

@@ -211,7 +211,12 @@ def write_manifest(
         return row
 
     rows = {row.name: row for row in ordered_map(counted, plan.shards, _READERS)}
-    rejected = sorted(entry for row in rows.values() for entry in row.rejected)
+    rejected = sorted(
+        [
+            *(entry for row in rows.values() for entry in row.rejected),
+            *([name, "read", reason] for name, reason in plan.unreadable.items()),
+        ]
+    )
     records = sum(row.records for row in rows.values())
     references = sum(row.references for row in rows.values())
     if records + len(rejected) != plan.found:

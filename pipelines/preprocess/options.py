@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from pipelines.options import job_options, silence_libraries
+from pipelines.options import job_options, pairs_option, silence_libraries
 from pipelines.preprocess.settings import PreprocessSettings, parse_size
 
 
@@ -30,6 +30,7 @@ from pipelines.preprocess.settings import PreprocessSettings, parse_size
 @click.option("--split", help="Any folder: train=0.8,val=0.1,test=0.1, by a stable hash of the name.")
 @click.option("--split-file", help="CSV with the columns path,split.")
 @click.option("--reference", help="Folder of well-exposed images of the same names.")
+@pairs_option
 @click.option(
     "--resize",
     type=click.Choice(["stretch", "fit", "crop"]),

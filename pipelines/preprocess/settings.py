@@ -17,6 +17,7 @@ class PreprocessSettings:
         split: Fractions such as `train=0.8,val=0.1,test=0.1`; None for the default rule.
         split_file: Path of a CSV with the columns path,split; None for the default rule.
         reference: Folder of well-exposed images; None for LoL's own, or none.
+        pairs: Path of a CSV with the columns low,ref; None for references of the same names.
         resize: `stretch`, `fit` or `crop`.
         encoding: `png` or `jpeg`.
         shard_records: Records in a shard, at most; None for about 64 MiB.
@@ -33,6 +34,7 @@ class PreprocessSettings:
     split: str | None
     split_file: str | None
     reference: str | None
+    pairs: str | None
     resize: str
     encoding: str
     shard_records: int | None
