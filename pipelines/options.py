@@ -92,7 +92,7 @@ def _naming() -> Iterator[None]:
 def standard_output() -> Iterator[None]:
     """Where standard output cannot be written, ends the command with a line that says so."""
     own = _StandardOutput(sys.stdout)
-    sys.stdout = own  # type: ignore[assignment]
+    sys.stdout = own
     try:
         yield
     except PrintError as error:

@@ -41,7 +41,7 @@ def verify(
         Everything that is wrong, in the order of the manifest; nothing if all is well.
 
     Raises:
-        DatasetError: There is no manifest to compare with.
+        DatasetError: There is no manifest to compare with, or it is damaged.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)

@@ -1,6 +1,7 @@
 """`manifest.json`: what a data-set folder holds, so that whoever reads it can tell that nothing is missing."""
 
 import dataclasses
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -16,6 +17,8 @@ SPLIT_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 
 DANGLING = "is a link that leads nowhere"
 """What to say of such a link in a data-set folder."""
+
+_CHECKSUM_LINE = re.compile(rb'  "checksum": ".*",\n')
 
 _COUNTS = ("found", "records", "rejected", "references", "without_reference", "ignored")
 _FIELDS: dict[str, dict[str, type]] = {
@@ -73,6 +76,8 @@ class Manifest:
         notes: Number of images by what was done to them because they were not 8-bit RGB.
         settings: Settings of the job.
         versions: Versions of the packages that decide about the bytes.
+        intact: Whether the text that it was read from has the checksum that it says; None if it says none, as those of
+            older versions.
     """
 
     splits: dict[str, list[Shard]]
@@ -84,18 +89,22 @@ class Manifest:
     notes: dict[str, int]
     settings: dict[str, Any]
     versions: dict[str, str]
+    intact: bool | None = dataclasses.field(default=None, compare=False)
 
     def records(self, split: str) -> int:
         """Number of records of a split."""
         return sum(shard.records for shard in self.splits[split])
 
     def to_json(self) -> str:
-        """The text of `manifest.json`."""
+        """The text of `manifest.json`; its `checksum` is the SHA-256 of all other lines."""
         content = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self)}
+        del content["intact"]
         content["splits"] = {
             split: {"records": self.records(split), "shards": shards} for split, shards in content["splits"].items()
         }
-        return json.dumps(content, indent=2) + "\n"
+        text = json.dumps(content, indent=2) + "\n"
+        start, first, rest = text.partition(f'  "schema_version": {SCHEMA_VERSION},\n')
+        return f'{start}{first}  "checksum": "{_checksum(text.encode())}",\n{rest}'
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Manifest":
@@ -114,7 +123,9 @@ class Manifest:
             content["splits"] = {
                 split: [Shard(**shard) for shard in entry["shards"]] for split, entry in content["splits"].items()
             }
-            manifest = cls(**content)
+            checksum = content.pop("checksum", None)
+            found = _checksum(text.encode() if isinstance(text, str) else text)
+            manifest = cls(**content, intact=None if checksum is None else checksum == found)
             manifest._check()
             held = {split: manifest.records(split) for split in manifest.splits}
             counts = manifest.counts
@@ -141,6 +152,11 @@ class Manifest:
                 names.add(shard.name)
 
 
+def _checksum(text: bytes) -> str:
+    """SHA-256 of all lines of a manifest but that of the checksum, in hexadecimal."""
+    return hashlib.sha256(_CHECKSUM_LINE.sub(b"", text, count=1)).hexdigest()
+
+
 def _check_fields(group: str, values: Any, fields: dict[str, type]) -> None:
     if not isinstance(values, dict):
         raise DatasetError(f"not the manifest of a data set ({group} is no table)")
@@ -154,11 +170,14 @@ def read_manifest(folder: str | Path) -> Manifest:
     """The manifest of a data-set folder.
 
     Raises:
-        DatasetError: There is none, or it cannot be read.
+        DatasetError: There is none, it cannot be read, or it is not as it was written.
     """
     path = Path(folder) / FILENAME
     try:
-        return Manifest.from_json(path.read_bytes())
+        manifest = Manifest.from_json(path.read_bytes())
+        if manifest.intact is False:
+            raise DatasetError("its checksum does not fit: copy it again from where the data set was made")
+        return manifest
     except FileNotFoundError:
         if path.is_symlink():
             raise DatasetError(f"{path} {DANGLING}") from None

@@ -130,8 +130,11 @@ def find_faults(writer: ShardWriter, manifest: Manifest, plan: DatasetPlan) -> s
 
     Returns:
         Names of shards that are missing, of another size (with `verify`, of other bytes), or without images that could
-        not be read and now can; `rejected.csv` if it is not what the manifest counts.
+        not be read and now can; `rejected.csv` if it is not what the manifest counts; everything if the manifest itself
+        is not as it was written.
     """
+    if manifest.intact is False:
+        return {FILENAME, *plan.shards}
     present = {entry.path: entry.size for entry in storage.walk(writer.out)}
     rejected = _read_rejected(writer.out)
     faults = {REJECTED} if len(rejected) != manifest.counts["rejected"] or REJECTED not in present else set()

@@ -34,7 +34,7 @@ class PreprocessSettings:
     split: str | None
     split_file: str | None
     reference: str | None
-    pairs: str | None
+    pairs: str | None = None
     resize: str
     encoding: str
     shard_records: int | None
