@@ -39,6 +39,13 @@ from pipelines.preprocess.settings import PreprocessSettings, parse_size
     help="How an image of another shape comes to the size; fit keeps its shape, so a side may be shorter.",
 )
 @click.option("--encoding", type=click.Choice(["png", "jpeg"]), default="png", show_default=True)
+@click.option(
+    "--damaged",
+    type=click.Choice(["keep", "reject"]),
+    default="keep",
+    show_default=True,
+    help="JPEG files that the decoder warns of: keep what it makes of them, or reject them.",
+)
 @click.option("--shard-records", type=click.IntRange(1), help="Records in a shard.  [default: about 64 MiB]")
 @click.option(
     "--max-rejected",

@@ -20,6 +20,7 @@ class PreprocessSettings:
         pairs: Path of a CSV with the columns low,ref; None for references of the same names.
         resize: `stretch`, `fit` or `crop`.
         encoding: `png` or `jpeg`.
+        damaged: `keep` or `reject`, of JPEG files that the decoder warns of.
         shard_records: Records in a shard, at most; None for about 64 MiB.
         max_rejected: Number of rejected images that is accepted; None for any, with exit code 1.
         workers: Threads per process; None for one a core.
@@ -37,6 +38,7 @@ class PreprocessSettings:
     pairs: str | None = None
     resize: str
     encoding: str
+    damaged: str = "keep"
     shard_records: int | None
     max_rejected: int | None
     workers: int | None
@@ -53,6 +55,8 @@ class PreprocessSettings:
             "encoding": self.encoding,
             "split_rule": split_rule,
             "shard_records": self.shard_records,
+            # None for the default, as in a manifest of an older version
+            "damaged": None if self.damaged == "keep" else self.damaged,
         }
 
 

@@ -291,6 +291,30 @@ def test_what_cannot_be_looked_at_is_a_row(lol: Path, tmp_path: Path, monkeypatc
         run(lol, out)
 
 
+def test_damaged_jpeg_files_are_counted_or_rejected(images: Path, tmp_path: Path, capsys) -> None:
+    pixels = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    pixels.save(images / "whole.jpg")
+    content = (images / "whole.jpg").read_bytes()
+    (images / "damaged.jpg").write_bytes(content[: len(content) // 2] + content[-2:])
+    keep, reject = tmp_path / "keep", tmp_path / "reject"
+    assert run(images, keep) == 0
+    manifest = read_manifest(keep)
+    check_identities(manifest)
+    assert (manifest.counts["records"], manifest.notes) == (42, {"the file is damaged": 1})
+    assert "the file is damaged: 1" in capsys.readouterr().out
+    assert run(images, reject, damaged="reject") == 1
+    manifest = read_manifest(reject)
+    check_identities(manifest)
+    assert (manifest.counts["records"], manifest.counts["rejected"], manifest.notes) == (41, 1, {})
+    with open(reject / "rejected.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["path"], row["stage"]) == ("damaged.jpg", "decode")
+    assert row["error"].startswith('the file is damaged: the decoder reports "')
+    for out, damaged in ((keep, "reject"), (reject, "keep")):
+        with pytest.raises(click.ClickException, match="was made with damaged: "):
+            run(images, out, damaged=damaged)
+
+
 def test_max_rejected_accepts_or_fails_and_then_goes_on(images: Path, tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         (images / name).touch()
