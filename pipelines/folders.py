@@ -61,6 +61,7 @@ def find(path: str, unreadable: dict[str, str] | None = None, exclude: Sequence[
             folder, name = storage.split(path)
             entries = [storage.stat(folder, name)]
         else:
+            refuse_lost_link(path)
             if not storage.exists(path):
                 raise click.UsageError(f"{path} does not exist: name a folder of photos, or one photo")
             folder, entries = storage.absolute(path), list(storage.walk(path, others))
@@ -167,6 +168,12 @@ def what_failed(error: OSError, out: str) -> str:
     return f"{out} cannot be written ({reason})"
 
 
+def refuse_lost_link(path: str) -> None:
+    """Raises click.UsageError if a path is a link that leads nowhere or to itself."""
+    if storage.is_local(path) and os.path.islink(path) and not os.path.exists(path):
+        raise click.UsageError(f"{path} is a link that leads nowhere: remove it, or name another path")
+
+
 def is_writable(out: str) -> bool:
     """Whether the folder of the results is still there and takes a small file."""
     probe = storage.join(out, f"{STATE}/writable")
@@ -193,6 +200,7 @@ def lock(out: str) -> Iterator[None]:
         click.UsageError: Its folder of state is a link that leads elsewhere.
         click.ClickException: The folder cannot be written, or another process works on it.
     """
+    refuse_lost_link(out)
     refuse_links_out(out, [STATE, f"{STATE}/lock"])
     state = storage.join(out, STATE)
     probe = storage.join(state, "writable")

@@ -12,7 +12,16 @@ from pathlib import Path
 from PIL import Image
 
 from tfrecord_tools.framing import CorruptShardError, read_frames
-from tfrecord_tools.manifest import FILENAME, REJECTED, SHARD_NAME, Manifest, Shard, check_files, read_manifest
+from tfrecord_tools.manifest import (
+    DANGLING,
+    FILENAME,
+    REJECTED,
+    SHARD_NAME,
+    Manifest,
+    Shard,
+    check_files,
+    read_manifest,
+)
 from tfrecord_tools.records import ForeignRecordError, Record, StoredImage, printable
 
 
@@ -147,6 +156,8 @@ def _check_rejected(folder: Path, manifest: Manifest) -> list[Fault]:
         with open(folder / REJECTED, encoding="utf-8", errors="surrogateescape", newline="") as file:
             listed = sum(1 for _ in csv.DictReader(file))
     except OSError as error:
+        if (folder / REJECTED).is_symlink() and isinstance(error, FileNotFoundError):
+            return [Fault(REJECTED, DANGLING)]
         return [Fault(REJECTED, f"cannot be read ({error.strerror})")]
     if listed != manifest.counts["rejected"]:
         return [Fault(REJECTED, f"lists {listed} images, {FILENAME} counts {manifest.counts['rejected']}")]

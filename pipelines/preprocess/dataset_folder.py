@@ -33,10 +33,11 @@ def refuse_foreign(out: str) -> None:
     """Refuses a folder with files that would be taken for the data set's, or replaced, but that no job here wrote.
 
     Raises:
-        click.UsageError: A folder in it is a link that leads elsewhere.
+        click.UsageError: A folder in it is a link that leads elsewhere, or its manifest one that leads nowhere.
         click.ClickException: There are such files.
     """
     folders.refuse_links_out(out, [STATE, f"{STATE}/plan", f"{STATE}/rows"])
+    folders.refuse_lost_link(storage.join(out, FILENAME))
     listed = _listed(out)
     for entry in storage.walk(out):
         if (SHARD_NAME.fullmatch(entry.path) or entry.path == REJECTED) and entry.path not in listed:

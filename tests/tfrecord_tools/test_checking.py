@@ -42,6 +42,9 @@ def test_a_link_that_leads_nowhere_is_named(dataset: Path) -> None:
         f"{SECOND}: is a link that leads nowhere",
         f"{extra}: is not in manifest.json, and is a link that leads nowhere",
     ]
+    (dataset / REJECTED).unlink()
+    (dataset / REJECTED).symlink_to("nowhere")
+    assert said(dataset)[-1] == "rejected.csv: is a link that leads nowhere"
     (dataset / FILENAME).unlink()
     (dataset / FILENAME).symlink_to("nowhere")
     with pytest.raises(DatasetError, match=r"manifest\.json is a link that leads nowhere"):

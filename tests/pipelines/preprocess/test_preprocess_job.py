@@ -780,6 +780,17 @@ def test_wrong_arguments_are_said(images: Path, tmp_path: Path, options: dict, m
     assert not (tmp_path / "out").exists()
 
 
+def test_a_link_that_leads_nowhere_is_named(images: Path, tmp_path: Path) -> None:
+    out, link = tmp_path / "out", tmp_path / "link"
+    run(images, out)
+    (out / "manifest.json").unlink()
+    (out / "manifest.json").symlink_to("nowhere")
+    link.symlink_to("nowhere")
+    for data, folder, named in ((images, out, out / "manifest.json"), (images, link, link), (link, out, link)):
+        with pytest.raises(click.UsageError, match=f"{named} is a link that leads nowhere"):
+            run(data, folder)
+
+
 def test_folders_that_cannot_be_meant_are_said(images: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "texts").mkdir()
