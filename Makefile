@@ -2,6 +2,8 @@ PYTHON ?= python3
 INPUT ?= out/scenes
 OUTPUT ?= out/enhanced
 BIN := .venv/bin
+# the files of tests spread over the cores; each process brings TensorFlow, hence no more than four
+PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: install enhance test test-fast lint format
 install: .venv/tests
@@ -34,11 +36,11 @@ lint: .venv/tests
 	$(BIN)/hadolint Dockerfile
 
 test: lint
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 # in less than a minute: no cluster, no browser, nothing slow but one run of each job
 test-fast: .venv/tests
-	$(BIN)/pytest -m 'smoke or not (cluster or browser or slow)' $(PYTEST_ARGS)
+	$(PYTEST) -m 'smoke or not (cluster or browser or slow)' $(PYTEST_ARGS)
 
 format: .venv/tests
 	$(BIN)/ruff check --fix .

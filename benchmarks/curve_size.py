@@ -1,4 +1,4 @@
-r"""What the size of the small copy costs in quality and saves in time.
+r"""Quality and time by the size of the small copy.
 
     python -m benchmarks.curve_size lol fivek
 
@@ -31,7 +31,7 @@ def scores(enhancer: Enhancer, images: Sequence[tuple[np.ndarray, np.ndarray]]) 
 
 
 def milliseconds(enhancer: Enhancer, image: np.ndarray, repeats: int = 20) -> float:
-    """Processor time of estimating the curves of one photo, all cores added up."""
+    """Processor time of estimating the curves of one photo, over all cores."""
     small = small_copy(image, enhancer.curve_size)
     enhancer.estimate([small])
     started = time.process_time()

@@ -1,4 +1,4 @@
-"""The same folder made into a data set of 256x256 PNG by others; run by an interpreter that has them installed.
+"""Other tools make a data set of 256x256 PNG from a folder. Run it with an interpreter that has them installed.
 
 python benchmarks/dataset_peers.py img2dataset FOLDER OUT
 python benchmarks/dataset_peers.py tfds FOLDER OUT
@@ -14,7 +14,7 @@ PNG_LEVEL = 4
 
 
 def run_img2dataset(folder: Path, out: Path) -> None:
-    """img2dataset on file:// addresses, a process for each core, in its own format of shards (webdataset)."""
+    """img2dataset on file:// addresses, one process for each core, in its own shard format (webdataset)."""
     from img2dataset import download
 
     addresses = out.with_suffix(".txt")
@@ -36,7 +36,7 @@ def run_img2dataset(folder: Path, out: Path) -> None:
 
 
 def run_tfds(folder: Path, out: Path) -> None:
-    """TensorFlow Datasets with the builder that its guide has one write."""
+    """TensorFlow Datasets with a builder as in its guide."""
     import numpy as np
     import tensorflow_datasets as tfds
     from PIL import Image

@@ -1,11 +1,11 @@
-r"""Ways to take the noise out of enhanced images, beside each other: PSNR and SSIM against references, and time.
+r"""Compares noise filters on enhanced images: PSNR and SSIM against references, and time.
 
     python -m benchmarks.denoise lol \
         --pairs docs/held-out-pairs.csv --images sice \
         --photo photos/unpaired_misc__low_light_factoryside.jpeg
 
-Every filter sees the same images, those that the shipped weights make with `--denoise off`. Time is processor time on
-the photo, all cores added up. Prints the table of docs/denoising.md.
+Every filter gets the same images, made by the shipped weights with `--denoise off`. Time is processor time on the
+photo, over all cores. Prints the table of docs/denoising.md.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from zerodce.images.pixels import small_copy
 from zerodce.pretrained import load_pretrained
 
 Filter = Callable[[np.ndarray, np.ndarray, Curves], np.ndarray]
-"""From an enhanced image, the image before and its curves to the filtered image."""
+"""Function from an enhanced image, its original and its curves to the filtered image."""
 
 
 def bilateral(enhanced: np.ndarray, image: np.ndarray, curves: Curves) -> np.ndarray:
@@ -35,7 +35,7 @@ def bilateral(enhanced: np.ndarray, image: np.ndarray, curves: Curves) -> np.nda
 
 
 def guided(enhanced: np.ndarray, image: np.ndarray, curves: Curves) -> np.ndarray:
-    """The guided filter at full size, each of red, green and blue guided by itself, of one strength everywhere."""
+    """The guided filter at full size and one strength; red, green and blue are each guided by themselves."""
     pixels = enhanced.astype(np.float32) / 255
     window = (5, 5)
     mean = cv2.boxFilter(pixels, -1, window)
@@ -57,7 +57,7 @@ def wavelet(enhanced: np.ndarray, image: np.ndarray, curves: Curves) -> np.ndarr
 
 
 def noise_aware(strength: float = 1.0, planes: Iterable[float] = (1, 1, 1), sizes: Iterable[float] = (1,)) -> Filter:
-    """What `--denoise` does, or parts of it: planes and sizes of weight 0 are not filtered."""
+    """The filter of `--denoise`, or parts of it: planes and sizes of weight 0 are not filtered."""
     weights = np.array(list(planes), np.float32) * np.array(list(sizes), np.float32)[:, np.newaxis, np.newaxis]
 
     def run(enhanced: np.ndarray, image: np.ndarray, curves: Curves) -> np.ndarray:
@@ -69,7 +69,7 @@ def noise_aware(strength: float = 1.0, planes: Iterable[float] = (1, 1, 1), size
 
 
 def one_tone(enhanced: np.ndarray, image: np.ndarray, curves: Curves) -> np.ndarray:
-    """What `--denoise` would do with the median over the tones."""
+    """The filter of `--denoise` with one noise for all tones: their median."""
     noise = estimate_noise(image).with_coding()
     median = np.median(noise.deviations, axis=1, keepdims=True)
     noise = dataclasses.replace(noise, deviations=np.broadcast_to(median, noise.deviations.shape))
@@ -121,7 +121,7 @@ def main() -> None:
     print("| | " + " | ".join(f"{name}, {len(listed)} pairs" for name, listed in sets.items()) + " | core-ms / MP |")
     print("|---|" + "---|" * (len(sets) + 1))
     for name, run in FILTERS.items():
-        run(*photo)  # compiles what is to be compiled
+        run(*photo)  # compiles
         started = time.process_time()
         run(*photo)
         milliseconds = (time.process_time() - started) / megapixels * 1000

@@ -1,10 +1,10 @@
-"""How fast `zerodce enhance` is, beside the codecs alone and the network at full size, all in one run.
+"""Speed of `zerodce enhance`, beside the codecs alone and the network at full size, all in one run.
 
     python -m benchmarks.enhance speed --photos photos --small lol/our485/low
     python -m benchmarks.enhance memory --photos photos
     python -m benchmarks.enhance profile --photos photos --small lol/our485/low
 
-The job's speed is that after start-up: (pixels of ten copies of a folder - of one) / (difference of the times).
+The speed does not count start-up: (pixels of ten copies of a folder - of one) / (difference of the times).
 """
 
 import argparse
@@ -37,15 +37,15 @@ SMALL_PHOTOS = 50
 PANORAMA = (16_000, 6_250)
 PEER_MEGAPIXELS = 6.0
 DARK = 0.38
-"""Mean below which photos are lifted, and so have noise to take out."""
+"""Mean below which photos are lifted, and so denoised."""
 
 PNG_LEVEL = 1
-"""That at which Pillow is fastest."""
+"""The level at which Pillow is fastest."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run of the command: seconds, those of all cores together, and the peak of its resident memory in MB."""
+    """One run of the command: seconds, core seconds, and peak resident memory in MB."""
 
     seconds: float
     cpu_seconds: float
@@ -54,14 +54,14 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
-    """Megapixels a second, and milliseconds of one core for a megapixel, which other load hardly moves."""
+    """Megapixels per second, and core-milliseconds per megapixel, which other load hardly moves."""
 
     megapixels: float
     core_ms: float
 
 
 def megapixels(folder: Path) -> float:
-    """Of all photos below a folder."""
+    """Megapixels of all photos below a folder."""
     total = 0
     for path in photos_of(folder):
         with Image.open(path) as image:
@@ -75,7 +75,7 @@ def photos_of(folder: Path) -> list[Path]:
 
 
 def copies_of(photos: Sequence[Path], number: int, folder: Path) -> Path:
-    """A folder with so many copies of photos, hard links where the disk allows them."""
+    """A folder with this number of copies of photos: hard links if the disk allows them."""
     for copy in range(number):
         target = folder / f"{copy:04}"
         target.mkdir(parents=True)
@@ -88,7 +88,7 @@ def copies_of(photos: Sequence[Path], number: int, folder: Path) -> Path:
 
 
 def enhance(folder: Path, *options: str) -> Run:
-    """Runs `zerodce enhance` as a process of its own."""
+    """Runs `zerodce enhance` in its own process."""
     with tempfile.TemporaryDirectory(dir=folder.parent) as out:
         command = [sys.executable, "-m", "pipelines.cli", "enhance", str(folder), out, *options]
         started = time.perf_counter()
@@ -102,11 +102,11 @@ def enhance(folder: Path, *options: str) -> Run:
 
 
 def codec_floor(folder: Path, stopwatch: steps.Stopwatch | None = None) -> Speed:
-    """The speed of what no such job can do without: decode once, autocontrast, encode twice, on all cores.
+    """The speed of the codecs alone: decode once, autocontrast, encode twice, on all cores.
 
     Args:
         folder: The photos.
-        stopwatch: Gets the core time of each of these.
+        stopwatch: Measures the core time of each of these.
     """
     timed = (stopwatch or steps.Stopwatch()).timed
     contents = [path.read_bytes() for path in photos_of(folder)]
@@ -139,7 +139,7 @@ def crops(folder: Path) -> list[np.ndarray]:
 
 
 def network_speed(photos: Path, network: Callable[[], Callable[[np.ndarray], np.ndarray]]) -> float:
-    """MP/s of the network at full size with its curves on crops of photos, after one crop to warm up."""
+    """MP/s of the network with its curves at full size on crops of photos, after one crop to warm up."""
     from zerodce.curves.tones import apply_curves
 
     images, maps_of = crops(photos), network()
@@ -155,7 +155,7 @@ def network_speed(photos: Path, network: Callable[[], Callable[[np.ndarray], np.
 
 
 def onnx_network() -> Callable[[np.ndarray], np.ndarray]:
-    """The paper's network under ONNX Runtime, on all cores; what its weights are does not matter."""
+    """The paper's network in ONNX Runtime, on all cores, with any weights."""
     import onnxruntime
     import tensorflow as tf
 
@@ -171,7 +171,7 @@ def onnx_network() -> Callable[[np.ndarray], np.ndarray]:
 
 
 def keras_network() -> Callable[[np.ndarray], np.ndarray]:
-    """The paper's network called as the Keras example calls it."""
+    """The paper's network, called as in the Keras example."""
     from zerodce.networks.dce_net import dce_net
 
     network = dce_net()
@@ -179,7 +179,7 @@ def keras_network() -> Callable[[np.ndarray], np.ndarray]:
 
 
 def compare(name: str, folder: Path, photos: Sequence[Path], *options: str) -> list[str]:
-    """Two lines of the table: the job after start-up, and the codec floor, measured just before and after it."""
+    """Two rows of the table: the job without start-up, and the codec floor, measured just before and after it."""
     megapixels_of_one = megapixels(one := copies_of(photos, 1, folder / f"{name} 1"))
     ten = copies_of(photos, COPIES, folder / f"{name} {COPIES}")
     codec_floor(one)
@@ -197,7 +197,7 @@ def compare(name: str, folder: Path, photos: Sequence[Path], *options: str) -> l
 
 
 def brightness(photo: Path) -> float:
-    """Mean of a photo in [0, 1]."""
+    """Mean of a photo, in [0, 1]."""
     with Image.open(photo) as image:
         image.draft("RGB", (256, 256))
         return float(np.asarray(image).mean()) / 255
@@ -220,7 +220,7 @@ def speed(photos: Path, small: Path, peers: bool) -> None:
         lines += compare(f"{SMALL_PHOTOS} small PNG, denoise off", folder, fifty, "--denoise", "off")
         if peers:
             for name, network in (("ONNX Runtime", onnx_network), ("Keras loop", keras_network)):
-                # a process each, for the one does not give back the many gigabytes that the other needs
+                # a process each: the first keeps many gigabytes that the second needs
                 with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
                     peer = process.submit(network_speed, photos, network).result()
                 lines.append(f"| network at full size, {name}; no files | {peer:.2f} | | | | |")
@@ -228,7 +228,7 @@ def speed(photos: Path, small: Path, peers: bool) -> None:
 
 
 def profile(photos: Path, small: Path) -> None:
-    """Prints the core time of each step, beside that of the codec floor and of the whole command."""
+    """Prints the core time of each step, of the codec floor, and of the whole command."""
     large = photos_of(photos)
     dark = [photo for photo in large if brightness(photo) < DARK]
     kinds = {
@@ -251,13 +251,13 @@ def profile(photos: Path, small: Path) -> None:
 
 
 def _profile(one: Path, many: Path, folder: Path) -> tuple[dict[str, float], dict[str, float]]:
-    """Core-ms per MP by step: of the command, on the copies less the one; and of the codec floor."""
+    """Core-ms per MP by step: of the command (many copies minus one), and of the codec floor."""
     total = megapixels(many)
     scale = 1000 / total
     stopwatch = steps.Stopwatch()
     floor = {"all": codec_floor(many, stopwatch).core_ms}
     floor |= {step: seconds * scale for step, seconds in stopwatch.seconds.items()}
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:  # for how it treats memory
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:  # it changes how memory is freed
         alone.submit(steps.of_photos, one, folder / "warm").result()
         seconds, process = alone.submit(steps.of_photos, many, folder / "out").result()
     ours = {step: value * scale for step, value in seconds.items()}
@@ -267,7 +267,7 @@ def _profile(one: Path, many: Path, folder: Path) -> tuple[dict[str, float], dic
 
 
 def memory(photos: Path, counts: Sequence[int]) -> None:
-    """Prints the peak memory of the job on so many copies of the largest photo, and with a panorama among them."""
+    """Prints the peak memory of the job on copies of the largest photo, and with a panorama among them."""
     lines = ["| photos | megapixels each | peak memory |", "|---|---|---|"]
     largest = max(photos_of(photos), key=lambda path: int(np.prod(Image.open(path).size)))
     for count in (*counts, None):
@@ -282,13 +282,13 @@ def memory(photos: Path, counts: Sequence[int]) -> None:
 
 
 def panorama(photo: Path, path: Path) -> None:
-    """Writes a photo enlarged to a panorama; in a process of its own, for the memory that this takes."""
+    """Writes a photo enlarged to a panorama, in its own process because of the memory."""
     source = f"from PIL import Image; Image.open({str(photo)!r}).resize({PANORAMA}).save({str(path)!r}, quality=90)"
     subprocess.run([sys.executable, "-c", source], check=True)
 
 
 def processor() -> str:
-    """The cores of this machine, and whether they have AVX-512, which halves some loops."""
+    """The cores of this machine, and whether they have AVX-512, which halves the time of some loops."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -299,7 +299,7 @@ def processor() -> str:
 
 
 def show(lines: list[str]) -> None:
-    """Prints a table of Markdown as a table and as it is, and what it was measured on."""
+    """Prints a Markdown table, rendered and as source, and the machine."""
     text = "\n".join([*lines, "", f"On {processor()}."])
     rich.console.Console(stderr=True).print(rich.markdown.Markdown(text))
     print(text)

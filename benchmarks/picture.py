@@ -1,4 +1,4 @@
-"""The README's picture, from what `make enhance` leaves: `python -m benchmarks.picture out docs/before-after.jpg`."""
+"""Makes the README's picture from `make enhance`: `python -m benchmarks.picture out docs/before-after.jpg`."""
 
 import argparse
 from pathlib import Path
@@ -8,11 +8,11 @@ from PIL import Image
 SCENES = ("still-life-1.jpg", "still-life-3.jpg")
 FOLDERS = ("scenes", "enhanced/enhanced")
 WIDTH, GAP = 754, 8
-"""Width of each image and what is left between them, in pixels."""
+"""Width of each image, and the gap between images, in pixels."""
 
 
 def main() -> None:
-    """Puts scenes and what becomes of them side by side, a scene a row."""
+    """Puts scenes and their enhanced versions side by side, one scene a row."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="the folder that holds scenes/ and enhanced/")
     parser.add_argument("picture", type=Path)

@@ -1,12 +1,12 @@
-"""How fast a folder becomes a data set, beside img2dataset, TFDS and the codecs alone; and how fast it is read.
+"""Speed of making a data set, beside img2dataset, TFDS and the codecs alone; and of reading it.
 
     python -m benchmarks.preprocess writing --photos photos --small lol/our485/low
     python -m benchmarks.preprocess reading --images sice
 
-Speeds of whole jobs are after start-up: (images of ten copies of a folder - of one) / (difference of the times). All
-write PNG of 256x256 of about the same size. The codec floor decodes (JPEG scaled in the DCT), resizes and
-encodes on all cores, and writes nothing. Where this environment has no img2dataset or TFDS (they want
-older OpenCV), `--peer-python` names an interpreter that has them.
+Speeds do not count start-up: (images of ten copies of a folder - of one) / (difference of the times). All tools write
+PNG of 256x256 of about the same size. The codec floor decodes (JPEG scaled in the DCT), resizes and encodes on all
+cores, and writes nothing. If this environment has no img2dataset or TFDS (they need an older OpenCV), `--peer-python`
+names an interpreter that has them.
 """
 
 import argparse
@@ -38,7 +38,7 @@ BATCH = 32
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """Seconds on the clock, and of CPU time, which says more on a machine that others use as well."""
+    """Wall time and CPU time in seconds. CPU time is more reliable on a shared machine."""
 
     wall: float
     cpu: float
@@ -48,7 +48,7 @@ class Cost:
 
 
 def alone(work: Callable[[Path], object], folder: Path) -> Cost:
-    """Cost of work on every image, in this process, on all cores."""
+    """Cost of a function on every image, in this process, on all cores."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         wall, cpu = time.perf_counter(), time.process_time()
         collections.deque(pool.map(work, photos_of(folder)), maxlen=0)
@@ -56,12 +56,12 @@ def alone(work: Callable[[Path], object], folder: Path) -> Cost:
 
 
 def codecs(path: Path) -> bytes:
-    """Decodes (JPEG scaled in the DCT), resizes, encodes: what no such job can do without."""
+    """The codec floor: decodes (JPEG scaled in the DCT), resizes, encodes."""
     return encode(load_resized(path.read_bytes(), path.name, (SIZE, SIZE), "stretch")[0], "png")
 
 
 def whole_decode(path: Path) -> int:
-    """What img2dataset documents that it does: OpenCV decodes all of an image, resizes by area, crops, encodes."""
+    """The documented steps of img2dataset: OpenCV decodes all of an image, resizes by area, crops, encodes."""
     import cv2
 
     cv2.setNumThreads(1)
@@ -75,7 +75,7 @@ def whole_decode(path: Path) -> int:
 
 
 def command_cost(command: Sequence[str | Path], folder: Path) -> Cost:
-    """Cost of a command that gets a folder and a new folder to write to, its processes included."""
+    """Cost of a command and its child processes. Its arguments are a folder and a new folder to write to."""
     with tempfile.TemporaryDirectory(dir=folder.parent) as out:
         before, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         subprocess.run([*command, folder, Path(out) / "set"], check=True, capture_output=True, text=True)
@@ -85,7 +85,7 @@ def command_cost(command: Sequence[str | Path], folder: Path) -> Cost:
 
 
 def writing(photos: Path, small: Path, peer_python: str) -> None:
-    """Prints a table of each kind of image."""
+    """Prints a table for each kind of image."""
     with tempfile.TemporaryDirectory() as scratch:
         few = list(itertools.islice(itertools.cycle(photos_of(small)), SMALL_IMAGES))
         for name, images in (("small PNG", few), ("large photos", photos_of(photos))):
@@ -95,7 +95,7 @@ def writing(photos: Path, small: Path, peer_python: str) -> None:
 
 
 def compare(name: str, one: Path, ten: Path, peer_python: str) -> None:
-    """Prints the table of one folder and its ten copies."""
+    """Prints the table for one folder and its ten copies."""
     peers = Path(__file__).with_name("dataset_peers.py")
     commands: dict[str, list[str | Path]] = {
         "preprocess": [sys.executable, "-m", "pipelines.cli", "preprocess"],
@@ -124,7 +124,7 @@ def compare(name: str, one: Path, ten: Path, peer_python: str) -> None:
 
 
 def bare(shards: list[str], as_float: bool = False) -> Any:
-    """The least that reads the same images with TensorFlow: TFRecordDataset, parse, decode, batch."""
+    """The shortest way to read the same images in TensorFlow: TFRecordDataset, parse, decode, batch."""
     import tensorflow as tf
 
     def decode(record: tf.Tensor) -> tf.Tensor:
@@ -180,7 +180,7 @@ def reading(images: Path) -> None:
 
 
 def passed(data: Any) -> tuple[float, float]:
-    """Images per second, and per second of CPU time, of one pass; the best of several is what others leave to it."""
+    """Images per second, and per second of CPU time, of one pass. Other load slows some passes, so the best counts."""
     wall, cpu = time.perf_counter(), time.process_time()
     count = sum(len(batch) for batch in data)
     return count / (time.perf_counter() - wall), count / (time.process_time() - cpu)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.scaling 10000 100000 1000000
 
-The photos are empty files, and the rows of the journal are made up; what lists, plans, writes, checks and reports is
-the code of `zerodce enhance`. Each size runs in a process of its own, so that its peak memory is its own.
+The photos are empty files, and the rows of the journal are made up. The code of `zerodce enhance` lists, plans, writes,
+checks and reports. Each size runs in its own process, which gives its peak memory.
 """
 
 import argparse
@@ -28,13 +28,13 @@ from pipelines.enhance.settings import EnhanceSettings
 
 FILES_IN_A_FOLDER = 1000
 IMAGE = b"1"
-"""What stands for each enhanced photo."""
+"""Stands for each enhanced photo."""
 
 _Result = TypeVar("_Result")
 
 
 def make_files(folder: Path, count: int, content: bytes = b"") -> None:
-    """Files of a content, named as cameras do."""
+    """Writes files with this content and camera-like names."""
     for start in range(0, count, FILES_IN_A_FOLDER):
         (day := folder / f"{start // FILES_IN_A_FOLDER:05}").mkdir(parents=True)
         for number in range(start, min(start + FILES_IN_A_FOLDER, count)):
@@ -42,7 +42,7 @@ def make_files(folder: Path, count: int, content: bytes = b"") -> None:
 
 
 def record_of(task: Task, digest: str) -> PhotoRecord:
-    """What the journal holds of an enhanced photo."""
+    """The journal record of an enhanced photo."""
     row = {"path": task.path, "output": task.output, "width": 6000, "height": 4000}
     measured = {"mean_input": 0.08, "mean_enhanced": 0.31, "psnr_enhanced_db": 11.2, "psnr_autocontrast_db": 13.4}
     row |= measured | {"exposure": 0.31, "notes": ""}

@@ -1,7 +1,7 @@
-"""Renders a handful of dark photos, always the same ones: `python -m benchmarks.scenes FOLDER`.
+"""Renders a few dark photos, always the same: `python -m benchmarks.scenes FOLDER`.
 
-Still lifes of balls on a tiled floor before a wall, lit by one lamp in the picture and a little sky, ray-traced, then
-photographed with far too little light: the input of `make enhance` and of the README's picture.
+They are still lifes of balls on a tiled floor before a wall, lit by one visible lamp and a little sky. They are
+ray-traced, then photographed with far too little light: the input of `make enhance` and of the README's picture.
 """
 
 import argparse
@@ -20,16 +20,16 @@ SCENES = {
     "still-life-3": (40, 0.045),
     "still-life-4": (61, 0.02),
 }
-"""Name of each photo: its seed, and the share of a proper exposure that it got."""
+"""By name of each photo: its seed, and its share of a proper exposure."""
 
 LAMP = (1.3, 2.65, 5.0)
 LAMP_RADIUS = 0.16
 LIGHT_SAMPLES = 5
-"""Points of the lamp along each side of the square that stands for it where it casts shadows."""
+"""For shadows the lamp is a square with this many points along each side."""
 
 
 def balls(seed: int) -> np.ndarray:
-    """Balls that stand on the floor and do not touch: (n, 8) of centre x, y, z, radius, red, green, blue, stripes."""
+    """Balls on the floor that do not touch: (n, 8) of centre x, y, z, radius, red, green, blue, stripes."""
     rng = np.random.default_rng(seed)
     placed: list[list[float]] = []
     while len(placed) < 14:
@@ -44,7 +44,7 @@ def balls(seed: int) -> np.ndarray:
 
 @numba.njit(cache=True)
 def _hit(ox, oy, oz, dx, dy, dz, spheres):
-    """Distance to what a ray meets first, and what: a ball's number, -1 the floor, -2 the wall, -3 nothing."""
+    """The first hit of a ray: its distance, and a ball's number, -1 the floor, -2 the wall, or -3 nothing."""
     nearest, which = 1e9, -3
     if dy < 0:
         nearest, which = -oy / dy, -1
@@ -63,7 +63,7 @@ def _hit(ox, oy, oz, dx, dy, dz, spheres):
 
 @numba.njit(cache=True)
 def _shade(px, py, pz, which, spheres, out):
-    """Writes the light that leaves a point towards the camera: diffuse colour times lamp and sky."""
+    """Writes the light from a point to the camera: diffuse colour times lamp and sky."""
     nx, ny, nz = 0.0, 1.0, 0.0
     if which >= 0:
         ball = spheres[which]
@@ -127,7 +127,7 @@ def render(spheres, width, height):
                 distance, which = _hit(0.0, 1.75, -1.2, dx, dy, dz, spheres)
                 along = LAMP[0] * dx + (LAMP[1] - 1.75) * dy + (LAMP[2] + 1.2) * dz
                 aside = LAMP[0] ** 2 + (LAMP[1] - 1.75) ** 2 + (LAMP[2] + 1.2) ** 2 - along * along
-                # the lamp itself and the glow that a lens makes around it
+                # the lamp itself and its glow in the lens
                 image[y, x] += np.array([1.0, 0.86, 0.66]) * (0.02 / (aside + 0.01))
                 if aside < LAMP_RADIUS**2 and along < distance:
                     image[y, x] += 60.0
@@ -138,7 +138,7 @@ def render(spheres, width, height):
 
 
 def photograph(light: np.ndarray, exposure: float, seed: int) -> np.ndarray:
-    """A camera's 8-bit sRGB picture of linear light: shot and read noise, clipping, the sRGB curve."""
+    """Converts linear light to a camera's 8-bit sRGB picture: shot and read noise, clipping, the sRGB curve."""
     rng = np.random.default_rng(seed)
     electrons = rng.poisson(light * exposure * 12_000) + rng.normal(0, 3, light.shape)
     linear = np.clip(electrons / 12_000, 0, 1)
@@ -147,7 +147,7 @@ def photograph(light: np.ndarray, exposure: float, seed: int) -> np.ndarray:
 
 
 def grain(width: int, shape: tuple[int, int], seed: int = 0) -> np.ndarray:
-    """Noise of standard deviation 1 whose grains are so many pixels wide: 1 is white, else a Gaussian's half-width."""
+    """Noise of standard deviation 1. `width` is the grain in pixels: 1 is white, else a Gaussian's half-width."""
     white = np.random.default_rng(seed).normal(size=shape)
     noise = cv2.GaussianBlur(white, (0, 0), width / 2.355) if width > 1 else white
     return np.asarray(noise / noise.std())

@@ -1,4 +1,4 @@
-"""Core time of each step of a photo, taken inside the process while the steps run as the job runs them."""
+"""Core time of each step of a photo, measured in the process while the steps run as in the job."""
 
 import contextlib
 import functools
@@ -34,14 +34,14 @@ STEPS = {
         "pipelines.enhance.photo.PhotoProcessor._record",
     ),
 }
-"""Functions of each step; what one calls of another counts for the other alone."""
+"""Functions of each step. If one calls another, the time counts only for the other."""
 
 
 class Stopwatch:
-    """Seconds of one core by step, of all threads together.
+    """Core seconds by step, over all threads.
 
     Attributes:
-        seconds: Without those of steps inside.
+        seconds: Core seconds by step, without those of inner steps.
     """
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Stopwatch:
                 for name in names:
                     owner, _, attribute = name.rpartition(".")
                     holder = pkgutil.resolve_name(owner)
-                    getattr(holder, attribute)  # which a package may import only now
+                    getattr(holder, attribute)  # a package may import it only now
                     found = vars(holder)[attribute]
                     plain = found.__func__ if isinstance(found, classmethod) else found
                     timed: Any = self.timed(step, plain)
@@ -85,15 +85,15 @@ class Stopwatch:
 
 
 def of_photos(folder: Path, out: Path, *options: str) -> tuple[dict[str, float], float]:
-    """Enhances photos with a thread for each core, as the job does, but without Beam.
+    """Enhances photos with a thread for each core, like the job, but without Beam.
 
     Args:
         folder: The photos.
-        out: Folder of the results; has to be new.
+        out: Folder of the results; must be new.
         options: Those of `zerodce enhance`.
 
     Returns:
-        Core seconds of each step, "the rest" for what no step has; and those of the whole process.
+        Core seconds of each step, with "the rest" for everything else; and those of the whole process.
     """
     from pipelines import folders, memory, models
     from pipelines.enhance.journal import Journal

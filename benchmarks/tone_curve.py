@@ -1,4 +1,4 @@
-"""The best one tone curve for all photos, which a network has to beat: prints `evaluating.baselines.TONE_CURVE`.
+"""Prints `evaluating.baselines.TONE_CURVE`: the best tone curve for all photos, which a network has to beat.
 
 python -m benchmarks.tone_curve sice --split-file docs/training-split.csv
 """

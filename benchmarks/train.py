@@ -1,13 +1,14 @@
-"""How fast training is, beside the Keras example's loop on the same files in the same run.
+"""Speed of training, beside the Keras example's loop on the same files in the same run.
 
     python -m benchmarks.train speed --images lol/our485/low
     python -m benchmarks.train quality --images sice --pairs lol
 
 `speed`: images/s of an epoch at 256x256, batch 32: from shards, with one batch held in memory, and by the loop of
-https://keras.io/examples/vision/zero_dce/ (decode, resize, its train step, float32; with the losses correctly
-computed, and on oneDNN rather than XLA, which is faster for it). The three take turns, so that they share the
-machine's good and bad moments. `quality`: seconds of training until the mean PSNR over the pairs first reaches the
-goal; the pairs are looked at, never trained on, and looking is not counted.
+https://keras.io/examples/vision/zero_dce/ (decode, resize, its train step, float32). That loop gets correct losses,
+and oneDNN instead of XLA, because it is faster. The three take turns, so other load affects them alike.
+
+`quality`: seconds of training until the mean PSNR over the pairs first reaches the goal. The pairs are only scored,
+never trained on, and scoring is not counted.
 """
 
 import argparse
@@ -48,11 +49,11 @@ EXAMPLE_BATCH = 16
 
 FAST = training.TrainingSettings(batch_size=16, learning_rate=1e-3, average=0.99, seed=1, epochs=1000)
 FAST_SIZE = 64
-"""What reaches quality soonest: small images, so that a step costs a sixteenth, a higher rate, averaged weights."""
+"""The fastest way to quality: small images (a step costs a sixteenth), a higher rate, averaged weights."""
 
 
 class KerasExample:
-    """The Keras example's loop: its network and start, its four losses with the kernels and axes put right."""
+    """The Keras example's loop: its network and start, its four losses with correct kernels and axes."""
 
     def __init__(self, files: list[str], batch_size: int, seed: int = 1) -> None:
         keras.utils.set_random_seed(seed)
@@ -86,14 +87,14 @@ class KerasExample:
         return loss
 
     def train(self) -> Iterator[None]:
-        """Trains for ever, pausing after every step."""
+        """Trains without end; yields after every step."""
         for _ in itertools.count():
             for images in self.dataset:
                 self.step(images).numpy()
                 yield
 
     def enhance(self, image: np.ndarray) -> np.ndarray:
-        """A float image (height, width, 3), enhanced by the weights so far."""
+        """Enhances a float image (height, width, 3) with the weights so far."""
         return np.asarray(apply_curves(image[np.newaxis], self.network(image[np.newaxis])))[0]
 
 
@@ -110,20 +111,20 @@ class Ours:
         self.batches = batches
 
     def train(self) -> Iterator[None]:
-        """Trains until the batches end, pausing after every step."""
+        """Trains until the batches end; yields after every step."""
         for images in self.batches:
             self.model.train_on_batch(images)
             self.average.on_train_batch_end(0)
             yield
 
     def enhance(self, image: np.ndarray) -> np.ndarray:
-        """A float image (height, width, 3), enhanced by the averaged weights so far."""
+        """Enhances a float image (height, width, 3) with the averaged weights so far."""
         with self.average.in_place():
             return np.asarray(self.model(image[np.newaxis])["enhanced"])[0]
 
 
 def shards(images: Path, size: int, folder: Path) -> Path:
-    """The images as a data set of which all are for training."""
+    """Makes a data set of the images, all for training."""
     out = folder / f"shards-{size}"
     arguments = [str(images), str(out), "--size", str(size), "--split", "train=1.0"]
     result = CliRunner().invoke(preprocess, arguments, catch_exceptions=False)
@@ -133,7 +134,7 @@ def shards(images: Path, size: int, folder: Path) -> Path:
 
 
 def speed(arguments: argparse.Namespace, folder: Path) -> str:
-    """Images/s of each way, the median of the rounds, and the ratios round by round."""
+    """Images/s of each way (median of the rounds), and the ratios of each round."""
     files = [str(path) for path in sorted(arguments.images.rglob("*")) if photos.is_photo(path.name)]
     count = len(files)
     dtype = training.fastest_dtype()
@@ -147,7 +148,7 @@ def speed(arguments: argparse.Namespace, folder: Path) -> str:
         f"the same with the batch held in memory ({dtype})": Ours(held, settings, 1).train(),
         "the Keras example's loop (float32)": KerasExample(files, BATCH).train(),
     }
-    for way in ways.values():  # compiled and warm
+    for way in ways.values():  # compile and warm up
         next(way)
         next(way)
     measured: dict[str, list[float]] = {name: [] for name in ways}
@@ -174,7 +175,7 @@ def speed(arguments: argparse.Namespace, folder: Path) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Reached:
-    """How long it took: seconds and steps of training until the goal, or until the cap; and the PSNR then."""
+    """Seconds and steps of training until the goal or the cap, and the PSNR then."""
 
     seconds: float
     steps: int
@@ -183,7 +184,7 @@ class Reached:
 
 
 def until_quality(train: Iterator[None], score: Callable[[], float], goal: float, cap: float, every: float) -> Reached:
-    """Trains until a score reaches the goal, looking every few seconds of training; looking is not counted."""
+    """Trains until the score reaches the goal. Scores every few seconds of training; scoring is not counted."""
     seconds, looked = 0.0, 0.0
     steps, value = 0, -np.inf
     while seconds < cap:

@@ -12,10 +12,9 @@ import click
 import gdown
 import requests
 from gdown.exceptions import DownloadError
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from pipelines import folders, storage
+from pipelines import folders, progress, storage
 
 FILE_ID = "1lNHqJmW8IJwpBbQkJC8ElfZZyBiWcDTi"
 URL = f"https://drive.google.com/uc?id={FILE_ID}"
@@ -104,16 +103,7 @@ def fetch(url: str, target: Path) -> None:
         return {part: part.stat().st_size for part in target.parent.glob(f"{target.name}*.part")}
 
     kept = parts()
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
+    bar = progress.bar(DownloadColumn(), TransferSpeedColumn())
     task = bar.add_task(target.name, total=None)
 
     def attempt() -> None:

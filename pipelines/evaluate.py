@@ -11,12 +11,12 @@ from typing import Any
 import click
 import numpy as np
 from PIL import Image
-from rich import box, progress
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines import folders, models, photos, references, storage
+from pipelines import folders, models, photos, progress, references, storage
 from pipelines.tables import to_csv
 from tfrecord_tools.records import printable
 from zerodce.applying.enhancement import CurveSize, Denoise, Enhancer, Exposure
@@ -305,9 +305,7 @@ def score_all(
     rows: list[dict[str, Any]] = []
     failures, sheet = [], []
     drawn = {round(i * (len(sources) - 1) / max(1, SHEET_ROWS - 1)) for i in range(SHEET_ROWS)}
-    console = Console(stderr=True)
-    shown = progress.track(sources, kind, console=console, disable=not console.is_terminal, transient=True)
-    for index, source in enumerate(shown):
+    for index, source in enumerate(progress.track(sources, kind, len(sources))):
         try:
             for name, image, reference in source.read():
                 images = evaluation.brightened(image, enhancer)

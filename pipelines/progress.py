@@ -2,14 +2,50 @@
 
 import json
 import time
+from collections.abc import Iterable, Iterator
 from types import TracebackType
+from typing import TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+_Element = TypeVar("_Element")
 
 LINE_SECONDS = 5.0
 """How often a plain line is printed where there is no terminal."""
+
+
+def bar(*columns: ProgressColumn, disable: bool = False) -> Progress:
+    """A bar on a terminal, on standard error; where there is no terminal it shows nothing.
+
+    Args:
+        columns: What stands between the bar and the time left.
+        disable: Show nothing on a terminal either.
+    """
+    console = Console(stderr=True)
+    hidden = disable or not console.is_terminal
+    description, left = TextColumn("{task.description}"), TimeRemainingColumn()
+    return Progress(description, BarColumn(), *columns, left, console=console, disable=hidden)
+
+
+def track(elements: Iterable[_Element], what: str, total: int) -> Iterator[_Element]:
+    """Hands elements on, one by one, and shows how far they are in a bar.
+
+    Args:
+        elements: The elements.
+        what: Name of the elements, in the plural.
+        total: Number of the elements.
+    """
+    with bar(MofNCompleteColumn()) as shown:
+        yield from shown.track(elements, total, description=what)
 
 
 class Reporter:
@@ -28,16 +64,7 @@ class Reporter:
         self.done = self.failed = 0
         self.megapixels = 0.0
         self.started = self.printed = time.monotonic()
-        self.console = Console(stderr=True)
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            console=self.console,
-            disable=as_json or not self.console.is_terminal,
-        )
+        self.bar = bar(MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), disable=as_json)
         self.task = self.bar.add_task(what, total=total, rate="")
 
     def __enter__(self) -> "Reporter":

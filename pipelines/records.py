@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from pipelines import storage
+from pipelines.progress import track
 from tfrecord_tools import DatasetError, read_manifest, read_records, verify
 from tfrecord_tools.manifest import FILENAME, Manifest
 
@@ -80,8 +80,7 @@ def check(dataset: str, workers: int | None) -> int:
     """Reads every byte, prints what is wrong, and returns the exit code."""
     manifest = manifest_of(dataset)
     shards = sum(map(len, manifest.splits.values()))
-    console = Console(stderr=True)
-    steps = iter(track(range(shards), "shards", console=console, transient=True, disable=not console.is_terminal))
+    steps = track(range(shards), "shards", shards)
     faults = verify(dataset, workers=workers, progress=lambda shard: next(steps, None))
     next(steps, None)
     for fault in faults[:_LISTED_FAULTS]:
@@ -132,12 +131,8 @@ def export(dataset: str, out: str | None, sheet: bool) -> None:
         raise click.UsageError("export works on local folders: copy the images to the store afterwards")
     manifest = manifest_of(dataset)
     expected = sum(manifest.counts[name] for name in ("records", "references"))
-    console = Console(stderr=True)
     try:
-        files = track(
-            export_images(dataset, folder), "images", expected, console=console, disable=not console.is_terminal
-        )
-        written = sum(1 for _ in files)
+        written = sum(1 for _ in track(export_images(dataset, folder), "images", expected))
         for split in manifest.splits if sheet else ():
             if manifest.records(split):
                 content = io.BytesIO()

@@ -15,11 +15,10 @@ from typing import Any
 import click
 import keras
 import tensorflow as tf
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TextColumn
 
 import tfrecord_tools
-from pipelines import folders, storage, versions
+from pipelines import folders, progress, storage, versions
 from tfrecord_tools.manifest import FILENAME
 from zerodce.training import run as training
 from zerodce.training.callbacks import TEMPORARY_NAME, TrainingError
@@ -130,15 +129,7 @@ class Terminal(keras.callbacks.Callback):
         self.epochs = epochs
         self.steps = steps
         self.batch_size = batch_size
-        self.console = Console(stderr=True)
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[state]}"),
-            TimeRemainingColumn(),
-            console=self.console,
-            disable=not self.console.is_terminal,
-        )
+        self.bar = progress.bar(TextColumn("{task.fields[state]}"))
         self.task = self.bar.add_task("", total=epochs * steps, state="")
         self.first = 0
         self.started = time.monotonic()
@@ -157,7 +148,7 @@ class Terminal(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         rate = self._rate(self.params["steps"])
         text = f"epoch {epoch + 1}/{self.epochs}: {summary(logs or {})}, {rate:.1f} images/s"
-        self.console.print(text, highlight=False, soft_wrap=True)
+        self.bar.console.print(text, highlight=False, soft_wrap=True)
 
     def _rate(self, steps: int) -> float:
         """Images a second of this epoch, whose last batch may be a little smaller than counted here."""
@@ -189,29 +180,9 @@ def train(dataset: str, out: str, settings: TrainingSettings, *, resume: bool, o
         click.ClickException: A bad data set, an output that cannot be written, a loss that is no number.
     """
     source, target = Path(dataset), Path(out)
-    if not (storage.is_local(dataset) and storage.is_local(out)):
-        raise click.UsageError("train works on local folders: copy the data set here, and the model back")
-    if not source.is_dir():
-        raise click.UsageError(f"{dataset} does not exist: name a folder that `zerodce preprocess` wrote")
-    folders.refuse_overlap(dataset, out)
-    if resume and overwrite:
-        raise click.UsageError("--resume goes on with a run, --overwrite deletes it: choose one")
     begun = _has_no_state_yet(target)
+    _refuse_bad_folders(dataset, out, resume=resume, overwrite=overwrite, begun=begun)
     resume = resume and not begun
-    if (
-        not (resume or overwrite or begun)
-        and target.is_dir()
-        and any(path.name != folders.STATE for path in target.iterdir())
-    ):
-        raise click.UsageError(
-            f"{out} is not empty: choose another, or go on with --resume, or start anew with --overwrite"
-        )
-    if resume and not (target / "checkpoints" / "state.npz").exists():
-        raise click.UsageError(
-            f"{out} holds no run to go on with (there is no checkpoints/state.npz): leave --resume out to start one"
-        )
-    folders.refuse_other_job(out, "train")
-    folders.refuse_links_out(out, [folders.STATE, f"{folders.STATE}/train", *_FOLDERS])
     try:
         images, validation, data = open_splits(source, settings.batch_size)
         if settings.crop and settings.crop > min(data["width"], data["height"]):  # before the run in OUT is touched
@@ -234,6 +205,29 @@ def train(dataset: str, out: str, settings: TrainingSettings, *, resume: bool, o
         ) from None
     except OSError as error:
         raise click.ClickException(folders.what_failed(error, out)) from None
+
+
+def _refuse_bad_folders(dataset: str, out: str, *, resume: bool, overwrite: bool, begun: bool) -> None:
+    """Raises click.UsageError if the folders cannot be what they are named as."""
+    if not (storage.is_local(dataset) and storage.is_local(out)):
+        raise click.UsageError("train works on local folders: copy the data set here, and the model back")
+    if not os.path.isdir(dataset):
+        raise click.UsageError(f"{dataset} does not exist: name a folder that `zerodce preprocess` wrote")
+    folders.refuse_overlap(dataset, out)
+    if resume and overwrite:
+        raise click.UsageError("--resume goes on with a run, --overwrite deletes it: choose one")
+    target = Path(out)
+    new = not (resume or overwrite or begun)
+    if new and target.is_dir() and any(path.name != folders.STATE for path in target.iterdir()):
+        raise click.UsageError(
+            f"{out} is not empty: choose another, or go on with --resume, or start anew with --overwrite"
+        )
+    if resume and not begun and not (target / "checkpoints" / "state.npz").exists():
+        raise click.UsageError(
+            f"{out} holds no run to go on with (there is no checkpoints/state.npz): leave --resume out to start one"
+        )
+    folders.refuse_other_job(out, "train")
+    folders.refuse_links_out(out, [folders.STATE, f"{folders.STATE}/train", *_FOLDERS])
 
 
 def open_splits(source: Path, batch_size: int) -> tuple[tf.data.Dataset, tf.data.Dataset | None, dict[str, Any]]:
@@ -272,7 +266,7 @@ def run(
     target = files.target
     steps = -(-data["train"] // settings.batch_size)
     terminal = Terminal(settings.epochs, steps, settings.batch_size)
-    say = terminal.console.print
+    say = terminal.bar.console.print
     say(
         f"{data['train']} images to train on, {data['val']} to validate ({data['val_with_reference']} with a "
         f"reference), {data['width']}x{data['height']}; recipe {settings.recipe.name}, {settings.dtype}",

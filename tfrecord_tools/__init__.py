@@ -1,8 +1,8 @@
-"""Image data sets as TFRecord shards with a manifest: writing, reading, checking. Knows nothing of any method.
+"""Image data sets as TFRecord shards with a manifest: writing, reading, checking. Independent of any method.
 
     dataset = tfrecord_tools.load("lol-records", "train", batch_size=32, shuffle=True, seed=1)
 
-TensorFlow is imported by `load` alone, at first use.
+Only `load` imports TensorFlow, at first use.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""Whether a data set is what its manifest says: every file, checksum, count, record and image."""
+"""Compares a data set with its manifest: every file, checksum, count, record and image."""
 
 import csv
 import dataclasses
@@ -27,7 +27,7 @@ from tfrecord_tools.records import ForeignRecordError, Record, StoredImage, prin
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """What is wrong: the name of the file, and a sentence."""
+    """A fault: the name of the file, and a sentence."""
 
     file: str
     message: str
@@ -39,15 +39,15 @@ class Fault:
 def verify(
     folder: str | Path, *, workers: int | None = None, progress: Callable[[Shard], object] = lambda shard: None
 ) -> list[Fault]:
-    """Reads all of a data set.
+    """Reads a whole data set and compares it with its manifest.
 
     Args:
         folder: Folder that `zerodce preprocess` wrote.
-        workers: Images decoded at a time; one for each core if None.
+        workers: Number of images decoded at a time; one for each core if None.
         progress: Called after each shard.
 
     Returns:
-        Everything that is wrong, in the order of the manifest; nothing if all is well.
+        All faults, in the order of the manifest; empty if there are none.
 
     Raises:
         DatasetError: There is no manifest to compare with, or it is damaged.
@@ -55,7 +55,7 @@ def verify(
     folder = Path(folder)
     manifest = read_manifest(folder)
     shards = [shard for shards in manifest.splits.values() for shard in shards]
-    # files that are there are looked into below, which says more than their size does
+    # existing files are read below, which says more than their size
     faults = [Fault(*fault) for fault in check_files(folder, manifest).items() if not (folder / fault[0]).exists()]
     names_by_hash = {shard.sha256: shard.name for shard in shards}
     first_with: dict[str, str] = {}
@@ -91,7 +91,7 @@ def _copied(path: Path, names_by_hash: dict[str, str]) -> str:
 
 
 class _Shard:
-    """One shard under examination."""
+    """The check of one shard."""
 
     def __init__(self, manifest: Manifest, shard: Shard, content: bytes) -> None:
         self.manifest = manifest
@@ -144,7 +144,7 @@ class _Shard:
             with Image.open(io.BytesIO(stored.encoded), formats=[self.manifest.image["encoding"]]) as image:
                 image.load()
                 decoded = (image.mode, image.width, image.height)
-        except Exception as error:  # decoders raise nearly everything on bad input
+        except Exception as error:  # decoders raise almost any exception on bad input
             return f"{stored.label} cannot be decoded ({error})"
         if decoded != ("RGB", stored.width, stored.height):
             return f"{stored.label} is {decoded[0]} {decoded[1]}x{decoded[2]}, not what its record says"

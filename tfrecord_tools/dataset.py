@@ -9,7 +9,7 @@ from tfrecord_tools.manifest import DatasetError, Manifest, Shard
 from tfrecord_tools.reading import open_dataset
 
 CACHE_BYTES = 512 << 20
-"""Splits whose decoded images take no more than this are kept in memory after the first epoch."""
+"""A split whose decoded images take at most this many bytes stays in memory after the first epoch."""
 
 _SHUFFLE_RECORDS = 2048
 
@@ -25,25 +25,26 @@ def load(
     dtype: str = "float32",
     shard: tuple[int, int] | None = None,
 ) -> tf.data.Dataset:
-    """Reads a split; decoded images that take no more than `CACHE_BYTES` are kept in memory.
+    """Reads a split. Decoded images of at most `CACHE_BYTES` in all are kept in memory.
 
     Args:
         folder: Folder that `zerodce preprocess` wrote.
-        split: `train`, `val`, `test`, or what the manifest lists.
+        split: `train`, `val`, `test`, or another split of the manifest.
         batch_size: Images in a batch; single images if None.
-        shuffle: Another order in every epoch, else always the same order.
-        seed: Seed of `shuffle`, for the same orders in every run; faster without.
-        reference: Yield `(image, reference, weight)` instead of `image`; weight is 1, or 0 where a record has no
-            reference, which is all zeros then.
+        shuffle: Whether every epoch has another order; otherwise the order is always the same.
+        seed: Seed of `shuffle`, for the same orders in every run; reading is faster without.
+        reference: Yield `(image, reference, weight)` instead of `image`; weight is 1, or 0 if a record has no
+            reference; then the reference is all zeros.
         dtype: `float32`: values in [0, 1]; `uint8`: in [0, 255].
-        shard: `(index, count)`: of `count` readers that share the split, this is number `index`, from 0.
+        shard: `(index, count)`: this is reader number `index`, from 0, of `count` readers that share the split.
 
     Returns:
         Images of shape (height, width, 3), weights of shape (), with a leading batch axis if `batch_size`. The dataset
-        knows its length, and it is an error if another number of records is read.
+        knows its length; reading another number of records is an error.
 
     Raises:
-        DatasetError: The folder is no data set, it has no such split, or a shard is missing, added or of another size.
+        DatasetError: The folder is not a data set or has no such split, or a shard is missing, extra or of another
+            size.
     """
     manifest = open_dataset(folder, split)
     records = manifest.records(split)
@@ -69,7 +70,7 @@ def load(
         size = max(1, records if cache else min(records, _SHUFFLE_RECORDS))
         return data.shuffle(size, seed=seed, reshuffle_each_iteration=True) if shuffle else data
 
-    # files: shuffle what is small, the encoded records; in memory: all of them
+    # from files: shuffle the small encoded records; in memory: shuffle all images
     dataset = shuffled(decoded(dataset).cache()) if cache else decoded(shuffled(dataset))
     if batch_size:
         dataset = dataset.batch(batch_size, num_parallel_calls=tf.data.AUTOTUNE)
@@ -77,7 +78,7 @@ def load(
         dataset = dataset.map(_as_float, num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic)
     options = tf.data.Options()
     options.deterministic = deterministic
-    # by elements: by files, every worker of tf.distribute would read fewer records than the manifest says
+    # shard by elements: by files, each tf.distribute worker would read fewer records than the manifest says
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
@@ -90,13 +91,13 @@ def _serialized(
     shuffle: bool,
     seed: int | None,
 ) -> tuple[tf.data.Dataset, int]:
-    """(path of the shard, serialized record) of every record that this reader gets, and how many they are."""
+    """(path of the shard, serialized record) of every record of this reader, and the number of these records."""
     by_record, deterministic = False, seed is not None or not shuffle
     if shard:
         index, count = shard
         if not 0 <= index < count:
             raise ValueError(f"shard {shard}: the index is not in [0, {count})")
-        by_record = len(shards) < count  # too few files to give every reader one
+        by_record = len(shards) < count  # too few files for one a reader
         if by_record:
             records = len(range(index, records, count))
         else:
@@ -147,7 +148,7 @@ def _decoder(manifest: Manifest, reference: bool) -> Any:
 
 
 def _as_float(image: tf.Tensor, *paired: tf.Tensor) -> Any:
-    """uint8 in [0, 255] to float32 in [0, 1]; weights as they are."""
+    """uint8 in [0, 255] to float32 in [0, 1]; weights are unchanged."""
 
     def scaled(pixels: tf.Tensor) -> tf.Tensor:
         return tf.image.convert_image_dtype(pixels, tf.float32)

@@ -1,4 +1,4 @@
-"""The image of a record, decoded: what is not of its format and size is refused before it takes memory."""
+"""Decodes the image of a record. Another format or size is refused before it takes memory."""
 
 import io
 
@@ -12,14 +12,14 @@ def decode(stored: StoredImage) -> Image.Image:
     """Decodes a stored image.
 
     Raises:
-        DatasetError: It is none of the format and size that its record says.
+        DatasetError: The image has another format or size than its record says, or is damaged.
     """
     try:
         image = Image.open(io.BytesIO(stored.encoded), formats=[stored.format])
         if image.size != (stored.width, stored.height):
             raise ValueError(f"{image.width}x{image.height} instead of {stored.width}x{stored.height}")
         image.load()
-    except Exception as error:  # decoders raise nearly everything on bad input
+    except Exception as error:  # decoders raise almost any exception on bad input
         raise DatasetError(
             f"{stored.label} cannot be decoded ({error}); `zerodce records verify` says where it is"
         ) from None

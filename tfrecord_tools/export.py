@@ -1,4 +1,4 @@
-"""A data set back as a folder of images, or at a glance as a contact sheet."""
+"""Exports a data set as a folder of images, or as a contact sheet."""
 
 import itertools
 import math
@@ -21,19 +21,19 @@ _BACKGROUND, _INK = "#ffffff", "#33475b"
 
 
 def export_images(folder: str | Path, out: str | Path) -> Iterator[Path]:
-    """Writes every image as the file it is in its record, under SPLIT/image/ and SPLIT/reference/.
+    """Writes every image with the bytes of its record, under SPLIT/image/ and SPLIT/reference/.
 
-    The relative path of the source is kept; where it has the extension of another format, the right one is appended.
+    Keeps the relative path of the source. If its extension is of another format, the right one is appended.
 
     Args:
         folder: Folder that `zerodce preprocess` wrote.
-        out: Folder of the images; files that are there are replaced.
+        out: Folder of the images; existing files are replaced.
 
     Yields:
-        The path of each file once it is written.
+        The path of each file after it is written.
 
     Raises:
-        DatasetError: The folder is no whole data set, two images would be one file, or a link in `out` leads out of it.
+        DatasetError: The folder is not a whole data set, two images would be one file, or a link leads out of `out`.
         OSError: A file cannot be written.
     """
     manifest = open_dataset(folder)
@@ -54,7 +54,7 @@ def export_images(folder: str | Path, out: str | Path) -> Iterator[Path]:
 
 
 def _write(path: Path, content: bytes, out: Path) -> None:
-    """Writes a file below a folder, complete or not at all, and through no link."""
+    """Writes a file below a folder, atomically, and through no link."""
     if not path.parent.resolve().is_relative_to(out.resolve()):
         raise DatasetError(f"{path.parent} leads out of {out} through a link: remove it, or choose another folder")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,16 +73,16 @@ def _relative_path(image: StoredImage) -> PurePosixPath:
 
 
 def contact_sheet(folder: str | Path, split: str, images: int = 60, columns: int = 10) -> Image.Image:
-    """The first images of a split in a grid, each with its name and beside its reference if it has one.
+    """A grid of the first images of a split, each with its name, and beside its reference if it has one.
 
     Args:
         folder: Folder that `zerodce preprocess` wrote.
         split: Name of the split.
-        images: Number of records, at most.
-        columns: Pictures in a row.
+        images: Largest number of records.
+        columns: Number of pictures in a row.
 
     Raises:
-        DatasetError: The folder is no whole data set, or the split is none of it.
+        DatasetError: The folder is not a whole data set, or has no such split.
     """
     pictures = list(_pictures(itertools.islice(read_records(folder, split), images)))
     rows = math.ceil(len(pictures) / columns)

@@ -12,7 +12,7 @@ import google_crc32c
 _LENGTH = struct.Struct("<Q")
 _CRC = struct.Struct("<I")
 _OVERHEAD = _LENGTH.size + 2 * _CRC.size
-_LONGEST = 1 << 31  # bytes; a damaged length must not become a huge allocation
+_LONGEST = 1 << 31  # bytes; a damaged length must not cause a huge allocation
 
 
 class CorruptShardError(ValueError):
@@ -26,13 +26,13 @@ def frame(payload: bytes) -> bytes:
 
 
 def read_frames(file: BinaryIO) -> Iterator[bytes]:
-    """The payloads of a TFRecord file, every checksum checked.
+    """The payloads of a TFRecord file; checks every checksum.
 
     Args:
         file: Open for reading, at its start.
 
     Raises:
-        CorruptShardError: A record is cut short or a checksum does not fit; the message says which record.
+        CorruptShardError: A record is cut short or a checksum does not fit. The message says which record.
     """
     index = offset = 0
     while head := file.read(_LENGTH.size + _CRC.size):

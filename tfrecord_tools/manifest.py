@@ -1,4 +1,4 @@
-"""`manifest.json`: what a data-set folder holds, so that whoever reads it can tell that nothing is missing."""
+"""`manifest.json`: what a data-set folder holds, so that every reader can tell that nothing is missing."""
 
 import dataclasses
 import hashlib
@@ -34,7 +34,7 @@ _OF_SHARD: dict[str, type] = {"name": str, "records": int, "references": int, "b
 
 
 class DatasetError(ValueError):
-    """A data-set folder that cannot be trusted; the message names what is wrong and what to do."""
+    """The data-set folder cannot be trusted. The message names the fault and the fix."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Shard:
         references: Number of records that have a reference.
         bytes: Size of the file in bytes.
         sha256: SHA-256 of the file, in hexadecimal.
-        source_bytes: Size of all files that it was made from, in bytes.
-        source_sha256: SHA-256 over the SHA-256 of these files, in order, in hexadecimal; empty if nobody told.
-        notes: Number of its images by what was done to them.
+        source_bytes: Size of all source files, in bytes.
+        source_sha256: SHA-256 over the SHA-256 of these files, in order, in hexadecimal; empty if unknown.
+        notes: Number of its images by conversion.
     """
 
     name: str
@@ -69,15 +69,15 @@ class Manifest:
     Attributes:
         splits: Shards of each split, in order.
         image: `width`, `height`, `resize`, `filter` and `encoding` of the stored images.
-        counts: `found` = `records` + `rejected`; `records` = `references` + `without_reference`; `ignored` is apart.
-        sources: `files`, `bytes` and `sha256` of what the records were made from, and of the `listing`.
-        features: Kind of value behind each key of a record.
-        split_rule: Rule of the splits, in words.
-        notes: Number of images by what was done to them because they were not 8-bit RGB.
+        counts: `found` = `records` + `rejected`; `records` = `references` + `without_reference`; `ignored` is separate.
+        sources: `bytes` and `sha256` of the source files, and the hash of their `listing`.
+        features: Kind of value of each key of a record.
+        split_rule: The rule that made the splits, in words.
+        notes: Number of images by conversion, for images that were not 8-bit RGB.
         settings: Settings of the job.
-        versions: Versions of the packages that decide about the bytes.
-        intact: Whether the text that it was read from has the checksum that it says; None if it says none, as those of
-            older versions.
+        versions: Versions of the packages that determine the bytes.
+        intact: Whether the checksum of the text that it was read from fits; None if the text has none, as in older
+            versions.
     """
 
     splits: dict[str, list[Shard]]
@@ -111,8 +111,8 @@ class Manifest:
         """The manifest in the text of `manifest.json`.
 
         Raises:
-            DatasetError: It is not a manifest of this schema version, lacks a field, has a split or a shard of a name
-                that none has (such as `../x`), or its counts contradict one another.
+            DatasetError: It is not a manifest of this schema version, lacks a field, has an invalid name of a split or
+                shard (such as `../x`), or its counts contradict one another.
         """
         try:
             content = json.loads(text)
@@ -138,7 +138,7 @@ class Manifest:
         return manifest
 
     def _check(self) -> None:
-        """Raises `DatasetError` for a field that is missing or of another type, and for a name that is none."""
+        """Raises `DatasetError` for a field that is missing or of another type, and for an invalid name."""
         for group, fields in _FIELDS.items():
             _check_fields(group, getattr(self, group), fields)
         names = set()
@@ -170,7 +170,7 @@ def read_manifest(folder: str | Path) -> Manifest:
     """The manifest of a data-set folder.
 
     Raises:
-        DatasetError: There is none, it cannot be read, or it is not as it was written.
+        DatasetError: It is missing, cannot be read, or has changed since it was written.
     """
     path = Path(folder) / FILENAME
     try:
@@ -191,13 +191,13 @@ def read_manifest(folder: str | Path) -> Manifest:
 
 
 def check_files(folder: str | Path, manifest: Manifest) -> dict[str, str]:
-    """What names and sizes alone show to be wrong with the shards of a folder.
+    """The faults of a folder's shards that names and sizes show.
 
     Returns:
-        A few words on each shard that is missing, that the manifest does not list, or that has another size, by name.
+        A few words by name of each shard that is missing, is not in the manifest, or has another size.
 
     Raises:
-        DatasetError: The folder or a file in it cannot be looked at.
+        DatasetError: The folder or a file in it cannot be read.
     """
     expected = {shard.name: shard for shards in manifest.splits.values() for shard in shards}
     try:

@@ -1,4 +1,4 @@
-"""A data-set folder in plain Python, record by record, without TensorFlow: for tools, and for PyTorch."""
+"""Reads a data-set folder record by record, without TensorFlow: for tools, and for PyTorch."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,14 +9,15 @@ from tfrecord_tools.records import ForeignRecordError, Record
 
 
 def open_dataset(folder: str | Path, split: str | None = None) -> Manifest:
-    """The manifest of a folder whose shards are all there.
+    """The manifest of a folder with all of its shards.
 
     Args:
         folder: Folder that `zerodce preprocess` wrote.
-        split: One that must have records.
+        split: A split that must have records; None for no such check.
 
     Raises:
-        DatasetError: The folder is no data set, a shard is missing, added or of another size, or the split is.
+        DatasetError: The folder is not a data set, a shard is missing, extra or of another size, or the split is
+            missing or empty.
     """
     manifest = read_manifest(folder)
     if faults := [f"{name} {fault}" for name, fault in check_files(folder, manifest).items()]:
@@ -33,14 +34,14 @@ def open_dataset(folder: str | Path, split: str | None = None) -> Manifest:
 
 
 def read_records(folder: str | Path, split: str) -> Iterator[Record]:
-    """The records of a split, in their order; every checksum is checked.
+    """The records of a split, in order; checks every checksum.
 
     Args:
         folder: Folder that `zerodce preprocess` wrote.
         split: Name of the split.
 
     Raises:
-        DatasetError: As `open_dataset`, or a record is damaged or none of ours.
+        DatasetError: As `open_dataset`; or a record is damaged, or this package did not write it.
     """
     for shard in open_dataset(folder, split).splits[split]:
         count = 0

@@ -1,7 +1,7 @@
-"""One record: an image, its paired reference where there is one, and where they came from, as a `tf.train.Example`.
+"""One record: an image, its reference if there is one, and their sources, as a `tf.train.Example`.
 
-Works without TensorFlow: the few message types of `tensorflow/core/example/example.proto` are declared
-here, in a descriptor pool of their own, so that a worker or a PyTorch user needs only protobuf.
+Works without TensorFlow: this module declares the few message types of `tensorflow/core/example/example.proto` in a
+descriptor pool of its own. So a worker or a PyTorch user needs only protobuf.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 ENCODINGS = ("png", "jpeg")
 
-# Kind of value behind each key, as `manifest.json` lists it.
+# Kind of value of each key, as `manifest.json` lists it.
 IMAGE_FEATURES = {
     "image/encoded": "bytes",
     "image/format": "bytes",
@@ -58,18 +58,18 @@ class StoredImage:
 
     @property
     def label(self) -> str:
-        """The file name as it may be shown."""
+        """The file name, safe to show."""
         return printable(self.filename)
 
 
 def printable(text: str) -> str:
-    """A name on one line: what is no Unicode, or would break the line or steer a terminal, as an escape."""
+    """A name on one line. Characters that are no Unicode, break the line or control a terminal become escapes."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """An image and its reference, None where it has none."""
+    """An image and its reference, None if it has none."""
 
     image: StoredImage
     reference: StoredImage | None = None
@@ -80,7 +80,7 @@ class Record:
         return hashlib.sha256(self.image.encoded).hexdigest()
 
     def serialize(self) -> bytes:
-        """The record as the bytes of a `tf.train.Example`, the same for the same record everywhere."""
+        """The bytes of a `tf.train.Example`; equal records give equal bytes everywhere."""
         example = _example_class()()
         features: dict[str, bytes | str | int] = {**_features("image", self.image), "image/key/sha256": self.key_sha256}
         if self.reference is not None:
@@ -98,7 +98,7 @@ class Record:
         """The record in the bytes of a `tf.train.Example`.
 
         Raises:
-            ForeignRecordError: It is none of ours; the message names what is missing or wrong.
+            ForeignRecordError: This package did not write it. The message names what is missing or wrong.
         """
         try:
             features = _example_class().FromString(content).features.feature

@@ -1,4 +1,4 @@
-"""How bright and how large the images of a data set are: histograms of each split, as numbers and as a picture."""
+"""Brightness and size of the images of a data set: histograms of each split, as numbers and as a picture."""
 
 import dataclasses
 import io
@@ -22,7 +22,7 @@ _SIZE_BINS = 32
 
 @dataclasses.dataclass
 class Measured:
-    """Values of one kind of image in a split, an entry each.
+    """Values of one kind of image in a split, one entry for each image.
 
     Attributes:
         brightness: Mean over pixels and channels, in [0, 1].
@@ -35,13 +35,13 @@ class Measured:
     sizes: Counter[str] = dataclasses.field(default_factory=Counter)
 
     def add(self, image: StoredImage, brightness: float) -> None:
-        """Takes an image in."""
+        """Adds an image."""
         self.brightness.append(brightness)
         self.kilobytes.append(len(image.encoded) / 1000)
         self.sizes[f"{image.width}x{image.height}"] += 1
 
     def summary(self, kilobyte_edges: np.ndarray) -> dict[str, Any]:
-        """The values as JSON takes them."""
+        """The values, for JSON."""
         return {
             "images": len(self.brightness),
             "sizes": dict(self.sizes.most_common()),
@@ -65,7 +65,7 @@ def brightness(image: StoredImage) -> float:
     """Mean over pixels and channels, in [0, 1].
 
     Raises:
-        DatasetError: It cannot be decoded.
+        DatasetError: The image cannot be decoded.
     """
     return float(np.mean(ImageStat.Stat(decode(image)).mean)) / 255
 
@@ -75,13 +75,13 @@ def measure(folder: str | Path, workers: int | None = None) -> dict[str, dict[st
 
     Args:
         folder: Folder that `zerodce preprocess` wrote.
-        workers: Images decoded at a time; one for each core if None.
+        workers: Number of images decoded at a time; one for each core if None.
 
     Returns:
-        `image`, and `reference` where there are any, by split; splits without records are left out.
+        `image`, and `reference` if there are any, by split; splits without records are left out.
 
     Raises:
-        DatasetError: The folder is no whole data set, or an image cannot be decoded.
+        DatasetError: The folder is not a whole data set, or an image cannot be decoded.
     """
     manifest = open_dataset(folder)
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
@@ -110,7 +110,7 @@ def _batches(folder: str | Path, split: str, size: int = 256) -> Iterator[list[R
 
 
 def summarize(measured: dict[str, dict[str, Measured]]) -> dict[str, Any]:
-    """What `measure` returns as JSON takes it: means, extremes and histograms, with the same edges everywhere."""
+    """The result of `measure`, for JSON: means, extremes and histograms with the same edges everywhere."""
     edges = kilobyte_edges(measured)
     return {split: {kind: values.summary(edges) for kind, values in kinds.items()} for split, kinds in measured.items()}
 

@@ -12,7 +12,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 REVISION = 2
-"""Rises with every change of what becomes of a photo's pixels: a folder of results never mixes two of them."""
+"""Increases with every change of the enhanced pixels. A folder of results never mixes two revisions."""
 
 _HOMES = {
     "ZeroDCE": "zerodce.training.model",

@@ -162,7 +162,6 @@ def run_job(
     """
     settings = plan.settings
     started = time.monotonic()
-    interrupted, reason = False, ""
     suspects = {attempt.path for attempt in processor.attempts.all()}
     with progress.Reporter(len(plan.todo), "photos", settings.as_json) as reporter:
         follower = Follower(processor.journal.folder)
@@ -173,25 +172,13 @@ def run_job(
         requirements = WorkerRequirements.of(options, *seen)
         pipeline = beam.Pipeline(options=options)
         _ = pipeline | "Plan" >> beam.Create(plans) | Enhance(processor, settings.workers, requirements)
-        job, faults = runners.Job(pipeline), _Faults()
+        job = runners.Job(pipeline)
         try:
             if plan.todo:
                 job.start()
-            while job.is_alive():
-                job.join(0.2)
-                for record in follower.poll():
-                    row = record.row or {"width": 0, "height": 0}
-                    reporter.advance(row["width"] * row["height"] / 1e6, record.row is None)
-                    faults.see(record)
-                reporter.show()
-                if faults.found:
-                    reason = faults.found
-                    job.stop()
-                if settings.max_failures is not None and reporter.failed > settings.max_failures:
-                    reason = f"more than {settings.max_failures} photos failed (--max-failures)"
-                    job.stop()
+            interrupted, reason = False, _watch(job, follower, reporter, settings.max_failures)
         except KeyboardInterrupt:
-            interrupted = True
+            interrupted, reason = True, ""
             _end_at_the_next_interrupt()
             job.stop()
     if job.error and not reason and not interrupted:
@@ -213,6 +200,25 @@ def run_job(
     if reason:
         click.echo(f"Error: {reason}; {missing} photos are to go: the same command goes on from here.", err=True)
     return 1 if reason or counts["failed"] else 0
+
+
+def _watch(job: runners.Job, follower: Follower, reporter: progress.Reporter, max_failures: int | None) -> str:
+    """Shows how far a job is until it ends, and ends it when it fails too often; why it did so, or nothing."""
+    faults, reason = _Faults(), ""
+    while job.is_alive():
+        job.join(0.2)
+        for record in follower.poll():
+            row = record.row or {"width": 0, "height": 0}
+            reporter.advance(row["width"] * row["height"] / 1e6, record.row is None)
+            faults.see(record)
+        reporter.show()
+        if faults.found:
+            reason = faults.found
+            job.stop()
+        if max_failures is not None and reporter.failed > max_failures:
+            reason = f"more than {max_failures} photos failed (--max-failures)"
+            job.stop()
+    return reason
 
 
 def _end_at_the_next_interrupt() -> None:

@@ -315,13 +315,14 @@ class PhotoProcessor:
         task, settings = prepared.task, self.settings
         path, original = f"{folder}/{task.output}", storage.join(self.source, task.path)
         if not (same and self._may_stay(prepared)):
-            content = photos.encode(
+            content, notes = photos.encode(
                 prepared.photo, values, quality=settings.quality, strip_metadata=settings.strip_metadata
             )
             with _writing(self.out, path):
                 target = self._target(task, path)
                 storage.write(target, content, None if settings.strip_metadata else task.mtime, like=original)
             outcome.images.append(Image(target, len(content), zlib.crc32(content)))
+            outcome.notes += [note for note in notes if note not in outcome.notes]
             return
         outcome.unchanged.append(folder)
         with _writing(self.out, path):

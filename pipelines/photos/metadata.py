@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from pipelines.photos import colour, xmp
 from pipelines.photos.formats import Format
-from pipelines.photos.pixels import to_srgb
+from pipelines.photos.pixels import to_srgb, turned_point
 
 _PREFIX = b"Exif\x00\x00"
 _THUMBNAIL_SIDE = 160  # pixels, as the EXIF standard has it
@@ -31,6 +31,7 @@ _STORAGE_TAGS |= {
     34675,
     37724,
 }  # XMP and ICC go their own way; Photoshop's hold the old pixels
+_AREA_TAGS = (0x9214, 0xA214)  # SubjectArea and SubjectLocation
 _WITH_OFFSETS = frozenset({ExifTags.IFD.MakerNote, ExifTags.IFD.Interop})
 _FIRST_RAW_TAG = 50_000  # DNG and makers keep how their sensor data is stored above
 
@@ -49,6 +50,8 @@ class Exif:
         fields: The integers that describe the whole image.
         thumbnail_link: Position of the pointer to the thumbnail's directory; None where there is no thumbnail.
         thumbnail: (position, length, fields) of a JPEG thumbnail; None where there is none, or of another kind.
+        areas: Places in the picture, in pixels: struct code of the numbers, position, and how many they are.
+        orientation: EXIF orientation of the picture that the areas are in.
     """
 
     data: bytes
@@ -56,10 +59,16 @@ class Exif:
     fields: list[Field]
     thumbnail_link: int | None
     thumbnail: tuple[int, int, list[Field]] | None
+    areas: list[tuple[str, int, int]]
+    orientation: int
 
     @classmethod
-    def parse(cls, block: bytes) -> "Exif":
+    def parse(cls, block: bytes, orientation: int = 1) -> "Exif":
         """Reads the layout of a block, with or without its `Exif` prefix.
+
+        Args:
+            block: The block.
+            orientation: EXIF orientation of the stored picture; 0 if it is not known: then areas are left out.
 
         Raises:
             ValueError: It is damaged.
@@ -72,15 +81,19 @@ class Exif:
             (start,) = struct.unpack_from(order + "L", data, 4)
             fields, link = _directory(data, order, start)
             pointers = _values(data, order, fields)
+            areas = []
             if ExifTags.IFD.Exif in pointers:
+                if not orientation:
+                    data = _without_areas(data, order, pointers[ExifTags.IFD.Exif])
                 fields += _directory(data, order, pointers[ExifTags.IFD.Exif])[0]
+                areas = _areas(data, order, pointers[ExifTags.IFD.Exif])
             # some writers leave the last pointer out
             first = struct.unpack_from(order + "L", data, link)[0] if link + 4 <= len(data) else 0
         except struct.error as error:
             raise ValueError(str(error)) from None
         if not first:
-            return cls(data, order, fields, None, None)
-        return cls(data, order, fields, link, _thumbnail(data, order, first, fields))
+            return cls(data, order, fields, None, None, areas, orientation)
+        return cls(data, order, fields, link, _thumbnail(data, order, first, fields), areas, orientation)
 
     def updated(self, image: Image.Image, limit: int, icc_profile: bytes = b"") -> bytes:
         """The block for new pixels: upright, of their size, with their thumbnail.
@@ -103,6 +116,7 @@ class Exif:
             tags.ExifImageHeight: image.height,
         }
         self._patch(data, self.fields, values)
+        self._turn_areas(data, image.size)
         limit -= len(_PREFIX)
         if self.thumbnail_link is not None and not self._replace_thumbnail(data, image, limit, icc_profile):
             struct.pack_into(self.order + "L", data, self.thumbnail_link, 0)
@@ -112,6 +126,17 @@ class Exif:
         for tag, code, position in fields:
             if tag in values and (code == "L" or values[tag] < 2**16):
                 struct.pack_into(self.order + code, data, position, values[tag])
+
+    def _turn_areas(self, data: bytearray, size: tuple[int, int]) -> None:
+        """Writes where areas come to lie in the upright picture of a size: a point, and a diameter or two sides."""
+        for code, position, count in self.areas:
+            form = f"{self.order}{count}{code}"
+            x, y, *sides = struct.unpack_from(form, data, position)
+            width, height = size[::-1] if self.orientation >= 5 else size
+            if x < width and y < height:  # else it is of another picture
+                right, down = turned_point((x + 0.5) / width, (y + 0.5) / height, self.orientation)
+                sides = sides[::-1] if self.orientation >= 5 else sides
+                struct.pack_into(form, data, position, int(right * size[0]), int(down * size[1]), *sides)
 
     def _replace_thumbnail(self, data: bytearray, image: Image.Image, limit: int, icc_profile: bytes) -> bool:
         """Puts a new thumbnail where the old one was, or at the end; False where that makes the block too long."""
@@ -157,6 +182,31 @@ def _directory(data: bytes, order: str, start: int) -> tuple[list[Field], int]:
         elif tag == ExifTags.Base.Orientation:
             raise struct.error("orientation is neither SHORT nor LONG")
     return fields, start + 2 + 12 * count
+
+
+def _areas(data: bytes, order: str, start: int) -> list[tuple[str, int, int]]:
+    """Code, position and count of the numbers of each area in a directory."""
+    (count,) = struct.unpack_from(order + "H", data, start)
+    areas = []
+    for position in range(start + 2, start + 2 + 12 * count, 12):
+        tag, kind, number = struct.unpack_from(order + "HHL", data, position)
+        if tag in _AREA_TAGS and kind in _INTEGER_CODES and 2 <= number <= 4:
+            code = _INTEGER_CODES[kind]
+            length = struct.calcsize(f"{order}{number}{code}")
+            at = position + 8 if length <= 4 else struct.unpack_from(order + "L", data, position + 8)[0]
+            if at + length <= len(data):
+                areas.append((code, at, number))
+    return areas
+
+
+def _without_areas(data: bytes, order: str, start: int) -> bytes:
+    """A block whose directory at `start` names no areas: what stands behind them in the directory moves up."""
+    (count,) = struct.unpack_from(order + "H", data, start)
+    end = start + 2 + 12 * count
+    entries = [data[position : position + 12] for position in range(start + 2, end, 12)]
+    kept = [entry for entry in entries if struct.unpack_from(order + "H", entry)[0] not in _AREA_TAGS]
+    directory = struct.pack(order + "H", len(kept)) + b"".join(kept) + data[end : end + 4]
+    return data[:start] + directory.ljust(end + 4 - start, b"\x00") + data[end + 4 :]
 
 
 def _values(data: bytes, order: str, fields: list[Field]) -> dict[int, int]:
@@ -209,67 +259,45 @@ class Metadata:
     colours: tuple[tuple[bytes, bytes], ...] = ()
 
     @classmethod
-    def of(cls, image: Image.Image, written: Format, orientation: int, notes: list[str]) -> "Metadata":
+    def of(cls, image: Image.Image, written: Format, orientation: int) -> tuple["Metadata", list[str]]:
         """Collects the metadata of a decoded image, before it is turned or converted.
 
         Args:
             image: The image as the decoder left it.
             written: The format to write.
-            orientation: EXIF orientation of its pixels.
-            notes: List to which a sentence is added for all that cannot be kept.
-        """
-        info = image.info
-        found: dict[str, Any] = {"dpi": _dpi(info.get("dpi"))}
-        try:
-            block = info.get("exif") or (exif_of_tags(image.getexif()) if image.format in ("TIFF", "PNG") else b"")
-            found["exif"] = Exif.parse(block) if block else None
-            if image.format == "RAW" and info.get("exif") is None:
-                notes.append("EXIF not read from this kind of RAW file")
-            if block and len(block) + len(_PREFIX) > (written.longest_block or sys.maxsize):
-                block = exif_of_tags(image.getexif())
-                found["exif"] = Exif.parse(block) if block else None
-                notes.append(f"maker note and thumbnail dropped (EXIF too long for {written.name})")
-            moves = written.name == "TIFF" or image.format == "TIFF"
-            if moves and ExifTags.IFD.MakerNote in image.getexif().get_ifd(ExifTags.IFD.Exif):
-                notes.append("maker notes dropped")
-        except Exception:  # Pillow's parser raises whatever damaged data leads it to
-            notes.append("EXIF unreadable and dropped")
-        profile = _bytes(info, "icc_profile", "ICC profile", notes)
-        if image.mode not in ("CMYK", "LAB"):  # which become sRGB
-            found["icc_profile"] = profile
-        colours = info.get(colour.CHUNKS, {})
-        if colours and written.chunks:
-            found["colours"] = tuple(colours.items())
-        elif {b"gAMA", b"cHRM"} & colours.keys() and not profile and b"sRGB" not in colours:
-            notes.append("gamma and primaries (gAMA, cHRM) dropped")
-        found["xmp"], gone = xmp.updated(_bytes(info, "xmp", "XMP", notes), orientation)
-        notes += [note for note in gone if note not in notes]
-        if isinstance(image, PngImagePlugin.PngImageFile):
-            texts = tuple((k, str(v)) for k, v in image.text.items() if not k.startswith(("XML:", "Raw profile")))
-            found["text"] = texts if written.chunks else ()
-            if texts and not written.chunks:
-                notes.append("text chunks dropped")
-        if isinstance(photoshop := info.get("photoshop"), dict):
-            kept = tuple((number, data) for number, data in photoshop.items() if number not in _OF_OLD_PIXELS)
-            if not written.segments and kept:
-                notes.append("IPTC and Photoshop resources dropped")
-            elif sum(len(data) + 16 for _, data in kept) < _LONGEST_RESOURCES:
-                found["resources"] = kept
-            else:
-                notes.append("Photoshop resources too long and dropped")
-        segments = [body for name, body in getattr(image, "applist", ()) if name == "COM"]
-        last = _bytes(info, "comment", "comment", notes)  # the last of them, or what another format has for it
-        found["comments"] = (*segments[:-1], last) if last else ()
-        if segments and not written.segments:
-            notes.append("comment dropped")
-        return cls(**found)._that_fits(written, notes)
+            orientation: EXIF orientation of its pixels as they are stored; 0 if it is not known.
 
-    def _that_fits(self, written: Format, notes: list[str]) -> "Metadata":
+        Returns:
+            The metadata, and a short sentence for everything that cannot be kept.
+        """
+        exif, of_exif = _exif(image, written, orientation)
+        profile, of_profile = _bytes(image.info, "icc_profile", "ICC profile")
+        colours, of_colours = _colours(image, written, profile)
+        packet, of_packet = _bytes(image.info, "xmp", "XMP")
+        packet, gone = xmp.updated(packet, orientation)
+        text, of_text = _text(image, written)
+        resources, of_resources = _resources(image, written)
+        comments, of_comments = _comments(image, written)
+        metadata = cls(
+            exif=exif,
+            icc_profile=b"" if image.mode in ("CMYK", "LAB") else profile,  # which become sRGB
+            xmp=packet,
+            dpi=_dpi(image.info.get("dpi")),
+            comments=comments,
+            resources=resources,
+            text=text,
+            colours=colours,
+        )
+        notes = [*of_exif, *of_profile, *of_colours, *of_packet, *gone, *of_text, *of_resources, *of_comments]
+        kept, too_long = metadata._that_fits(written)
+        return kept, notes + too_long
+
+    def _that_fits(self, written: Format) -> tuple["Metadata", list[str]]:
+        """What of it the format can hold, and a note for everything else."""
         if not written.metadata:
-            if self.exif or self.icc_profile or self.xmp:
-                notes.append(f"metadata dropped ({written.name} holds none)")
-            return Metadata(dpi=self.dpi)
-        kept = self
+            lost = self.exif or self.icc_profile or self.xmp
+            return Metadata(dpi=self.dpi), [f"metadata dropped ({written.name} holds none)"] if lost else []
+        kept, notes = self, []
         longest = written.longest_block or sys.maxsize
         if self.exif and len(self.exif.data) + len(_PREFIX) > longest:
             notes.append(f"EXIF too long for {written.name} and dropped")
@@ -277,7 +305,7 @@ class Metadata:
         if len(self.xmp) + _XMP_HEADER > longest:
             notes.append(f"XMP too long for {written.name} and dropped")
             kept = dataclasses.replace(kept, xmp=b"")
-        return kept
+        return kept, notes
 
     def options(self, image: Image.Image, written: Format) -> dict[str, Any]:
         """Pillow's `save` options that write it.
@@ -313,15 +341,74 @@ class Metadata:
         return {name: value for name, value in options.items() if value}
 
 
-def _bytes(info: dict[Any, Any], name: str, called: str, notes: list[str]) -> bytes:
-    """What Pillow found under a name; a damaged file may hold anything in its place."""
+def _exif(image: Image.Image, written: Format, orientation: int) -> tuple[Exif | None, list[str]]:
+    """EXIF that the format to write can hold, and notes."""
+    notes: list[str] = []
+    try:
+        block = image.info.get("exif") or (exif_of_tags(image.getexif()) if image.format in ("TIFF", "PNG") else b"")
+        exif = Exif.parse(block, orientation) if block else None
+        directory = image.getexif().get_ifd(ExifTags.IFD.Exif) if exif else {}
+        if not orientation and directory.keys() & set(_AREA_TAGS):
+            notes.append("subject area dropped, which was not turned with the photo")
+        if image.format == "RAW" and image.info.get("exif") is None:
+            notes.append("EXIF not read from this kind of RAW file")
+        if block and len(block) + len(_PREFIX) > (written.longest_block or sys.maxsize):
+            block = exif_of_tags(image.getexif())
+            exif = Exif.parse(block, orientation) if block else None
+            notes.append(f"maker note and thumbnail dropped (EXIF too long for {written.name})")
+        moves = written.name == "TIFF" or image.format == "TIFF"
+        if moves and ExifTags.IFD.MakerNote in directory:
+            notes.append("maker notes dropped")
+    except Exception:  # Pillow's parser raises whatever damaged data leads it to
+        return None, [*notes, "EXIF unreadable and dropped"]
+    return exif, notes
+
+
+def _colours(image: Image.Image, written: Format, profile: bytes) -> tuple[tuple[tuple[bytes, bytes], ...], list[str]]:
+    """PNG's chunks of colour, and notes."""
+    chunks = image.info.get(colour.CHUNKS, {})
+    if chunks and written.chunks:
+        return tuple(chunks.items()), []
+    lost = {b"gAMA", b"cHRM"} & chunks.keys() and not profile and b"sRGB" not in chunks
+    return (), ["gamma and primaries (gAMA, cHRM) dropped"] if lost else []
+
+
+def _text(image: Image.Image, written: Format) -> tuple[tuple[tuple[str, str], ...], list[str]]:
+    """PNG's chunks of text, and notes."""
+    if not isinstance(image, PngImagePlugin.PngImageFile):
+        return (), []
+    texts = tuple((k, str(v)) for k, v in image.text.items() if not k.startswith(("XML:", "Raw profile")))
+    return (texts, []) if written.chunks else ((), ["text chunks dropped"] if texts else [])
+
+
+def _resources(image: Image.Image, written: Format) -> tuple[tuple[tuple[int, bytes], ...], list[str]]:
+    """Photoshop's resources, IPTC among them, and notes."""
+    photoshop = image.info.get("photoshop")
+    if not isinstance(photoshop, dict):
+        return (), []
+    kept = tuple((number, data) for number, data in photoshop.items() if number not in _OF_OLD_PIXELS)
+    if not written.segments and kept:
+        return (), ["IPTC and Photoshop resources dropped"]
+    if sum(len(data) + 16 for _, data in kept) < _LONGEST_RESOURCES:
+        return kept, []
+    return (), ["Photoshop resources too long and dropped"]
+
+
+def _comments(image: Image.Image, written: Format) -> tuple[tuple[bytes, ...], list[str]]:
+    """Comments, and notes."""
+    segments = [body for name, body in getattr(image, "applist", ()) if name == "COM"]
+    last, notes = _bytes(image.info, "comment", "comment")  # the last of them, or what another format has for it
+    if segments and not written.segments:
+        notes.append("comment dropped")
+    return (*segments[:-1], last) if last else (), notes
+
+
+def _bytes(info: dict[Any, Any], name: str, called: str) -> tuple[bytes, list[str]]:
+    """What Pillow found under a name, and notes; a damaged file may hold anything in its place."""
     value = info.get(name) or b""
     if isinstance(value, str):
         value = value.encode("utf-8", "surrogateescape")
-    if not isinstance(value, bytes):
-        notes.append(f"{called} unreadable and dropped")
-        return b""
-    return value
+    return (value, []) if isinstance(value, bytes) else (b"", [f"{called} unreadable and dropped"])
 
 
 def _dpi(value: Any) -> tuple[float, float] | None:

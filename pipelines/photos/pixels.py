@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import functools
 import io
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
@@ -96,6 +98,23 @@ def turned_pixels(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(pixels[::rows, ::columns])
 
 
+_POINTS: dict[int, Callable[[float, float], tuple[float, float]]] = {
+    2: lambda x, y: (1 - x, y),
+    3: lambda x, y: (1 - x, 1 - y),
+    4: lambda x, y: (x, 1 - y),
+    5: lambda x, y: (y, x),
+    6: lambda x, y: (1 - y, x),
+    7: lambda x, y: (1 - y, 1 - x),
+    8: lambda x, y: (y, 1 - x),
+}
+"""Where a point of the stored picture, in [0, 1], comes to lie upright, by EXIF's orientation."""
+
+
+def turned_point(x: float, y: float, orientation: int) -> tuple[float, float]:
+    """Where a point of a stored image comes to lie upright; both as shares of width and height, from the top left."""
+    return _POINTS[orientation](x, y) if orientation in _POINTS else (x, y)
+
+
 def eight_bit_values(values: np.ndarray) -> np.ndarray:
     """uint8 of uint8 or uint16 values, the upper byte as Pillow takes it."""
     return values if values.dtype == np.uint8 else (values >> 8).astype(np.uint8)
@@ -159,9 +178,23 @@ def _transform_to_srgb(
     return None
 
 
-def channels(
-    image: Image.Image, depth: Depth, orientation: int, content: bytes, keep_16: bool, notes: list[str]
-) -> tuple[Image.Image, np.ndarray | None, np.ndarray | None]:
+class Channels(NamedTuple):
+    """A decoded image in the form that is enhanced.
+
+    Attributes:
+        image: The upright image as 8-bit RGB or L.
+        pixels_16: Its values in uint16 (height, width, 3 or 1); None where 8 bits are all there is or can be written.
+        alpha: Its opacity, uint8 or uint16 (height, width); None where there is none.
+        notes: A short sentence for each thing that was changed.
+    """
+
+    image: Image.Image
+    pixels_16: np.ndarray | None
+    alpha: np.ndarray | None
+    notes: list[str]
+
+
+def channels(image: Image.Image, depth: Depth, orientation: int, content: bytes, keep_16: bool) -> Channels:
     """Brings a decoded image into the form that is enhanced.
 
     Args:
@@ -170,47 +203,43 @@ def channels(
         orientation: The EXIF orientation, 1 to 8, to apply.
         content: The file, which is read again for 16-bit colour.
         keep_16: Whether more than 8 bits can be written.
-        notes: List to which a sentence is added for each change.
-
-    Returns:
-        The upright image as 8-bit RGB or L; its values in uint16 (height, width, 3 or 1), None where 8 bits are
-        all there is or can be written; its alpha, uint8 or uint16 (height, width), None where there is none.
     """
     if image.mode[0] in "IF":
         values, opacity = _grey_16(image, depth, orientation)
         grey = Image.fromarray(eight_bit_values(values))
-        _note_depth(depth, 16 if keep_16 else 8, notes)
         if keep_16:
-            return grey, values[..., np.newaxis], opacity
-        return grey, None, None if opacity is None else eight_bit_values(opacity)
+            return Channels(grey, values[..., np.newaxis], opacity, _note_of_depth(depth, 16))
+        return Channels(grey, None, None if opacity is None else eight_bit_values(opacity), _note_of_depth(depth, 8))
     source = image
-    image, opacity = _eight_bit(image, notes)
+    image, opacity = _eight_bit(image)
     image = turned(image, orientation)
     opacity = None if opacity is None else np.asarray(turned(Image.fromarray(opacity), orientation))
     pixels_16 = None
     if depth.bits == 16 and keep_16 and source.format in _COLOUR_16:
         pixels_16, opacity = _colour_16(content, orientation, pixels_of(image), opacity)
-    _note_depth(depth, 8 if pixels_16 is None else 16, notes)
-    return image, pixels_16, opacity
+    notes = [*_note_of_mode(source.mode), *_note_of_depth(depth, 8 if pixels_16 is None else 16)]
+    return Channels(image, pixels_16, opacity, notes)
 
 
-def _note_depth(depth: Depth, kept: int, notes: list[str]) -> None:
+def _note_of_depth(depth: Depth, kept: int) -> list[str]:
+    """What happens to the depth of an image that is written with `kept` bits, if anything."""
     if depth.floating:
-        notes.append(f"{depth} values 0 to 1 written as {kept} bit")
-    elif depth.bits > kept or depth.signed or 8 < depth.bits < kept:
-        notes.append(f"{depth} written as {kept} bit")
+        return [f"{depth} values 0 to 1 written as {kept} bit"]
+    return [f"{depth} written as {kept} bit"] if depth.bits > kept or depth.signed or 8 < depth.bits < kept else []
 
 
-def _eight_bit(image: Image.Image, notes: list[str]) -> tuple[Image.Image, np.ndarray | None]:
+def _note_of_mode(mode: str) -> list[str]:
+    """What happens to an image of one of Pillow's modes, if anything."""
+    if mode in ("CMYK", "LAB", "YCbCr", "HSV"):
+        return [f"{mode} converted to RGB"]
+    names = {"1": "1 bit", "P": "palette", "PA": "palette"}
+    return [f"{names[mode]} converted to RGB"] if mode in names else []
+
+
+def _eight_bit(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
     """An image of no more than 8 bits as RGB or L, and its alpha, uint8 (height, width), None where there is none."""
     if image.mode in ("RGB", "L") and "transparency" not in image.info:
         return image, None
-    if image.mode == "1":
-        notes.append("1 bit converted to RGB")
-    elif image.mode in ("P", "PA"):
-        notes.append("palette converted to RGB")
-    elif image.mode in ("CMYK", "LAB", "YCbCr", "HSV"):
-        notes.append(f"{image.mode} converted to RGB")
     if image.mode == "La":
         image = image.convert("LA")
     if image.mode == "LA" or (image.mode == "L" and "transparency" in image.info):

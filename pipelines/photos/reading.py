@@ -5,6 +5,7 @@ import ctypes
 import dataclasses
 import io
 import logging
+import re
 import struct
 import warnings
 from collections.abc import Callable, Iterator
@@ -106,19 +107,19 @@ def load(
         ValueError: `output_format` is unknown.
     """
     written = written_format(path, output_format)
-    notes: list[str] = []
     with _reading(content, path):
         image = _open(content, path, max_pixels, admit)
         depth = depth_of(image, content)
         if image.format != "RAW":  # which is decoded already
             admit(image.width * image.height, depth.bits)
-        _note_other_pictures(image, content, notes)
-        stored = _orientation(image)  # Pillow turns a TIFF as it loads it
+        notes = _other_pictures(image, content)
+        stored = _stored_orientation(image, content)
         pixels, damage = decode_jpeg(image, content)
         if pixels is None:
             image.load()
         orientation = _orientation(image)
-        metadata = Metadata.of(image, written, stored, notes)
+        metadata, lost = Metadata.of(image, written, stored)
+        notes += [note for note in lost if note not in notes]  # an XMP tells of other pictures, too
         tables = _jpeg_tables(image)
         subsampling = _subsampling(image, orientation)
         source = image.format
@@ -127,8 +128,10 @@ def load(
         if pixels is not None:
             pixels = turned_pixels(pixels, orientation)
         else:
-            image, pixels, alpha = channels(image, depth, orientation, content, written.bits == 16, notes)
-            pixels = pixels_of(image) if pixels is None else pixels
+            upright = channels(image, depth, orientation, content, written.bits == 16)
+            pixels = pixels_of(upright.image) if upright.pixels_16 is None else upright.pixels_16
+            alpha = upright.alpha
+            notes += upright.notes
     if alpha is not None and not written.alpha:
         notes.append(f"alpha dropped ({written.name} holds none)")
         alpha = None
@@ -184,7 +187,7 @@ def thumbnail(content: bytes, path: str, long_side: int, *, max_pixels: int = MA
         if image.mode in ("RGB", "L", "CMYK"):  # decodes a JPEG small, and lets a HEIC's thumbnail serve
             image.thumbnail(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
         image.load()
-        image, _, _ = channels(image, depth, _orientation(image), content, keep_16=False, notes=[])
+        image = channels(image, depth, _orientation(image), content, keep_16=False).image
         image.thumbnail(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
         return np.asarray(image.convert("RGB"))
 
@@ -212,11 +215,10 @@ def decode(
     Raises:
         PhotoError: As `load`.
     """
-    notes: list[str] = []
     with _reading(content, path):
         image = _open(content, path, max_pixels)
         depth = depth_of(image, content)
-        _note_other_pictures(image, content, notes)
+        notes = _other_pictures(image, content)
         orientation = _orientation(image)
         at_least = at_least if orientation < 5 else at_least[::-1]
         pixels, damage = decode_jpeg(image, content, at_least)
@@ -229,7 +231,8 @@ def decode(
         if damage and reject_damaged:
             raise PhotoError("decode", damage)
         notes += [DAMAGED] if damage else []
-        image, _, alpha = channels(image, depth, orientation, content, keep_16=False, notes=notes)
+        image, _, alpha, changes = channels(image, depth, orientation, content, keep_16=False)
+        notes += changes
     image.info = {}  # or what is encoded from it would carry the profile
     if alpha is not None:
         notes.append("alpha dropped")
@@ -319,7 +322,23 @@ def _orientation(image: Image.Image) -> int:
     return orientation if isinstance(orientation, int) else 1
 
 
-def _note_other_pictures(image: Image.Image, content: bytes, notes: list[str]) -> None:
+def _stored_orientation(image: Image.Image, content: bytes) -> int:
+    """EXIF orientation of the stored picture, before Pillow turns it; 0 if it is turned, and nobody says how."""
+    if image.format != "HEIF":
+        return _orientation(image)
+    if named := image.info.get("original_orientation"):
+        return named
+    meta = content.find(b"meta")
+    head = content[meta : meta + int.from_bytes(content[max(0, meta - 4) : meta], "big")]
+    exif = image.getexif().get_ifd(ExifTags.IFD.Exif)
+    size = exif.get(ExifTags.Base.ExifImageWidth), exif.get(ExifTags.Base.ExifImageHeight)
+    transposed = image.width != image.height and size == (image.height, image.width)
+    return 0 if transposed or re.search(rb"irot[\x01-\x03]|imir", head, re.DOTALL) else 1
+
+
+def _other_pictures(image: Image.Image, content: bytes) -> list[str]:
+    """A note for each further picture, map or film in a file."""
+    notes = []
     try:
         count = _count_frames(image, content)
     except Exception as error:  # what is wrong with the others is no fault of the first
@@ -338,6 +357,7 @@ def _note_other_pictures(image: Image.Image, content: bytes, notes: list[str]) -
         notes.append("depth map dropped")
     if image.format in ("JPEG", "MPO") and content.endswith(b"SEFT") and b"MotionPhoto_Data" in content:  # Samsung's
         notes.append("video of a motion photo dropped")
+    return notes
 
 
 def _count_frames(image: Image.Image, content: bytes) -> int:

@@ -4,7 +4,7 @@ import functools
 import io
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, JpegImagePlugin, TiffImagePlugin
@@ -19,7 +19,14 @@ _PNG_HEADER = 33  # bytes of signature and IHDR
 _STRIP = 1 << 20  # bytes of a TIFF strip before compression
 
 
-def encode(photo: Photo, pixels: np.ndarray, *, quality: int | None = None, strip_metadata: bool = False) -> bytes:
+class Encoded(NamedTuple):
+    """A file, and a short sentence for everything that could not be written into it."""
+
+    content: bytes
+    notes: list[str]
+
+
+def encode(photo: Photo, pixels: np.ndarray, *, quality: int | None = None, strip_metadata: bool = False) -> Encoded:
     """Writes pixels as the file that the photo came from would be written.
 
     Args:
@@ -28,7 +35,8 @@ def encode(photo: Photo, pixels: np.ndarray, *, quality: int | None = None, stri
         quality: For JPEG, WebP and AVIF, 1 to 100; None for about the original's.
         strip_metadata: Leave out EXIF, ICC profile, XMP, DPI, comments and IPTC.
 
-    Metadata that makes the encoder fail is left out, and noted in the photo's notes.
+    Returns:
+        The file. Metadata that makes the encoder fail is left out, with a note.
 
     Raises:
         PhotoError: It cannot be encoded.
@@ -36,14 +44,13 @@ def encode(photo: Photo, pixels: np.ndarray, *, quality: int | None = None, stri
     if not strip_metadata:
         try:
             with failing_as("encode"):
-                return _encode(photo, pixels, quality, with_metadata=True)
+                return Encoded(_encode(photo, pixels, quality, with_metadata=True), [])
         except PhotoError as error:
-            note = f"metadata could not be written and was dropped ({error.message})"
+            notes = [f"metadata could not be written and was dropped ({error.message})"]
+    else:
+        notes = []
     with failing_as("encode"):
-        content = _encode(photo, pixels, quality, with_metadata=False)
-    if not strip_metadata and note not in photo.notes:
-        photo.notes.append(note)
-    return content
+        return Encoded(_encode(photo, pixels, quality, with_metadata=False), notes)
 
 
 def _encode(photo: Photo, pixels: np.ndarray, quality: int | None, with_metadata: bool) -> bytes:
@@ -113,7 +120,7 @@ def _png(pixels: np.ndarray, options: dict[str, Any]) -> bytes:
 def _tiff(pixels: np.ndarray, options: dict[str, Any]) -> bytes:
     """A TIFF of grey or RGB, 8 or 16 bits, with or without alpha: deflate with differencing, Pillow's directory.
 
-    Pillow itself writes neither 16-bit colour nor EXIF in a compressed file.
+    Pillow itself writes neither 16-bit colour nor EXIF in a compressed file; tifffile writes no EXIF or GPS directory.
     """
     if pixels.shape[2] == 2 and pixels.dtype == np.uint16:
         pixels = pixels[..., [0, 0, 0, 1]]  # Pillow could not read it back otherwise

@@ -1,7 +1,8 @@
 """XMP in line with the new file: nothing in it points to what is gone, and regions are turned with the photo."""
 
 import re
-from collections.abc import Callable
+
+from pipelines.photos.pixels import turned_point
 
 _GONE = (
     ("http://ns.google.com/photos/1.0/camera/", rb"(?:MotionPhoto|MicroVideo)\w*", "video of a motion photo dropped"),
@@ -18,17 +19,6 @@ LONGEST = 16_000_000
 _REGIONS = "http://www.metadataworkinggroup.com/schemas/regions/"
 _AREAS = "http://ns.adobe.com/xmp/sType/Area#"
 
-_TURNS: dict[int, Callable[[float, float], tuple[float, float]]] = {
-    2: lambda x, y: (1 - x, y),
-    3: lambda x, y: (1 - x, 1 - y),
-    4: lambda x, y: (x, 1 - y),
-    5: lambda x, y: (y, x),
-    6: lambda x, y: (1 - y, x),
-    7: lambda x, y: (1 - y, 1 - x),
-    8: lambda x, y: (y, 1 - x),
-}
-"""Where a point of the stored picture, in [0, 1], comes to lie upright, by EXIF's orientation."""
-
 
 def updated(xmp: bytes, orientation: int) -> tuple[bytes, list[str]]:
     """XMP for a file with new pixels, which lie upright, and nothing behind them.
@@ -37,7 +27,7 @@ def updated(xmp: bytes, orientation: int) -> tuple[bytes, list[str]]:
 
     Args:
         xmp: The packet, whatever it holds.
-        orientation: EXIF orientation of the stored pixels, 1 to 8.
+        orientation: EXIF orientation of the stored pixels, 1 to 8; 0 where they were turned, nobody knows how.
 
     Returns:
         The packet, and a short sentence for each thing that is gone.
@@ -50,8 +40,8 @@ def updated(xmp: bytes, orientation: int) -> tuple[bytes, list[str]]:
         if count and note:
             notes.append(note)
     xmp = re.sub(rb"(tiff:Orientation(?:=[\"']|>))[2-8]", rb"\g<1>1", xmp)
-    if orientation in _TURNS and _prefix(xmp, _REGIONS):
-        turned = _turned_regions(xmp, orientation)
+    if orientation != 1 and _prefix(xmp, _REGIONS):
+        turned = _turned_regions(xmp, orientation) if orientation else None
         if turned is None:
             turned, _ = _without(xmp, _REGIONS, rb"Regions")
             notes.append("face regions dropped, which were not turned with the photo")
@@ -93,7 +83,6 @@ def _turned_regions(xmp: bytes, orientation: int) -> bytes | None:
     area = re.escape(_prefix(xmp, _AREAS))
     if not area:
         return None
-    turn = _TURNS[orientation]
     found = 0
 
     def turned(match: re.Match[bytes]) -> bytes:
@@ -103,7 +92,7 @@ def _turned_regions(xmp: bytes, orientation: int) -> bytes | None:
         if len(values) != 4:
             return element
         found += 1
-        x, y = turn(float(values[b"x"]), float(values[b"y"]))
+        x, y = turned_point(float(values[b"x"]), float(values[b"y"]), orientation)
         w, h = float(values[b"w"]), float(values[b"h"])
         w, h = (h, w) if orientation >= 5 else (w, h)
         for name, value in zip((b"x", b"y", b"w", b"h"), (x, y, w, h), strict=True):

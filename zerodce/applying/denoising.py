@@ -1,9 +1,9 @@
-"""Noise-aware smoothing of what the curves lifted: the photo's noise, amplified as its curves do, filtered out.
+"""The noise filter: removes the noise that the curves add to a photo.
 
-The filter is the guided filter (He, Sun and Tang, TPAMI 2013) in its fast form (He and Sun, 2015), each of
-Y, Cr and Cb guided by itself: where the local variance is well above that of the noise a channel stays as it
-is, elsewhere it becomes what the same filter makes of the photo at half size, and so on down to an eighth: that takes
-out grain and blotches wider than a pixel. docs/denoising.md has the measurements.
+It is the guided filter (He, Sun and Tang, TPAMI 2013) in its fast form (He and Sun, 2015). Y, Cr and Cb are each guided
+by themselves. Where the local variance is well above that of the noise, a channel stays as it is. Elsewhere the result
+of the same filter at half size replaces it, and so on down to an eighth. This removes grain and blotches wider than a
+pixel. docs/denoising.md has the measurements.
 """
 
 import dataclasses
@@ -17,27 +17,27 @@ from zerodce.images.pixels import on_pixels
 from zerodce.kernels import grain
 
 STRENGTH = 2.2
-"""Detail of this many standard deviations of the noise loses half its contrast."""
+"""Detail of this many standard deviations of the noise loses half of its contrast: the guided-filter epsilon."""
 
 COARSER = 0.3
-"""A window also varies by its slope, which is the next size's grain: this share of it counts as noise here."""
+"""Share of the next size's noise that also counts here: its coarser grain is a slope inside a window."""
 
 GAIN_SIZE = 128
 """Long side of the map of amplification in pixels."""
 
 NEGLIGIBLE = 0.25
-"""Rows are left as they are where no variance that is filtered reaches this: half a step of 1/255, squared."""
+"""Rows whose variances all stay below this are not filtered: half a step of 1/255, squared."""
 
 APART = 8
-"""Blocks of rows from a row that is filtered to the next one from which on those between are left out."""
+"""If two filtered blocks of rows are further apart than this, the blocks between them are skipped."""
 
 
 def denoise(image: np.ndarray, strength: float = 1.0) -> np.ndarray:
-    """Takes the noise out of one image, as much as it has; edges and texture above the noise stay.
+    """Removes the noise of one image. Edges, and texture above the noise, stay.
 
     Args:
         image: (height, width, 3) RGB or (height, width) grey; uint8, uint16, or float in [0, 1]. Not changed.
-        strength: Multiplies the noise found: 0 takes out nothing.
+        strength: Factor on the measured noise; 0 removes nothing.
 
     Returns:
         The filtered image, shaped, typed and ranged as `image`.
@@ -51,12 +51,12 @@ def denoise(image: np.ndarray, strength: float = 1.0) -> np.ndarray:
 
 
 def amplification(small: np.ndarray, tables: np.ndarray, around: np.ndarray | None = None) -> np.ndarray:
-    """How much noise curves add to that of a photo: from their derivative in the tones of a small copy.
+    """How much noise the curves add, by their derivative at the tones of a small copy.
 
     Args:
         small: uint8 (height, width, 3), RGB.
         tables: Strengths as `zerodce.curves.brightening.brighten` takes them.
-        around: The same.
+        around: As `brighten` takes it.
 
     Returns:
         Float32 (height, width) of at most `GAIN_SIZE` pixels a side: the standard deviation added to noise of
@@ -67,7 +67,7 @@ def amplification(small: np.ndarray, tables: np.ndarray, around: np.ndarray | No
     scale = min(1.0, GAIN_SIZE / max(small.shape[:2]))
     size = [max(1, round(side * scale)) for side in small.shape[1::-1]]
     image = cv2.resize(small, size, interpolation=cv2.INTER_AREA).astype(np.int32) * 257
-    step = 2 * 257  # as large as noise is: near black half of it is clipped, and so is half of this
+    step = 2 * 257  # about the size of noise: near black, half of either is clipped
     above, below = (
         brighten(np.clip(moved, 0, 65535).astype(np.uint16), tables, around).astype(np.float32)
         for moved in (image + step, image - step)
@@ -81,12 +81,12 @@ def smooth(photo: np.ndarray, noise: Noise, noise_gain: np.ndarray, strength: fl
 
     Args:
         photo: uint8 or uint16 (height, width, 3 or 1), the full range of its type. Written to.
-        noise: That of the photo, or of the photo that it was made from by curves.
-        noise_gain: Float (any height, any width), spread over the photo: what multiplies the noise there.
-        strength: Multiplies the noise everywhere; 0 is no filter.
+        noise: Noise of the photo, or of the photo before the curves.
+        noise_gain: Float (any height, any width), spread over the photo: factor on the noise at each place.
+        strength: Factor on the noise everywhere; 0 filters nothing.
 
     Returns:
-        The filtered photo: `photo` itself, or a copy of one that is not contiguous.
+        The filtered photo: `photo` itself, or a copy if `photo` is not contiguous.
 
     Raises:
         ValueError: The strength is negative.
@@ -118,7 +118,7 @@ def _variances(noise: Noise, noise_gain: np.ndarray, height: int, width: int) ->
 
 
 def _at_points(values: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A map of a photo of some height and width, interpolated at the corners of its blocks."""
+    """Interpolates a photo's map at the corners of the blocks."""
     rows, columns = (-(-side // grain.BLOCK) + 1 for side in (height, width))
     across, down = grain.BLOCK * values.shape[1] / width, grain.BLOCK * values.shape[0] / height
     to_map = np.array([[across, 0, -0.5], [0, down, -0.5]])

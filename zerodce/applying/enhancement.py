@@ -1,4 +1,4 @@
-"""A model applied to photos: curves estimated on a small copy, or on every pixel, and applied at full size."""
+"""Applies a model to photos: estimates curves on a small copy or on every pixel, and applies them at full size."""
 
 import dataclasses
 import functools
@@ -26,7 +26,7 @@ Exposure = float | Literal["auto"]
 """The mean brightness to aim at, in [0, 1]; `zerodce.curves.exposure` says what "auto" does, and the bounds."""
 
 Denoise = float | Literal["auto", "off"]
-"""How much of the noise that the curves add is taken out: a number multiplies what "auto" does."""
+"""How much of the noise that the curves add is removed: a number is a factor on "auto"."""
 
 AUTO_CURVE_SIZE = 128
 """Long side of the small copy in pixels; docs/curve-size.md has the measurement behind it."""
@@ -35,16 +35,16 @@ MAX_STRENGTH = 2.0
 """The largest factor on the light that a photo gets."""
 
 MAX_OF_BRIGHT = 1.25
-"""The largest part that the natural look takes of what a network that does not see the whole photo gives."""
+"""The natural look uses at most this multiple of the output of a network that does not see the whole photo."""
 
 STEPS = 256
-"""Strengths of a tone network are rounded to so many steps: what threads sum in another order makes no other photo."""
+"""Strengths of a tone network are rounded to 1/256, so the order in which threads add floats changes no photo."""
 
 HALO = 7
-"""How many pixels around a pixel the network sees: seven 3x3 convolutions."""
+"""Radius in pixels that the network sees around a pixel: seven 3x3 convolutions."""
 
 TILE = 512
-"""Side of the tiles in which the network sees every pixel of a photo."""
+"""Side in pixels of the tiles in which the network sees every pixel of a photo."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,13 +53,13 @@ class Curves:
 
     Attributes:
         grid: Float (rows, columns, 16, 1 or 3): strengths by place and brightness, as `zerodce.curves.tones` has them.
-        strength: The factor that they hold already: the model's own, that of `curves.exposure`, and the one asked for.
+        strength: Factor that `grid` already includes: of the model, of `curves.exposure`, and of the caller.
         exposure: Mean brightness of the enhanced small copy, in [0, 1].
-        held: Degree, in [0, 1], to which what lies below the photo's noise stays black.
+        held: Degree, in [0, 1], to which tones below the photo's noise stay black.
         noise_gain: Noise that the curves add to the photo's, as `zerodce.applying.denoising.amplification` returns it.
-        steepest: The largest slope of its tones, as `zerodce.curves.tones.tables` takes it.
-        colour_floor: The noise that its colours have at least, as `zerodce.curves.brightening.brighten` takes it.
-        around: `surroundings` of the photo; none for a network that gives each place its own strengths.
+        steepest: Largest slope of the tones, as `zerodce.curves.tones.tables` takes it.
+        colour_floor: Lower bound of the noise of the colours, as `zerodce.curves.brightening.brighten` takes it.
+        around: `surroundings` of the photo; None if the network gives each place its own strengths.
     """
 
     grid: np.ndarray
@@ -79,14 +79,14 @@ class Enhancer:
         model: A `ZeroDCE`.
         curve_size: Long side, in pixels, of the small copy that the curves are estimated on; "auto"; or "full": the
             network sees every pixel.
-        exposure: Mean brightness aimed at, in [0, 1], or "auto"; `zerodce.curves.exposure` says how, and its bounds.
-        denoise: "auto" takes out the noise that the curves add, "off" nothing; a number multiplies what `auto` does.
-        strength: Multiplies the light that a photo gets: 0 is the original, 2 the most; below 1 no pixel gets brighter
+        exposure: Mean brightness to aim at, in [0, 1], or "auto"; `zerodce.curves.exposure` has the bounds.
+        denoise: "auto" removes the noise that the curves add, "off" nothing; a number is a factor on "auto".
+        strength: Factor on the light that a photo gets: 0 is the original, 2 the most. Below 1 no pixel gets brighter
             than at 1.
-        look: "natural", what an owner would keep, or "bright", everything is lit; `zerodce.applying.looks` says how.
+        look: "natural", what an owner would keep, or "bright", everything lit: `zerodce.applying.looks`.
 
     Raises:
-        ValueError: One of them is none of these.
+        ValueError: An argument has another value.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Enhancer:
             raise ValueError(f'a look is "natural" or "bright", not {look!r}')
         self.model = model
         self.network = model.network
-        self.network.jit_compile = False  # oneDNN is faster than XLA on a CPU, and compiles nothing per shape
+        self.network.jit_compile = False  # on a CPU oneDNN is faster than XLA, and compiles nothing for a new shape
         self.sees_whole: bool = model.architecture.sees_whole
         self.full = curve_size == "full" and not self.sees_whole  # strengths at knots are read at every pixel anyway
         self.curve_size = AUTO_CURVE_SIZE if isinstance(curve_size, str) else curve_size
@@ -125,7 +125,7 @@ class Enhancer:
         return self.apply(photo, curves)
 
     def estimate(self, small_copies: Sequence[np.ndarray]) -> list[Curves]:
-        """Estimates the curves of photos, each by itself: sums of a batch are rounded in another order.
+        """Estimates the curves of photos, one by one: in a batch, sums would round differently.
 
         Args:
             small_copies: uint8 (height, width, 3), RGB, each of any size.
@@ -133,7 +133,7 @@ class Enhancer:
         return [self._estimate(small) for small in small_copies]
 
     def apply(self, photo: np.ndarray, curves: Curves) -> np.ndarray:
-        """Applies curves to a photo at full size, and takes out the noise that they add.
+        """Applies curves to a photo at full size, and removes the noise that they add.
 
         Args:
             photo: uint8 or uint16 (height, width, 3 or 1), RGB or grey, the full range of its type.
@@ -156,7 +156,7 @@ class Enhancer:
         if noise is None or not filtered:
             return enhanced
         noise_gain = curves.noise_gain
-        if curves.held and not self.full:  # what is held back lower down rises the more steeply
+        if curves.held and not self.full:  # tones above the held-back ones rise more steeply
             grey = np.rint(noise.luminance).astype(np.uint8)[..., np.newaxis]
             noise_gain = amplification(np.repeat(grey, 3, axis=2), applied, curves.around)
         return smooth(enhanced, noise.with_coding(), noise_gain, self.denoise)
@@ -184,7 +184,7 @@ class Enhancer:
         return np.asarray(self.network.predict_on_batch(images), np.float32)
 
     def _estimate(self, small: np.ndarray) -> Curves:
-        """The curves of a small copy: what the model gives, as much of it as the photo wants and was asked for."""
+        """The curves of a small copy: the model's, scaled to what the photo wants and the caller asked for."""
         light = looks.light(small, self.look)
         amount = self._amount(small, light)
         grid = self._grid(small, light, amount)
@@ -211,7 +211,7 @@ class Enhancer:
         )
 
     def _amount(self, small: np.ndarray, light: Light) -> float:
-        """What the network is asked for: the light of the photo; or else a factor on what the network gives."""
+        """The photo's light, for a network that sees the whole photo; otherwise a factor on the network's output."""
         if self.sees_whole:
             return light.amount
         factor = float(self.model.strength(small[np.newaxis].astype(np.float32) / 255)[0])
@@ -221,7 +221,7 @@ class Enhancer:
         return factor
 
     def _grid(self, small: np.ndarray, light: Light, amount: float) -> np.ndarray:
-        """The strengths of a small copy, less where the look gives a brightness less."""
+        """The strengths of a small copy, times the shares of the look."""
         if self.sees_whole and light.nothing:
             return np.zeros((1, 1, KNOTS, 1))
         grid = self.model.architecture.grid(self.network, small.astype(np.float32) / 255, amount)
@@ -255,7 +255,7 @@ def enhance(
 
     Raises:
         TypeError: The image is of another type.
-        ValueError: The image is of another shape, or empty; or an option is none of those that `Enhancer` takes.
+        ValueError: The image is of another shape, or empty; or `Enhancer` does not take an option.
     """
     if model is None:
         model = _shipped()

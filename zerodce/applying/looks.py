@@ -1,11 +1,11 @@
-"""How much light a photo wants, and where: one strength for the photo, and the part of it for each brightness.
+"""How much light a photo wants, and where: one strength for the photo, and a share of it for each brightness.
 
-`bright` lights everything: what is lit comes to the mean of a well-exposed photo. `natural` gives a photo what its
+`bright` lights everything: lit parts reach the mean of a well-exposed photo. `natural` gives a photo the light that its
 owner would keep:
 
 - A photo without highlights is underexposed. It gets all of the light.
-- In a photo with highlights the exposure was chosen for them. Its shadows open, as far as they cover an area; what is
-  lit keeps its tone; and a dark surface without detail (a night sky, the backdrop of a studio) stays as it is.
+- A photo with highlights was exposed for them. Its shadows open if they are large enough. Lit parts keep their tone. A
+  dark surface without detail (a night sky, the backdrop of a studio) stays as it is.
 - A flat photo, with highlights and without blacks, gets brighter midtones, and so contrast.
 
 The numbers below were chosen on the development pairs and the verdicts of viewers (docs/training-log.md). No reference
@@ -39,7 +39,7 @@ class Ramp(NamedTuple):
         return smoothstep(value, self.start, self.end)
 
     def towards(self, other: "Ramp", share: float) -> "Ramp":
-        """The ramp that lies a share of the way to another."""
+        """Interpolates between this ramp and another; a share of 1 is the other."""
         return Ramp(*(mine + share * (theirs - mine) for mine, theirs in zip(self, other, strict=True)))
 
 
@@ -47,90 +47,90 @@ DIM_LEVEL = 0.505
 """Mean, in [0, 1], to which a photo without highlights is brightened."""
 
 DIM_NIGHT = 0.08
-"""The same of a black photo; a night scene comes to this and `zerodce.curves.exposure.NIGHT[1]` times its own mean."""
+"""The same for a black photo. A night scene gets this plus `zerodce.curves.exposure.NIGHT[1]` times its mean."""
 
 HIGHLIGHTS, HIGHLIGHTS_OF_CONTRAST = Ramp(0.35, 0.58), Ramp(0.3, 0.5)
-"""Whether a photo has highlights, by the 99th percentile of its brightness: of low contrast, and of high contrast."""
+"""Whether a photo has highlights, by the 99 % quantile of its brightness: for low and for high contrast."""
 
 CONTRAST = Ramp(4, 8)
-"""Whether a photo has contrast: its 99th percentile over its median."""
+"""Whether a photo has contrast, by the ratio of its 99 % quantile to its median."""
 
 NIGHT_AREA = Ramp(0.25, 0.45)
 """Whether a photo is a night scene, by the share of its area that is black."""
 
 NIGHT_LIGHTS = Ramp(0.2, 0.4)
-"""Whether a night scene has highlights, by the 99.9th percentile: they may be small."""
+"""Whether a night scene has highlights, which can be small: by the 99.9 % quantile."""
 
 BLACK = 0.02
 """Brightness below which a pixel is black."""
 
 DARK = Ramp(0.08, 0.16)
-"""Brightness over which a pixel ceases to be dark."""
+"""Range of brightness in which a pixel stops counting as dark."""
 
 DARK_AREA = Ramp(0.08, 0.2)
-"""Share of what is no surface that is dark, over which shadows come to open."""
+"""Shadows open by the dark share of the area, smooth surfaces not counted."""
 
 LEAST_AREA = 0.1
-"""Share of the area that is taken to be no surface at least."""
+"""Lower bound of the share of the area that is not smooth surface."""
 
 WELL_EXPOSED_AREA, BACKLIT_AREA = 0.05, -0.04
-"""How much more of the area has to be dark in a well-exposed photo (`NEARLY`), and in a backlit one."""
+"""How much more of the area has to be dark: in a well-exposed photo (`NEARLY`), in a backlit one."""
 
 BACKLIGHT, BRIGHT = Ramp(0.35, 0.5), 0.6
 """Whether a photo is backlit, by the share of its area that is brighter than `BRIGHT`."""
 
 SHADOWS = Ramp(0.1, 0.45)
-"""Brightness over which a pixel ceases to be a shadow."""
+"""Range of brightness in which a pixel stops counting as shadow."""
 
 SHADOW_LEVEL = 0.2
-"""The mean of shadows towards which they open, in [0, 1]."""
+"""The mean, in [0, 1], towards which shadows open."""
 
 OPENING, NIGHT_OPENING = 0.36, 0.3
-"""How far the root of the shadows' mean goes towards that of `SHADOW_LEVEL`: by day, and in a night scene."""
+"""How far the root of the shadows' mean moves towards that of `SHADOW_LEVEL`: by day, in a night scene."""
 
 STEEPEST, NIGHT_STEEPEST, DIM_STEEPEST = 3.0, 2.2, 30.0
-"""The largest slope of the tones, which multiplies noise: by day, in a night scene, and without highlights."""
+"""The largest slope of the tones, which amplifies noise: by day, in a night scene, without highlights."""
 
 COLOUR_FLOOR = 0.012
-"""Noise, in [0, 1], of the colours of shadows in a photo with highlights: what is lifted out of black gains no cast."""
+"""Noise, in [0, 1], assumed for shadow colours in a photo with highlights, so that lifted blacks gain no cast."""
 
 DETAIL = Ramp(0.015, 0.045)
 """Whether a pixel is detail, by the standard deviation of the root of brightness in the 5x5 pixels around it."""
 
 DETAIL_AREA = Ramp(0.25, 0.65)
-"""Whether pixels of one brightness show detail, by the share of them that is detail; else they are a smooth surface."""
+"""Whether pixels of one brightness show detail, by their share of detail; if not, they are a smooth surface."""
 
 SURFACE, NIGHT_SURFACE = Ramp(0.06, 0.16), Ramp(0.12, 0.3)
-"""Brightness over which smooth surfaces cease to stay as they are: by day, and in a night scene."""
+"""Range of brightness above which smooth surfaces get light as well: by day, in a night scene."""
 
 LIT_OF_DARK, LIT_OF_BRIGHT = Ramp(0.5, 1.2), Ramp(0.2, 0.65)
-"""Brightness over which what is lit comes to keep its tone: in a dark photo, and in a bright one (`LIT_MEAN`)."""
+"""Range of brightness above which lit parts keep their tone: in a dark photo, in a bright one (`LIT_MEAN`)."""
 
 LIT_MEAN = Ramp(0.15, 0.35)
-"""Mean over which a photo with highlights becomes a bright one."""
+"""Range of the mean above which a photo with highlights counts as bright."""
 
 MIDTONES = 0.033
 """Strength that the midtones of a flat photo get."""
 
 FLAT = Ramp(0.1, 0.15)
-"""Whether a photo with highlights is flat, by the 10th percentile of its brightness."""
+"""Whether a photo with highlights is flat, by the 10 % quantile of its brightness."""
 
 NEARLY = Ramp(0.36, 0.4)
-"""Mean over which a photo comes to be well exposed."""
+"""Range of the mean above which a photo counts as well exposed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Light:
-    """What a photo is to get.
+    """The light that a photo is to get.
 
     Attributes:
-        amount: One strength for the whole photo, in [0, 1]: what a network that sees the whole photo is asked for.
+        amount: One strength for the whole photo, in [0, 1]: the input of a network that sees the whole photo.
         shares: Float64 (KNOTS,) in [0, 1]: the part of the network's strength that each brightness gets.
-        added: Float64 (KNOTS,) in [0, 1]: strengths that are added to it.
-        most: The mean that the photo may reach at most, in [0, 1].
-        held: Degree, in [0, 1], to which what lies below the photo's noise stays black.
-        steepest: The largest slope of its tones: what noise is multiplied by at most.
-        colour_floor: Noise, in [0, 1], that colours are taken to have at least, as `curves.brightening` takes it.
+        added: Float64 (KNOTS,) in [0, 1]: strengths added to the network's.
+        most: The largest mean that the photo may reach, in [0, 1].
+        held: Degree, in [0, 1], to which tones below the photo's noise stay black.
+        steepest: The largest slope of the tones, and so the largest factor on noise.
+        colour_floor: Lower bound of the noise of colours, in [0, 1], as `curves.brightening` takes it.
     """
 
     amount: float
@@ -204,7 +204,7 @@ def _natural(channels: Sequence[np.ndarray], brightest: np.ndarray, mean: float)
 
 
 def _detail(brightest: np.ndarray) -> np.ndarray:
-    """Float64 (KNOTS,): whether a photo shows detail where it has the brightness of a knot; 1 where it hardly has it.
+    """Float64 (KNOTS,): whether pixels of a knot's brightness show detail; 1 if the photo has hardly any such pixels.
 
     Args:
         brightest: uint8 (height, width): the largest channel.
@@ -226,14 +226,14 @@ def _neighbours(values: np.ndarray) -> np.ndarray:
 def _strength(
     channels: Sequence[np.ndarray], brightest: np.ndarray, counts: np.ndarray, aim: float, part: float = 1.0
 ) -> float:
-    """The one strength that brings the mean of some pixels of a photo to an aim, by bisection over their histogram.
+    """The one strength that brings the mean of weighted pixels to an aim, by bisection over their histogram.
 
     Args:
         channels: Red, green and blue, uint8 (height, width).
         brightest: The largest of them, likewise.
-        counts: Float64 (256,): how much a pixel counts, by its largest channel.
+        counts: Float64 (256,): weight of a pixel, by its largest channel.
         aim: The mean, in [0, 1].
-        part: How far the root of the mean moves towards that of the aim, in [0, 1].
+        part: How far the root of the mean moves towards the root of the aim, in [0, 1].
     """
     weights = counts[brightest].ravel()
     histogram = np.sum([np.bincount(channel.ravel(), weights, 256) for channel in channels], axis=0)
@@ -251,6 +251,6 @@ def _strength(
 
 _LEVELS = np.arange(256) / 255
 _ROOTS = np.sqrt(_LEVELS).astype(np.float32)
-_IS_LIT = np.clip(np.arange(256) - 1.0, 0, 1)  # what is black to a step of 255 is not
+_IS_LIT = np.clip(np.arange(256) - 1.0, 0, 1)  # 0 is black, and so is 1 of 255
 _IS_DARK = 1 - DARK.at(_LEVELS)
 _IS_SHADOW = _IS_LIT * (1 - SHADOWS.at(_LEVELS))

@@ -1,4 +1,4 @@
-"""The noise of a photo, measured on its flat patches: at several sizes, for several tones, in brightness and colour."""
+"""Measures the noise of a photo on its flat patches: at several sizes and tones, in brightness and colour."""
 
 import dataclasses
 
@@ -11,34 +11,34 @@ SIZES = grain.SIZES
 """Sizes at which noise is measured: the photo's, and a half, a quarter and an eighth of it."""
 
 TONES = np.array([0.8, 2.2, 4.4, 9, 20, 50, 130], np.float32)
-"""Luminances for which noise is measured, in steps of 1/255; between them it is interpolated."""
+"""Luminances at which noise is measured, in steps of 1/255; it is interpolated between them."""
 
 BOUNDS = np.array([1.5, 3, 6, 12, 32, 80], np.float32)
-"""Luminances between the patches of one tone and those of the next, in steps of 1/255."""
+"""Luminances that separate the patches of neighbouring tones, in steps of 1/255."""
 
 PATCH = 8
-"""Side of a patch in pixels of each size: that of a block of JPEG."""
+"""Side of a patch, in pixels of each size: that of a JPEG block."""
 
 CROP, CROPS = PATCH * 2 ** (SIZES - 1), 14
 """Patches lie in crops of 64 x 64 pixels, at most 14 x 14 of them, spread over the photo."""
 
 LOWEST, LOWEST_OF_NOISE = 0.1, 0.885
-"""Quantile of the patches' standard deviations that counts, and its share of the true one on white noise."""
+"""The quantile of the patches' standard deviations that is used; on white noise it is 0.885 of the true deviation."""
 
 FEWEST = 12
 """A tone with fewer patches than this borrows from its neighbours."""
 
 WIDENING = (2.5, 1.6, 1.1)
-"""Grain grows by at most this factor from a size to the next, 8 pixels wide by 2.3, 1.4 and 1.0; texture does more."""
+"""Largest growth of grain from one size to the next (8 pixels wide: 2.3, 1.4, 1.0). Texture grows more."""
 
 TONE_CONTRAST = 1.6
-"""Noise differs by at most this factor from a tone to the next; texture does."""
+"""Noise grows by at most this factor from one tone to the next. Texture grows more."""
 
 MOST = 3.0
-"""Noise of more steps of 1/255 is believed only where it is white: where it halves from a size to the next."""
+"""Noise above this, in steps of 1/255, counts only if it is white: if it halves from one size to the next."""
 
 CODING = np.array([[1.0, 2.0, 2.0], [0.3, 1.0, 1.0], [0.25, 0.7, 0.7], [0.25, 0.5, 0.5]], np.float32)
-"""What rounding and JPEG do to Y, Cr and Cb at each size, in steps of 1/255; blocks that JPEG left flat hide it."""
+"""Noise of rounding and JPEG in Y, Cr and Cb at each size, in steps of 1/255. Flat JPEG blocks hide it."""
 
 MAP = 128
 """Long side of the map of tones in pixels."""
@@ -51,14 +51,14 @@ class Noise:
     Attributes:
         deviations: Float32 (SIZES, len(TONES), 3 or 1): standard deviations of Y, Cr and Cb, or of grey, inside a
             flat patch of 8 x 8 pixels of each size, in steps of 1/255.
-        luminance: Float32 (height, width) of at most `MAP` pixels a side: the photo's, in steps of 1/255.
+        luminance: Float32 (height, width) of at most `MAP` pixels a side: luminance of the photo, in steps of 1/255.
     """
 
     deviations: np.ndarray
     luminance: np.ndarray
 
     def with_coding(self) -> "Noise":
-        """The noise together with what rounding and JPEG do, of which an estimate sees nothing."""
+        """This noise plus that of rounding and JPEG, which the estimate cannot see."""
         coding = CODING[:, np.newaxis, : self.deviations.shape[2]]
         return dataclasses.replace(self, deviations=np.hypot(self.deviations, coding))
 
@@ -73,9 +73,9 @@ class Noise:
     def floor(self) -> float:
         """The standard deviation of luminance in the darkest tones that the photo has, in steps of 1/255.
 
-        All grain up to 64 pixels wide counts: the variance inside 8 x 8 pixels, and that of the means of 8 x 8
-        pixels inside 64 x 64. Detail below it cannot be told from noise. It is that of rounding at
-        least, which flat blocks of JPEG hide.
+        All grain up to 64 pixels wide counts: the variance inside 8 x 8 pixels, and the variance of the means of
+        8 x 8 pixels inside 64 x 64. Detail below this cannot be told from noise. The result is at least the noise of
+        rounding, which flat JPEG blocks hide.
         """
         darkest = float(np.quantile(self.luminance, 0.05))
         fine, coarse = (float(np.interp(darkest, TONES, self.deviations[size, :, 0])) for size in (0, SIZES - 1))
@@ -85,9 +85,9 @@ class Noise:
 def estimate_noise(photo: np.ndarray) -> Noise:
     """Estimates the noise of a photo.
 
-    A low quantile of the standard deviations of many patches is that of flat ones, from which a slope was taken out.
-    Texture that is everywhere is told from noise by how it changes with the size and the tone: noise changes little
-    (`WIDENING`, `TONE_CONTRAST`). Patches that are black or white say nothing; a photo of less than 64 pixels has none.
+    The estimate is a low quantile of the standard deviations of many patches, after removing their slope: it comes
+    from flat patches. Noise changes little with size and tone (`WIDENING`, `TONE_CONTRAST`); texture changes more, and
+    does not count. Neither do black and white patches. A photo of less than 64 pixels a side has no patches.
 
     Args:
         photo: uint8 or uint16 (height, width, 3 or 1), RGB or grey, the full range of its type.
@@ -139,7 +139,7 @@ def _of_tones(mean: np.ndarray, deviations: np.ndarray) -> np.ndarray | None:
 
 
 def _lowest(values: np.ndarray) -> np.ndarray:
-    """The quantile `LOWEST` of each column, as `numpy.quantile` has it, in a tenth of the time."""
+    """The quantile `LOWEST` of each column, equal to `numpy.quantile` in a tenth of the time."""
     at = LOWEST * (len(values) - 1)
     low = int(at)
     below, above = np.partition(values, (low, low + 1), axis=0)[low : low + 2]
@@ -147,8 +147,8 @@ def _lowest(values: np.ndarray) -> np.ndarray:
 
 
 def _refuse_texture(noise: np.ndarray) -> None:
-    """Lowers in place what is more than noise can be beside the size above it and the tones beside it."""
-    # what JPEG has erased is no bound for what it has left
+    """Lowers values, in place, to what noise can be next to the larger size and the neighbouring tones."""
+    # noise that JPEG has erased does not bound what it left
     least = CODING[:, : noise.shape[2]] / 2
     white = noise[1] < 0.7 * noise[0]
     noise[0] = np.where(white, noise[0], np.minimum(noise[0], MOST))
@@ -164,7 +164,7 @@ def _refuse_texture(noise: np.ndarray) -> None:
 
 
 def _crops(photo: np.ndarray) -> np.ndarray:
-    """Crops spread evenly over the photo, in step with JPEG's blocks, side by side: (CROP, n * CROP * channels)."""
+    """Crops spread evenly over the photo, aligned to JPEG blocks, side by side: (CROP, n * CROP * channels)."""
     tops, lefts = (
         [int(at) // PATCH * PATCH for at in np.linspace(0, side - CROP, min(CROPS, side // CROP))]
         for side in photo.shape[:2]
@@ -174,12 +174,12 @@ def _crops(photo: np.ndarray) -> np.ndarray:
 
 
 def _luminance(photo: np.ndarray, unit: np.float32) -> np.ndarray:
-    """Float32 map of at most `MAP` pixels a side, made of pixels far apart: near enough, and little is read."""
+    """Float32 map of at most `MAP` pixels a side, from sparse pixels: accurate enough, and reads little."""
     height, width, channels = photo.shape
     step = max(1, max(height, width) // (4 * MAP))
     scale = min(1.0, MAP / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    top, left = min(step, height) // 2, min(step, width) // 2  # of a strip there is always a row
+    top, left = min(step, height) // 2, min(step, width) // 2  # a narrow strip keeps at least one row
     sparse = photo[top::step, left::step].astype(np.float32) * unit
     luminance = cv2.cvtColor(sparse, cv2.COLOR_RGB2GRAY) if channels == 3 else sparse
     return cv2.resize(luminance, size, interpolation=cv2.INTER_AREA)

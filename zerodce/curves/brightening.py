@@ -1,4 +1,4 @@
-"""The light-enhancement curves: as backend-neutral ops for training, and compiled for photos of any size.
+"""The light-enhancement curves, applied to photos of any size.
 
 One iteration is `x + r * (x**2 - x)` with a parameter r in [-1, 1] for each pixel and channel (Guo et al., CVPR
 2020, equation 3, with the sign of the released code): r < 0 brightens, and [0, 1] stays [0, 1].
@@ -12,35 +12,35 @@ import numpy as np
 from zerodce.curves.tones import ITERATIONS, highest, smoothstep, tone
 
 HUE = (0.05, 0.25, 0.25, 0.5)
-"""Brightness from and to which, and saturation from and to which, a colour comes to keep its hue as far as any does."""
+"""Hue preservation rises over this range of brightness (first two) and this range of saturation (last two)."""
 
 HUE_KEPT = 0.65
-"""How far that is: wholly, and gold that becomes paler would look salmon and blue violet, as the eye has it."""
+"""Weight of hue preservation, in [0, 1]. At 1, gold that becomes paler looks salmon, and blue looks violet."""
 
 SATURATION = 0.5
-"""How much of its saturation it keeps then: more costs likeness to the references, less leaves lamps pale."""
+"""Share of the saturation that such a colour keeps. More is less like the references; less leaves lamps pale."""
 
 COLOUR_NOISE = 2
-"""A brightness of so many standard deviations of noise keeps half the colour of what it is lifted by."""
+"""A brightness of this many standard deviations of noise keeps half of the colour that lifting adds."""
 
 SURROUNDINGS = 8
-"""Share of the long side, one in so many, over which the brightness around a pixel is averaged."""
+"""The averaging window of the brightness around a pixel is the long side divided by this."""
 
 EDGE = 0.002
-"""Variance of the root of brightness at which its average stops half at an edge, so that no light has a halo."""
+"""Guided-filter epsilon, on sqrt(brightness): an edge of this local variance is half preserved. Prevents halos."""
 
 _LEVELS = np.arange(256, dtype=np.float32) / 255
 
 _ROOTS = np.linspace(0, 1, 256, dtype=np.float32) ** 2  # finest where curves are steepest
 
-_ITSELF = np.array([[[1, 0]]], np.float32)  # around a pixel is the pixel
+_ITSELF = np.array([[[1, 0]]], np.float32)  # the surroundings of a pixel are the pixel itself
 
 
 def surroundings(small: np.ndarray) -> np.ndarray:
-    """How the brightness around each pixel of a photo follows from its own: a fast guided filter (He and Sun, 2015).
+    """The brightness around each pixel, as a function of the pixel's own: a fast guided filter (He and Sun, 2015).
 
-    Curves whose strength is that of the brightness around a pixel keep the contrast between neighbours, as the local
-    weights of exposure fusion do. The average is of the root of brightness, and stops at edges (`EDGE`).
+    Strengths by the brightness around a pixel keep the contrast between neighbours, as the local weights of exposure
+    fusion do. The filter averages the root of brightness and stops at edges (`EDGE`).
 
     Args:
         small: uint8 (height, width, channels): a small copy of the photo.
@@ -56,27 +56,27 @@ def surroundings(small: np.ndarray) -> np.ndarray:
 
     mean = average(root)
     variance = np.maximum(average(root * root) - mean * mean, 0)
-    slope = variance**2 / (variance**2 + EDGE**2)  # squared: half of it at EDGE, and all but none or all around it
+    slope = variance**2 / (variance**2 + EDGE**2)  # squared: 0.5 at EDGE, close to 0 below it and to 1 above it
     return np.dstack([average(slope), average(mean * (1 - slope))])
 
 
 def brighten(photo: np.ndarray, tables: np.ndarray, around: np.ndarray | None = None, noise: float = 0.0) -> np.ndarray:
     """Brightens a photo of any size, each pixel by the strength of its brightness and place.
 
-    A strength s stands for the curve parameter -s in all iterations; the brightness of a pixel is its largest channel.
-    Cells of the tables are interpolated bilinearly between their centres (as `tf.image.resize` and OpenCV do) inside
-    the loop that uses them: nothing but the result is held at full size. Of saturated colours that are not black
-    (`HUE`) the middle channel keeps its place between the other two, and so they their hue, by `HUE_KEPT`, and the
-    smallest by `SATURATION` its ratio to the largest. Releases the GIL.
+    A strength s is the curve parameter -s in all iterations. The brightness of a pixel is its largest channel. The loop
+    interpolates cells of the tables bilinearly between their centres (as `tf.image.resize` and OpenCV do), so only the
+    result is held at full size. Saturated colours that are not black (`HUE`) keep their hue by `HUE_KEPT`: the middle
+    channel keeps its place between the other two. Their smallest channel keeps its ratio to the largest by
+    `SATURATION`. Releases the GIL.
 
     Args:
         photo: uint8 or uint16 (height, width, channels), RGB or grey, the full range of its type. Not changed.
         tables: Float (rows, columns, levels, channels or 1) in [-1, 1]: strengths at brightness 0 to 1, evenly spaced.
-        around: The photo's `surroundings`, for tables of one cell and channel: a pixel's channels are multiplied by
-            what the strength of the brightness around it would make of the largest of them, as far as that does not
-            exceed `zerodce.curves.tones.highest`, over what its own strength makes of it.
-        noise: Standard deviation of the photo's noise in its darkest tones, in [0, 1]: what is lifted out of it keeps
-            the less of its colour the nearer to it (`COLOUR_NOISE`).
+        around: The photo's `surroundings`, for tables of one cell and channel. The channels of a pixel are multiplied
+            by a ratio of two tones of the largest channel: by the strength of the brightness around the pixel, bounded
+            by `zerodce.curves.tones.highest`, over that by its own strength.
+        noise: Standard deviation of the photo's noise in its darkest tones, in [0, 1]. The nearer to it a lifted tone
+            is, the less of its colour it keeps (`COLOUR_NOISE`).
 
     Returns:
         The enhanced photo, shaped as `photo` and rounded to its type.
@@ -116,14 +116,14 @@ def brighten(photo: np.ndarray, tables: np.ndarray, around: np.ndarray | None = 
 
 
 def _caps(tables: np.ndarray) -> np.ndarray:
-    """The highest tone at each brightness: the bound of all, or what its own strength makes of it."""
+    """The highest tone at each brightness: `highest`, or the tone of its own strength if that is higher."""
     brightness = np.linspace(0, 1, tables.shape[2])
     own = tone(brightness, tables.max(axis=(0, 1, 3)))
     return np.maximum(highest(brightness), own).astype(np.float32)
 
 
 def _colours(tables: np.ndarray, noise: float) -> np.ndarray:
-    """The part of its colour that a brightness keeps: of what it is lifted by, as much as its signal is above noise."""
+    """The share of its colour that each brightness keeps: all without lift, the signal's share with much lift."""
     brightness = np.linspace(0, 1, tables.shape[2])
     signal = brightness**2 / (brightness**2 + (COLOUR_NOISE * noise) ** 2 + 1e-12)
     lift = tone(brightness, np.maximum(tables.max(axis=(0, 1, 3)), 0)) / np.maximum(brightness, 1e-6)
@@ -131,7 +131,7 @@ def _colours(tables: np.ndarray, noise: float) -> np.ndarray:
 
 
 def _lifts(strengths: np.ndarray, tones: np.ndarray, caps: np.ndarray) -> np.ndarray:
-    """What `look_up` multiplies channels by, of strengths, tones and caps at brightness 0 to 255."""
+    """The factors on channels for `look_up`, from strengths, tones and caps at brightness 0 to 255."""
     around = np.interp(_ROOTS, _LEVELS, strengths).astype(np.float32)
     lifted = np.minimum(tone(_LEVELS[:, np.newaxis], around), caps[:, np.newaxis])
     return lifted / np.maximum(tones, 1e-6)[:, np.newaxis]
@@ -139,7 +139,7 @@ def _lifts(strengths: np.ndarray, tones: np.ndarray, caps: np.ndarray) -> np.nda
 
 @functools.cache
 def _kept_hue() -> np.ndarray:
-    """How much of its hue a pixel keeps: float32 (256, 256), by its brightness and its smallest channel."""
+    """Share of its hue that a pixel keeps: float32 (256, 256), by its brightness and its smallest channel."""
     saturation = 1 - _LEVELS[np.newaxis] / np.maximum(_LEVELS[:, np.newaxis], 1e-6)
     keep = smoothstep(_LEVELS[:, np.newaxis], *HUE[:2]) * smoothstep(saturation, *HUE[2:])
     return (HUE_KEPT * keep).astype(np.float32)

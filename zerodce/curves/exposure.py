@@ -1,4 +1,4 @@
-"""How bright a photo is to become: one factor on the strengths of its curves, found on its small copy."""
+"""How bright a photo becomes: one factor on the strengths of its curves, found on its small copy."""
 
 import functools
 import math
@@ -7,13 +7,13 @@ from typing import Literal
 import numpy as np
 
 MIDDLE = 0.45
-"""The mean brightness of a well-exposed photo, towards which `auto` moves what the model makes of a dark one."""
+"""The mean brightness of a well-exposed photo: with `pull`, `auto` moves dark photos towards it."""
 
 WELL_EXPOSED = 0.4
-"""From this mean on a photo is bright enough: it stays as it is, within `MAX_CHANGE`."""
+"""From this mean on a photo is bright enough: it changes by at most `MAX_CHANGE`."""
 
 MAX_CHANGE = 0.055
-"""Root mean square change of a well-exposed photo: its mean moves by no more, and PSNR against itself is 25 dB."""
+"""Largest root mean square change of a well-exposed photo: 25 dB PSNR; its mean moves by no more than this."""
 
 MAX_FACTOR = 1.5
 """The largest factor: beyond it the blacks of a night scene turn into noise."""
@@ -22,29 +22,29 @@ AUTO_MAX_FACTOR = 1.25
 """The largest factor that `auto` chooses for a model that does not see the whole photo."""
 
 NIGHT = (0.05, 8.0)
-"""`auto` makes a photo of mean m at most 0.05 + 8 m: a night scene stays one whatever the model makes of it."""
+"""Bound of the aim for a photo of mean m: 0.05 + 8 m, so a night scene stays one with any model."""
 
 
 LEVEL = 0.465
 """Mean brightness of an evenly brightened photo."""
 
 APPROACH = 1.5
-"""How many times as far as it lies below `WELL_EXPOSED` a photo is brightened at most."""
+"""A photo is brightened by at most this multiple of its distance below `WELL_EXPOSED`."""
 
 MAX_EVEN = 0.55
-"""The largest strength of a photo that is brightened evenly: beyond it the blacks of a night scene turn into noise."""
+"""The largest even strength: beyond it the blacks of a night scene turn into noise."""
 
 
 def even_aim(mean: float, level: float = LEVEL, night: float = NIGHT[0]) -> float:
-    """The mean that a photo is brightened to evenly; `zerodce.curves.tensors.even_strength` has the same for tensors.
+    """The mean to which a photo is evenly brightened; `zerodce.curves.tensors.even_strength` does this for tensors.
 
     Args:
         mean: Mean of the photo, in [0, 1].
         level: The mean of a photo that is neither a night scene nor nearly bright enough.
-        night: The mean that a black photo would get; it rises by `NIGHT[1]` times the photo's own.
+        night: The mean that a black photo gets; `NIGHT[1]` times the photo's mean is added.
 
     Returns:
-        In [0, 1]; below the photo's own mean from `WELL_EXPOSED` on.
+        In [0, 1]; at most the photo's mean from `WELL_EXPOSED` on.
     """
     return min(level, night + NIGHT[1] * mean, mean + APPROACH * (WELL_EXPOSED - mean))
 
@@ -59,25 +59,25 @@ def find_factor(
     pull: bool = False,
     around: np.ndarray | None = None,
 ) -> float:
-    """Finds the factor on strengths that brings a photo nearest to the exposure aimed at.
+    """Finds the factor on strengths that brings a photo nearest to its exposure aim.
 
-    `auto` leaves to the model what mean it arrives at, or, with `pull`, aims between that mean and `MIDDLE`: all of the
-    way for a photo of mean `WELL_EXPOSED`, the less of it the darker the photo; a photo already brighter than `MIDDLE`
-    keeps its mean. A value is aimed at as it is, but a night scene stays one: `NIGHT`. Whatever is aimed at, the
-    root mean square change is bounded: to `MAX_CHANGE` for a well-exposed photo, and by two more for each unit of mean
-    that a darker one lacks. All of this is continuous in the photo, so that the shots of a series come out alike.
+    `auto` accepts the mean that the model reaches. With `pull` it aims between this mean and `MIDDLE`: all of the way
+    for a photo of mean `WELL_EXPOSED`, less for a darker photo. A photo brighter than `MIDDLE` keeps its mean. A value
+    is the aim itself, but a night scene stays one: `NIGHT`. The root mean square change is always bounded: by
+    `MAX_CHANGE` for a well-exposed photo, and by two more for each unit of mean below. All of this is continuous, so
+    the shots of a series come out alike.
 
     Args:
         small: uint8 (height, width, 3), RGB: a small copy of the photo.
         grid: Float (rows, columns, KNOTS, channels or 1) in [-1, 1]: the strengths that the model gives it.
         exposure: "auto", or the mean brightness to aim at, in [0, 1].
-        most: The mean that `auto` aims at, at most, in [0, 1].
+        most: Upper bound of the aim of `auto`, in [0, 1].
         steepest: As `zerodce.curves.tones.tables` takes it.
         pull: Whether `auto` moves the mean towards `MIDDLE`, by a factor of up to `AUTO_MAX_FACTOR`; else by up to 1.
         around: As `zerodce.curves.brightening.brighten` takes it.
 
     Returns:
-        The factor: 0 leaves the photo as it is, 1 is what the model made of it, at most `MAX_FACTOR`.
+        The factor: 0 leaves the photo as it is, 1 is the output of the model; at most `MAX_FACTOR`.
     """
     from zerodce.curves.brightening import brighten
     from zerodce.curves.tones import tables
@@ -96,7 +96,7 @@ def find_factor(
         aim, largest = min(exposure, max(night, mean)), MAX_FACTOR
     else:
         models = float(enhanced(1).mean())
-        share = min(1.0, mean / WELL_EXPOSED) if pull else 0.0  # the darker, the more noise would come along
+        share = min(1.0, mean / WELL_EXPOSED) if pull else 0.0  # a darker photo would gain more noise
         aim = min(models + share * (max(MIDDLE, mean) - models), most)
         largest = AUTO_MAX_FACTOR if pull else 1.0
 

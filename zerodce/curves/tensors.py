@@ -14,7 +14,7 @@ _HALVINGS = 10
 
 
 def knot_weights(brightness: KerasTensor) -> KerasTensor:
-    """How much each knot has to say of a brightness: linear between the two nearest, in the root of the brightness.
+    """Weight of each knot for a brightness: linear between the two nearest, in the root of the brightness.
 
     Args:
         brightness: Float (...) in [0, 1].
@@ -42,22 +42,22 @@ def read(images: KerasTensor, strengths: KerasTensor) -> KerasTensor:
 
 
 def apply_strengths(images: KerasTensor, strengths: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
-    """Applies strengths at the knots as `brighten` does with `surroundings`, but for hue: training sees what is used.
+    """Applies strengths at the knots like `brighten` with `surroundings`, except hue: training sees the applied curves.
 
     Args:
         images: Float (batch, height, width, 3) in [0, 1]; height and width are known.
         strengths: Float (batch, `zerodce.curves.tones.KNOTS`) in [0, 1].
 
     Returns:
-        The strength of each pixel, that of the brightness around it, float (batch, height, width, 1); and the enhanced
-        images, like the input.
+        Strengths by the brightness around each pixel, float (batch, height, width, 1); and the enhanced images, like
+        the input.
     """
     brightness = ops.max(images, axis=3, keepdims=True)
     root = ops.sqrt(brightness + 1e-9)
     side = max(images.shape[1:3]) // SURROUNDINGS | 1
 
     def average(values: KerasTensor) -> KerasTensor:
-        """The mean over a square window, along one axis after the other: two passes of `side`, not one of `side**2`."""
+        """The mean over a square window, one axis after the other: 2 * `side` values a pixel, not `side**2`."""
         along_rows = ops.average_pool(values, (1, side), 1, "same", data_format="channels_last")
         return ops.average_pool(along_rows, (side, 1), 1, "same", data_format="channels_last")
 
@@ -72,16 +72,16 @@ def apply_strengths(images: KerasTensor, strengths: KerasTensor) -> tuple[KerasT
 
 
 def _highest(brightness: KerasTensor) -> KerasTensor:
-    """`zerodce.curves.tones.highest` of a tensor, with a gradient at white."""
+    """`zerodce.curves.tones.highest` of a tensor, with a finite gradient at white."""
     return ops.maximum(1 - SPAN * (1 - brightness + 1e-9) ** POWER, brightness)
 
 
 def even_strength(images: KerasTensor) -> KerasTensor:
-    """The one strength that brings what is lit in each image to the mean of a well-exposed photo, by bisection.
+    """The one strength that brings the lit parts of each image to the mean of a well-exposed photo, by bisection.
 
-    The mean aimed at is `LEVEL`, less for a night scene (`curves.exposure.NIGHT`) and for a photo that is nearly
-    bright enough: from a mean of `WELL_EXPOSED` on it stays as it is. What is black (`BLACK`) does not count in the
-    mean that is reached: lights in a black night become as bright as the same lights in a room, not brighter.
+    The aim is a mean of `LEVEL`. It is less for a night scene (`curves.exposure.NIGHT`) and for a photo that is nearly
+    bright enough: from a mean of `WELL_EXPOSED` on the photo stays as it is. Black pixels (`BLACK`) do not count in the
+    mean that is reached. So lights in a black night become as bright as the same lights in a room, not brighter.
 
     Args:
         images: Float (batch, height, width, 3) in [0, 1].

@@ -1,6 +1,6 @@
-"""Curve strengths as a function of brightness: knots, how they are read, and the bound that keeps highlights.
+"""Curve strengths as a function of brightness: knots, interpolation between them, and the highlight bound.
 
-The brightness of a pixel is its largest channel (V of HSV): then no channel of it can exceed what the curve makes of V.
+The brightness of a pixel is its largest channel (V of HSV), so no channel can exceed the tone of V.
 """
 
 from typing import Any
@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 
 ITERATIONS = 8
-"""Curve iterations, those of the paper."""
+"""Curve iterations, as in the paper."""
 
 KNOTS = 16
-"""Knots, at brightness (k / 15)**2: closest where dark photos have their tones."""
+"""Number of knots. Knot k has brightness (k / 15)**2: the spacing is finest at dark tones."""
 
 SPAN, POWER = 0.08, 0.45
-"""Of the bound of highlights: `highest`."""
+"""Parameters of the highlight bound: `highest`."""
 
 
 def highest(brightness: np.ndarray) -> np.ndarray:
-    """The highest tone that a brightness may come out at.
+    """The highest tone that a brightness may get: the highlight bound.
 
-    1 - 0.08 (1 - v)**0.45, or v: what was not clipped (below 247 of 255) stays below 251, and texture in highlights
-    keeps contrast, as the bound itself rises with the brightness.
+    It is 1 - 0.08 (1 - v)**0.45, or v if that is larger. Values that were not clipped (below 247 of 255) stay below
+    251. The bound rises with brightness, so texture in highlights keeps contrast.
 
     Args:
         brightness: Float in [0, 1].
@@ -39,14 +39,14 @@ def iterated(value: Any, strength: Any) -> Any:
 
 
 def tone(brightness: Any, strength: Any) -> Any:
-    """The tone that a strength s makes of a brightness: eight times v + s (v - v**2), the curves with r = -s.
+    """The tone of a brightness under a strength s: eight iterations of v + s (v - v**2), the curves with r = -s.
 
     Args:
         brightness: Float in [0, 1], an array or a tensor of any shape.
-        strength: Float in [0, 1], broadcast against it.
+        strength: Float in [0, 1], broadcast against `brightness`.
 
     Returns:
-        Float in [0, 1], nowhere darker.
+        Float in [0, 1], nowhere darker than `brightness`.
     """
     for _ in range(ITERATIONS):
         brightness = iterated(brightness, strength)
@@ -76,15 +76,15 @@ def smoothstep(value: Any, start: Any, end: Any) -> Any:
 
 
 def strength_for(brightness: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """The strength that takes a brightness to a tone, by bisection; the opposite of `tone`.
+    """The strength that takes a brightness to a tone, by bisection: the inverse of `tone`.
 
     Args:
         brightness: Float in [0, 1].
         wanted: Float in [0, 1], shaped alike.
 
     Returns:
-        Float64 in [-1, 1], shaped alike: below 0 where the tone is darker than the brightness, 1 where even that does
-        not reach it.
+        Float64 in [-1, 1], shaped alike: below 0 where the tone is darker than the brightness, 1 where no strength
+        reaches the tone.
     """
     from zerodce.kernels.brightening import find_strengths
 
@@ -97,12 +97,12 @@ def strength_for(brightness: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 KNOT_BRIGHTNESS = (np.arange(KNOTS) / (KNOTS - 1)) ** 2
 """Brightness of each knot, in [0, 1]."""
 
-KNOT_BOUND = np.maximum(strength_for(KNOT_BRIGHTNESS, highest(KNOT_BRIGHTNESS)), 0)  # of white all strengths are alike
-"""The largest strength at each knot, in [0, 1]: where it meets `highest`; 0 for white."""
+KNOT_BOUND = np.maximum(strength_for(KNOT_BRIGHTNESS, highest(KNOT_BRIGHTNESS)), 0)  # any strength keeps white
+"""The largest strength at each knot, in [0, 1]: its tone is `highest`; 0 for white."""
 
 
 def knot_weights(brightness: np.ndarray) -> np.ndarray:
-    """How much each knot counts for a brightness: linear between the two nearest, in the root of the brightness.
+    """Weight of each knot for a brightness: linear between the two nearest, in the root of the brightness.
 
     `zerodce.curves.tensors.knot_weights` is the same for tensors.
 
@@ -126,15 +126,15 @@ LEVEL_WEIGHTS = knot_weights(_BRIGHTNESS)
 
 
 def tables(grid: np.ndarray, floor: float = 0.0, steepest: float = np.inf) -> np.ndarray:
-    """Strengths at every brightness, from those at the knots: what `zerodce.curves.brightening.brighten` applies.
+    """Strengths at every brightness, from those at the knots, for `zerodce.curves.brightening.brighten`.
 
-    No tone exceeds `highest`, and none is darker than that of a lower brightness.
+    No tone exceeds `highest`, and no tone is darker than that of a lower brightness.
 
     Args:
         grid: Float (rows, columns, KNOTS, channels): strengths of the cells of a photo; cut to [-1, 1].
-        floor: Noise, in [0, 1]: brightness up to here stays as it is, and from twelve times as much on is
-            not held back: a gentle slope, as a steep one would make grain of the noise.
-        steepest: The largest slope of the tones over brightness: what noise is multiplied by at most.
+        floor: Noise, in [0, 1]. Brightness up to `floor` stays as it is. From twelve times `floor` on nothing is held
+            back. The transition is gentle, because a steep slope would amplify the noise to grain.
+        steepest: The largest slope of the tones over brightness, and so the largest factor on noise.
 
     Returns:
         Float64 (rows, columns, LEVELS, channels) in [-1, 1].
@@ -155,16 +155,15 @@ def tables(grid: np.ndarray, floor: float = 0.0, steepest: float = np.inf) -> np
 
 
 def grid_of(image: np.ndarray, maps: np.ndarray, size: int) -> np.ndarray:
-    """Curve parameters of an image, as strengths of its cells and of brightness: a bilateral grid.
+    """Converts the curve parameters of an image to a bilateral grid: strengths by cell and brightness.
 
-    Each pixel's channels have one strength that does to them what their eight parameters do. A cell's strength is the
-    mean of those of its pixels, weighted by what a strength does to them, smoothed over neighbouring cells; where a
-    cell has no such pixel, the photo's own mean of that brightness takes its place (Chen, Paris and Durand,
-    SIGGRAPH 2007).
+    Each channel of a pixel gets the one strength that is equivalent to its eight parameters. The strength of a cell is
+    the mean over its pixels, weighted by the effect of a strength on them, and smoothed over neighbouring cells. A cell
+    without pixels of a brightness gets the photo's mean of that brightness (Chen, Paris and Durand, SIGGRAPH 2007).
 
     Args:
         image: Float (height, width, channels) in [0, 1].
-        maps: Float (height, width, 8 * channels) in [-1, 1], as the networks give them.
+        maps: Float (height, width, 8 * channels) in [-1, 1], the output of a network.
         size: Cells along each side of the image.
 
     Returns:
@@ -192,13 +191,13 @@ def grid_of(image: np.ndarray, maps: np.ndarray, size: int) -> np.ndarray:
 
 
 def _mean(sums: np.ndarray, total: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
-    """Weighted means, nearer to `otherwise` the less weight there is."""
+    """Weighted means, closer to `otherwise` where there is less weight."""
     few = 0.05
     return (sums + few * otherwise) / (total + few)
 
 
 def _blurred(values: np.ndarray, axis: int) -> np.ndarray:
-    """Smoothed by the filter (1 2 1) / 4 along an axis."""
+    """Smooths by the filter (1 2 1) / 4 along an axis."""
     edges = [(1, 1) if i == axis else (0, 0) for i in range(values.ndim)]
     padded = np.pad(values, edges, mode="edge")
     before, here, after = (np.take(padded, range(start, start + values.shape[axis]), axis) for start in range(3))

@@ -1,4 +1,4 @@
-"""What a network has to beat: the best constant, the best one tone curve for all photos, and what needs no network."""
+"""What a network has to beat: the best constant, the best tone curve for all photos, and methods without a network."""
 
 import cv2
 import numpy as np
@@ -18,13 +18,13 @@ The mean of `own_multiples` over the training photos; `python -m benchmarks.tone
 
 
 def constant(image: np.ndarray) -> np.ndarray:
-    """One strength for all pixels, the even strength of `zerodce.training.teacher`: the best that a constant can do.
+    """One strength for all pixels, the even strength of `zerodce.training.teacher`: the best constant.
 
     Args:
-        image: uint8 (height, width, 3), RGB; so do the others here.
+        image: uint8 (height, width, 3), RGB. The other methods here take the same.
 
     Returns:
-        An image like the input; so do the others here.
+        An image like the input. The other methods here return the same.
     """
     return _by_multiples(image, np.ones(KNOTS))
 
@@ -40,7 +40,7 @@ def own_curve(image: np.ndarray) -> np.ndarray:
 
 
 def own_fusion(image: np.ndarray) -> np.ndarray:
-    """The photo's own brightened versions, fused at full size: what `training.teacher` teaches, with hue kept."""
+    """The photo's own brightened versions, fused at full size: the target of `training.teacher`, with hue kept."""
     strength = _even_strength(_context(image))
     versions = [brighten(image, np.full((1, 1, 256, 1), min(1.0, factor * strength))) for factor in teacher.VERSIONS]
     return np.rint(fuse(versions, 0, 0, 1) * 255).astype(np.uint8)
@@ -50,7 +50,7 @@ def own_multiples(context: np.ndarray, share: float = 1.0) -> np.ndarray:
     """The tone curve that comes nearest to the teacher's target, by Gauss-Newton.
 
     Args:
-        context: Float (height, width, 3) in [0, 1]: a photo in small.
+        context: Float (height, width, 3) in [0, 1]: a small copy of a photo.
         share: Share of the fusion, as in `zerodce.training.teacher.target`.
 
     Returns:

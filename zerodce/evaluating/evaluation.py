@@ -1,4 +1,4 @@
-"""Ways to brighten an image, measured against a reference: what a well-exposed photograph of the scene looks like."""
+"""Ways to brighten an image, measured against a reference: a well-exposed photo of the scene."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from zerodce.evaluating import baselines
 from zerodce.images import metrics, pixels
 
 Method = Callable[[np.ndarray], np.ndarray]
-"""From an image, uint8 (height, width, 3), RGB, to a brightened one like it."""
+"""Function from an image, uint8 (height, width, 3), RGB, to a brightened image like it."""
 
 GAMMA = 0.4
 
@@ -29,7 +29,7 @@ BASELINES: dict[str, Method] = {
     "own_curve": baselines.own_curve,
     "own_fusion": baselines.own_fusion,
 }
-"""What a model is compared with; a method more is an entry more."""
+"""Methods that a model is compared with. Another method is another entry."""
 
 METHODS = (*BASELINES, "model")
 
@@ -43,7 +43,7 @@ MEASURES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {
     "hue_{}_degrees": lambda output, image, reference: metrics.hue_rotation(image, output),
     "noise_{}": lambda output, image, reference: metrics.dark_noise(image, output),
 }
-"""What is measured of a method's output, by the name that it has in a table: it takes output, input and reference."""
+"""Measures of a method's output, by their name in a table. Each takes output, input and reference."""
 
 SCORES = tuple(measure.format(method) for measure in MEASURES for method in METHODS)
 
@@ -51,19 +51,19 @@ Row = dict[str, float]
 
 
 def brightened(image: np.ndarray, model: Method) -> dict[str, np.ndarray]:
-    """An image like the input from each of `METHODS`."""
+    """The output of each of `METHODS`, an image like the input."""
     return {name: method(image) for name, method in {**BASELINES, "model": model}.items()}
 
 
 def score(images: Mapping[str, np.ndarray], reference: np.ndarray) -> Row:
-    """Measures images as they are: nothing is scaled or matched in brightness.
+    """Measures images as they are, without scaling or matching brightness.
 
     Args:
         images: uint8 (height, width, 3) by method, `input` among them.
         reference: Like the images.
 
     Returns:
-        The values of `SCORES`, as `zerodce.images.metrics` defines them; NaN where an image has nothing to measure.
+        The values of `SCORES`, as `zerodce.images.metrics` defines them; NaN where there is nothing to measure.
     """
     return {
         name.format(method): measure(images[method], images["input"], reference)
@@ -73,7 +73,7 @@ def score(images: Mapping[str, np.ndarray], reference: np.ndarray) -> Row:
 
 
 def mean(rows: Sequence[Mapping[str, Any]]) -> Row:
-    """The mean over images of each of `SCORES`, NaNs left out; every image counts alike, whatever its size."""
+    """The mean over images of each of `SCORES`, without NaNs. Images of any size count alike."""
     means = {}
     for name in SCORES:
         values = [row[name] for row in rows if not math.isnan(row[name])]

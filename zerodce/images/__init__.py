@@ -1,1 +1,1 @@
-"""Arrays of pixels: their kinds, how they are measured, how exposures are fused."""
+"""Arrays of pixels: their kinds, measures, and the fusion of exposures."""

@@ -1,4 +1,4 @@
-"""How near an image is to a reference, and what brightening it did to its lights, colours and noise."""
+"""How near an image is to a reference, and how brightening changed its lights, colours and noise."""
 
 import math
 
@@ -6,27 +6,27 @@ import cv2
 import numpy as np
 
 CLIPPED, UNCLIPPED = 251, 247
-"""Levels of 255 from which a pixel is clipped, and below which it is not; JPEG leaves neither at the exact end."""
+"""A pixel is clipped from the first level of 255 on, and unclipped below the second. JPEG blurs the exact end."""
 
 CELL, BLOCK = 4, 16
-"""Sides in pixels: noise is what varies in a cell, structure what varies between the cells of a block."""
+"""Sides in pixels. Variation inside a cell is noise; variation between the cells of a block is structure."""
 
 DARK = (0.01, 0.15)
-"""Means between which a block is dark; a darker one may be black, and has no noise to show."""
+"""Range of the mean of a dark block. A darker block may be black, and shows no noise."""
 
 FLAT = 0.25
-"""The share of the dark blocks, those of least structure, that counts as flat."""
+"""The share of the dark blocks that counts as flat: those with the least structure."""
 
 
 def psnr_from_error(squared_error: float, count: int) -> float:
-    """PSNR in dB from a sum.
+    """PSNR in dB from a sum of squared differences.
 
     Args:
         squared_error: Sum of squared differences, in steps of 1/255.
         count: Number of values summed, > 0.
 
     Returns:
-        10 log10(255^2 / mean squared difference); infinity where there is none.
+        10 log10(255^2 / mean squared difference); infinity if there is none.
     """
     return 10 * math.log10(255**2 * count / squared_error) if squared_error else math.inf
 
@@ -45,8 +45,8 @@ def mean(image: np.ndarray) -> float:
 def ssim(first: np.ndarray, second: np.ndarray) -> float:
     """Structural similarity of two uint8 RGB images of one shape, as `tf.image.ssim` with maximum value 1.
 
-    Computed in bands of rows, so that memory does not grow with the image; images of fewer than 11 pixels a side,
-    the size of the window, have no SSIM and give NaN.
+    Computed in bands of rows, so memory does not grow with the image. Images of fewer than 11 pixels a side, the size
+    of the window, give NaN.
     """
     from keras import ops
 
@@ -64,7 +64,7 @@ def ssim(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def newly_clipped(before: np.ndarray, after: np.ndarray) -> float:
-    """Share of all pixels, in [0, 1], that a method clipped: `CLIPPED` after it, below `UNCLIPPED` before.
+    """Share of all pixels, in [0, 1], that a method clipped: from `CLIPPED` on after it, below `UNCLIPPED` before.
 
     Args:
         before: uint8 (height, width, 3), RGB, the input. A pixel's largest channel decides.
@@ -74,9 +74,9 @@ def newly_clipped(before: np.ndarray, after: np.ndarray) -> float:
 
 
 def hue_rotation(before: np.ndarray, after: np.ndarray) -> float:
-    """By how much a method turns the hue of lights: mean over the pixels that are bright and saturated in the input.
+    """How far a method rotates the hue of lights: mean over pixels that are bright and saturated in the input.
 
-    These have a largest channel of at least half of 255 and below `UNCLIPPED`, and a smallest of at most half the
+    Their largest channel is at least half of 255 and below `UNCLIPPED`. Their smallest channel is at most half of the
     largest (HSV saturation of at least 0.5). A pixel that becomes grey has no hue, and does not count.
 
     Args:
@@ -84,7 +84,7 @@ def hue_rotation(before: np.ndarray, after: np.ndarray) -> float:
         after: Like `before`, the method's output.
 
     Returns:
-        The absolute difference of HSV hue, the shorter way round, in degrees, [0, 180]; NaN where no pixel counts.
+        The absolute difference of HSV hue, the shorter way round, in degrees, [0, 180]; NaN if no pixel counts.
     """
     high, low = before.max(axis=2), before.min(axis=2)
     lights = (high >= 128) & (high < UNCLIPPED) & (high - low >= high / 2)
@@ -102,8 +102,8 @@ def hue_rotation(before: np.ndarray, after: np.ndarray) -> float:
 def dark_noise(before: np.ndarray, after: np.ndarray) -> float:
     """The fine noise that a method leaves in the flat dark places of an image, luminance and chroma together.
 
-    The places are blocks of the input: `DARK` ones of least variance between the means of their cells, which says
-    nothing of the noise, as the mean and the variance of Gaussian noise in a cell are independent. What is measured
+    The places are `DARK` blocks of the input with the least variance between the means of their cells. This choice
+    does not bias the noise, because the mean and the variance of Gaussian noise in a cell are independent. The measure
     is the variance within cells, so grain of several pixels counts little.
 
     Args:
@@ -111,8 +111,8 @@ def dark_noise(before: np.ndarray, after: np.ndarray) -> float:
         after: Like `before`, the method's output.
 
     Returns:
-        Standard deviation in steps of 1/255, root mean square over the blocks and over R, G and B: noise of standard
-        deviation s in each channel gives s, however it divides into luminance and chroma. NaN where no block is dark.
+        Standard deviation in steps of 1/255, root mean square over the blocks and over R, G and B. Noise of standard
+        deviation s in each channel gives s, for any division into luminance and chroma. NaN if no block is dark.
     """
     rows, columns = before.shape[0] // BLOCK, before.shape[1] // BLOCK
     grid = (rows, BLOCK // CELL, CELL, columns, BLOCK // CELL, CELL, 3)

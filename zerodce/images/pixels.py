@@ -1,4 +1,4 @@
-"""Images as users hold them, as the pixels that everything here works on: uint8 or uint16, with a channel axis."""
+"""Converts users' images to the pixels that all code here works on: uint8 or uint16, with a channel axis."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 FLOAT_SLACK = 1e-3
-"""How far a float may lie outside [0, 1]: what resampling and rounding do is cut off."""
+"""How far a float may lie outside [0, 1], by resampling or rounding; it is clipped."""
 
 PREVIEW = 800
 """Long side of a preview in pixels."""
@@ -30,7 +30,7 @@ def on_pixels(function: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)) or not image.size:
         raise ValueError(f"an image is (height, width, 3) or (height, width), not {image.shape}")
     floating = np.issubdtype(image.dtype, np.floating)
-    if floating and not (image.min() >= -FLOAT_SLACK and image.max() <= 1 + FLOAT_SLACK):  # nor if one is NaN
+    if floating and not (image.min() >= -FLOAT_SLACK and image.max() <= 1 + FLOAT_SLACK):  # NaN fails too
         raise ValueError(
             f"an image of floats is in [0, 1], not from {image.min():g} to {image.max():g}; divide 8 bits by 255"
         )
@@ -48,10 +48,10 @@ def small_size(height: int, width: int, long_side: int) -> tuple[int, int]:
 
 
 def preview(photo: np.ndarray) -> np.ndarray:
-    """A copy to look at, and to make smaller copies of.
+    """A copy for thumbnails and for smaller copies.
 
-    Whole blocks of pixels are averaged first, which takes a third of the time; of the photo's border less than half a
-    block is left out for that.
+    Averages whole blocks of pixels first, which takes a third of the time. This leaves out less than half a block at
+    the border of the photo.
 
     Args:
         photo: uint8 or uint16 (height, width, channels), the full range of its type.
@@ -76,11 +76,11 @@ def preview(photo: np.ndarray) -> np.ndarray:
 
 
 def small_copy(photo: np.ndarray, long_side: int) -> np.ndarray:
-    """The copy on which the curves of a photo are estimated; that of its `preview` is the same.
+    """The copy on which the curves of a photo are estimated; the copy of its `preview` is the same.
 
     Args:
         photo: uint8 or uint16 (height, width, 3 or 1), RGB or grey, the full range of its type.
-        long_side: The longer side of the copy in pixels, at most. Up to `PREVIEW`, the copy is made of the preview.
+        long_side: Upper bound of the longer side in pixels. Up to `PREVIEW`, the copy is made from the preview.
 
     Returns:
         uint8 (height, width, 3), RGB, never enlarged. May be `photo` itself.
@@ -92,7 +92,7 @@ def small_copy(photo: np.ndarray, long_side: int) -> np.ndarray:
 
 
 def _averaged(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A photo brought to a smaller height and width, each pixel the mean of the area that it covers."""
+    """Shrinks a photo to a height and width: each pixel is the mean of the area that it covers."""
     if size == photo.shape[:2]:
         return photo
     return cv2.resize(photo, size[::-1], interpolation=cv2.INTER_AREA).reshape(*size, photo.shape[2])
@@ -109,5 +109,5 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
 
 
 def autocontrast(image: np.ndarray) -> np.ndarray:
-    """`PIL.ImageOps.autocontrast` of a uint8 RGB image: the baseline that costs nothing."""
+    """`PIL.ImageOps.autocontrast` of a uint8 RGB image: the simplest baseline."""
     return np.asarray(ImageOps.autocontrast(Image.fromarray(image)))

@@ -7,7 +7,7 @@ from zerodce.kernels.compiling import numba
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def average_blocks(photo, top, left, block, averaged):
-    """Writes the means of square blocks of pixels, rounded half to even: what OpenCV's INTER_AREA makes of them.
+    """Writes the means of square blocks of pixels, rounded half to even, like OpenCV's INTER_AREA.
 
     Args:
         photo: uint8 (height, width * 3), the channels side by side.

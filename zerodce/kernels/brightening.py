@@ -1,7 +1,7 @@
 """The compiled loops that brighten a photo of any size by tables of strengths.
 
 numba keeps their machine code on disk. It looks for changes only in the file of the function that is called, so loops
-that call each other stand in one file.
+that call each other are in one file.
 """
 
 from typing import NamedTuple
@@ -21,12 +21,12 @@ class Hue(NamedTuple):
     """How colours keep their hue while they brighten; float32 values in [0, 1].
 
     Attributes:
-        dark: Up to this brightness none is kept.
-        bright: From this brightness on it is kept as far as any.
-        pale: Up to this saturation none is kept.
-        vivid: From this saturation on it is kept as far as any.
-        kept: How far that is.
-        saturation: The part of its saturation that such a colour keeps.
+        dark: Up to this brightness no hue is kept.
+        bright: From this brightness on the weight is `kept`.
+        pale: Up to this saturation no hue is kept.
+        vivid: From this saturation on the weight is `kept`.
+        kept: Largest weight of hue preservation.
+        saturation: The share of its saturation that such a colour keeps.
     """
 
     dark: np.float32
@@ -39,25 +39,25 @@ class Hue(NamedTuple):
 
 @numba.njit(inline="always")
 def iterated(value, strength):
-    """One iteration of the curve, as `zerodce.curves.tones.iterated` has it; compiled as part of the loop around it."""
+    """One iteration of the curve, like `zerodce.curves.tones.iterated`; inlined into its loop."""
     return value + strength * (value - value * value)
 
 
 @numba.njit(nogil=True, cache=True)
 def position(at, size, map_size):
-    """Where a pixel of a photo of `size` lies in a map of `map_size`, both along one axis."""
+    """The position of a photo's pixel in a map, along one axis of `size` and `map_size` pixels."""
     return min(max((at + 0.5) * map_size / size - 0.5, 0.0), map_size - 1.0)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def find_strengths(brightness, wanted, iterations, steps, strengths):
-    """Writes the strengths in [-1, 1] that take a brightness to a tone; -1 or 1 where none does.
+    """Writes the strengths in [-1, 1] that take a brightness to a tone; -1 or 1 if none does.
 
     Args:
         brightness: float64 (n,) in [0, 1].
         wanted: float64 (n,): tones.
-        iterations: Of the curves.
-        steps: Of the bisection.
+        iterations: Number of iterations of the curves.
+        steps: Number of steps of the bisection.
         strengths: Written to; float64 (n,).
     """
     high, middle, tone = np.empty_like(strengths), np.empty_like(strengths), np.empty_like(strengths)
@@ -78,7 +78,7 @@ def find_strengths(brightness, wanted, iterations, steps, strengths):
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def spread_row(around, y, height, slopes, offsets):
-    """Interpolates the row of a map of slopes and offsets that belongs to a row of the photo, to the photo's width."""
+    """Interpolates a map of slopes and offsets at a row of the photo, to the photo's width."""
     rows, columns, _ = around.shape
     width = slopes.size
     down = position(y, height, rows)
@@ -142,8 +142,8 @@ def _strengths(row, start, n, width, at, share, strength):
 def _keep_hue(n, brightness, value, curve, hue):
     """Moves the channels of n brightened pixels towards the hue that they had.
 
-    The middle channel keeps its place between the other two, and the smallest a part of its ratio to the largest, as
-    far as the colour is bright and saturated.
+    The middle channel keeps its place between the other two, and the smallest a share of its ratio to the largest. The
+    weight rises with brightness and saturation.
     """
     zero, one, two, three, tiny = np.float32(0), np.float32(1), np.float32(2), np.float32(3), np.float32(1e-6)
     dark, per_brightness = hue.dark, one / (hue.bright - hue.dark)
@@ -174,7 +174,7 @@ def _keep_hue(n, brightness, value, curve, hue):
 
 @_compiled
 def _follow_surroundings(n, brightness, strength, at, share, slopes, offsets, table, caps, iterations, curve):
-    """Multiplies the channels of n pixels by what the strength of the brightness around them adds to their own."""
+    """Multiplies the channels of n pixels by the tone at the strength of their surroundings over that at their own."""
     one, tiny, steps = np.float32(1), np.float32(1e-6), np.float32(len(table) - 2)
     for x in range(n):
         v = slopes[x] * np.sqrt(brightness[x]) + offsets[x]
@@ -193,7 +193,7 @@ def _follow_surroundings(n, brightness, strength, at, share, slopes, offsets, ta
 
 @_compiled
 def _mute(n, at, share, colours, curve):
-    """Brings the colours of n pixels nearer to grey, as far as their brightness is noise."""
+    """Moves the colours of n pixels towards grey, by the share of noise in their brightness."""
     half, one = np.float32(0.5), np.float32(1)
     red, green, blue = curve[0], curve[1], curve[2]
     for x in range(n):
@@ -210,7 +210,7 @@ def _mute(n, at, share, colours, curve):
 
 @_compiled
 def _store(curve, start, n, scale, row):
-    """Writes n pixels, rounded and bounded, into a row of the photo; the planes are room for it."""
+    """Writes n pixels, rounded and clipped, into a row of the photo; overwrites the planes."""
     zero, half = np.float32(0), np.float32(0.5)
     for c in range(len(curve)):
         after = curve[c]
@@ -226,7 +226,7 @@ def _store(curve, start, n, scale, row):
 def apply_rows(photo, tables, enhanced, levels, iterations, hue, around, caps, colours):
     """Writes the enhanced rows of a photo.
 
-    Of every table by brightness the last entry stands twice, so that the one after an entry can always be read.
+    Every table by brightness repeats its last entry, so that the entry after any entry can be read.
 
     Args:
         photo: uint8 or uint16 (height, width, channels), 3 or 1 channels.
@@ -236,11 +236,10 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue, around, caps, c
         levels: The largest value of that type, a float.
         iterations: Number of iterations of the curves.
         hue: A `Hue`.
-        around: float32 (rows, columns, 2): the `curves.brightening.surroundings` of the photo, by which channels are
-            lifted; of no rows where nothing is.
+        around: float32 (rows, columns, 2): the photo's `curves.brightening.surroundings`, which lift the channels;
+            no rows: none are lifted.
         caps: float32 (brightnesses,): the highest tone of each brightness; not read without `around`.
-        colours: float32 (brightnesses,): the part of its colour that each brightness keeps; of no entries where all is
-            kept.
+        colours: float32 (brightnesses,): the share of its colour that each brightness keeps; no entries: all is kept.
     """
     height, width, channels = photo.shape
     local = around.shape[0] > 0
@@ -290,17 +289,17 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue, around, caps, c
 
 @_compiled
 def look_up(photo, tones, lifts, keep, pure, around, colours, enhanced):
-    """Writes an enhanced 8-bit colour photo whose strengths depend on nothing but brightness.
+    """Writes an enhanced 8-bit colour photo whose strengths depend on brightness alone.
 
     Args:
         photo: uint8 (height, width, 3).
-        tones: float32 (256, 256): what becomes of a channel, by the brightness of its pixel and its own value.
-        lifts: float32 (256, levels): what all channels of a pixel are multiplied by then, by its brightness and that
-            around it, at even steps of its root.
-        keep: float32 (256, 256): how much of its hue a pixel keeps, by its brightness and its smallest channel.
-        pure: How much of its saturation a pixel keeps where it keeps its hue, a float32.
+        tones: float32 (256, 256): the tone of a channel, by the brightness of its pixel and its own value.
+        lifts: float32 (256, levels): the factor on all channels of a pixel after that, by its brightness and the
+            brightness around it, at even steps of the latter's root.
+        keep: float32 (256, 256): weight of hue preservation, by a pixel's brightness and its smallest channel.
+        pure: The share of its saturation that a pixel keeps where it keeps its hue, a float32.
         around: float32 (rows, columns, 2): the photo's `zerodce.curves.brightening.surroundings`.
-        colours: float32 (256,): the part of its colour that a pixel keeps, by its brightness.
+        colours: float32 (256,): the share of its colour that a pixel keeps, by its brightness.
         enhanced: Written to; like `photo`.
     """
     height, width, _ = photo.shape
@@ -309,7 +308,7 @@ def look_up(photo, tones, lifts, keep, pure, around, colours, enhanced):
     root = np.empty(256, np.float32)
     for most in range(256):
         root[most] = np.sqrt(np.float32(most / 255)) * last
-        for least in range(most + 1):  # a channel comes to curve * its tone + start + slope * itself
+        for least in range(most + 1):  # a channel becomes curve * its tone + start + slope * itself
             kept, top, bottom = keep[most, least], tones[most, most], tones[most, least]
             bottom += pure * (top * np.float32(least) / np.float32(max(most, 1)) - bottom)
             rise = (top - bottom) / np.float32(max(most - least, 1))

@@ -1,7 +1,7 @@
-"""numba with a place for its machine code; what is compiled imports numba from here.
+"""numba with a folder for its machine code. Compiled modules import numba from here.
 
-numba keeps the code beside the package or in the home folder. Where neither can be written it refuses to compile; then
-this gives it a temporary folder, which serves the next process of the same user as well.
+numba keeps the code beside the package or in the home folder. If it can write to neither, it refuses to compile. Then
+this module gives it a temporary folder, which the next process of the same user also uses.
 """
 
 import atexit
@@ -22,7 +22,7 @@ def _nothing() -> None:
 
 
 def _temporary_folder() -> str:
-    """A folder that nobody else can write: machine code is run as it is found."""
+    """A folder that nobody else can write, because machine code in it is run unchecked."""
     folder = os.path.join(tempfile.gettempdir(), f"zerodce-numba-{os.getuid()}")
     with contextlib.suppress(FileExistsError):
         os.mkdir(folder, 0o700)
@@ -35,11 +35,11 @@ def _temporary_folder() -> str:
 
 
 try:
-    numba.njit(cache=True)(_nothing)  # looks for a folder, and compiles nothing yet
+    numba.njit(cache=True)(_nothing)  # only looks for a folder; compiles nothing yet
 except RuntimeError:
     _folder = _temporary_folder()
     numba.config.CACHE_DIR = _folder  # type: ignore[attr-defined]
-    os.environ["NUMBA_CACHE_DIR"] = _folder  # which numba reads again, and child processes
+    os.environ["NUMBA_CACHE_DIR"] = _folder  # numba reads it again, and child processes inherit it
     warnings.warn(
         f"neither the folder of the package nor the home folder can be written: compiled code is kept in {_folder}",
         RuntimeWarning,

@@ -1,8 +1,8 @@
 """The compiled loops that measure and filter grain, a row at a time; numba keeps the machine code on disk.
 
-Rows of pixels are split into a plane for each of red, green and blue first: a compiler makes vector instructions of a
-loop over planes, hardly of one over every third value. Y, Cr and Cb are float32 in steps of 1/255. Every plane that is
-half of another covers it exactly: what lies outside the photo repeats its edge.
+Rows of pixels are first split into planes of red, green and blue: a compiler vectorises loops over planes, but hardly
+loops over every third value. Y, Cr and Cb are float32 in steps of 1/255. A plane of half the size covers the larger
+plane exactly: outside the photo, values repeat the edge.
 """
 
 import numpy as np
@@ -11,17 +11,17 @@ from zerodce.kernels.compiling import numba
 
 RED, GREEN, BLUE = np.float32(0.299), np.float32(0.587), np.float32(0.114)
 TO_CR, TO_CB = np.float32(0.713), np.float32(0.564)
-"""Y, Cr and Cb as OpenCV has them, without the offset of Cr and Cb."""
+"""Coefficients of Y, Cr and Cb as in OpenCV, without the offset of Cr and Cb."""
 
 BLOCK = 16
-"""Pixels between the points at which the strength of the filter is known, and rows of a photo in one step of it."""
+"""Pixels between the points of the filter's strength, and rows of a photo in one step of the filter."""
 
 SIZES = 4
 """Sizes that are filtered: the photo's, and a half, a quarter and an eighth of it."""
 
 MEAN, SQUARE, LOST, ADDED = range(4)
-"""What is kept of each size: means of 2x2 values, means of their squares, the share of contrast that the guided filter
-takes away (1 less its slope), and what it adds to the rest (its offset)."""
+"""Per size: means of 2x2 values, means of their squares, the share of contrast that the guided filter removes (1 - its
+slope), and its offset."""
 
 _compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
 
@@ -67,7 +67,7 @@ def _ycrcb(red, green, blue):
 
 @_compiled
 def _convert(levels, unit, row):
-    """Writes Y, Cr and Cb (or grey) of a row of integers split into planes; `unit` is one of them in steps of 1/255."""
+    """Writes Y, Cr and Cb (or grey) of a row of integers split into planes; `unit` is one level in steps of 1/255."""
     channels, width = levels.shape
     if channels == 1:
         greys, luma = levels[0], row[0]
@@ -103,7 +103,7 @@ def read(photo, unit, planes):
 
 @_compiled
 def measure(planes, side, means, deviations):
-    """Writes means and standard deviations (channels, patches) of square patches, their slope taken out."""
+    """Writes means and standard deviations (channels, patches) of square patches, without their slope."""
     channels, height, width = planes.shape
     middle = (side - 1) / 2
     leverage = side * side * (side * side - 1) / 12
@@ -138,8 +138,8 @@ def measure(planes, side, means, deviations):
 def _pool_pixels(planes, unit, sums, converted, mean, square):
     """Writes the means of 2x2 pixels in Y, Cr and Cb, and of their squares, from two rows split into planes.
 
-    The squares add up from those of the sum and the three differences of the four pixels, which small integers hold
-    (`sums`: (4, channels, width)), so that colours are converted at half the width (`converted`: shaped as `sums`).
+    The sum of squares follows from the squares of the sum and of the three differences of the four pixels. These fit in
+    small integers (`sums`: (4, channels, width)), so colours are converted at half the width (`converted`, alike).
     """
     for channel in range(len(mean)):
         upper, lower = planes[0, channel], planes[1, channel]
@@ -174,7 +174,7 @@ def _pool(upper, lower, mean, square):
 
 @_compiled
 def _spread(points, row):
-    """Writes a row that is linear between points, the same number of pixels apart, the first and last at its ends."""
+    """Interpolates a row linearly between evenly spaced points; the first and last are at its ends."""
     cell = len(row) // (len(points) - 1)
     for i in range(len(points) - 1):
         value, step = points[i], (points[i + 1] - points[i]) / np.float32(cell)
@@ -184,16 +184,16 @@ def _spread(points, row):
 
 @_compiled
 def _fit(means, squares, noise, down, sums, loss, rest):
-    """Writes a row of lines of the guided filter, whose base is the mean of the window.
+    """Writes a row of guided-filter coefficients (lines), relative to the mean of the window.
 
     Args:
-        means: Three rows, above, at and below, of means of 2x2 values; their 3x3 windows are looked at.
+        means: Three rows (above, at, below) of means of 2x2 values. The windows are 3x3 of them.
         squares: Three rows of means of their squares.
-        noise: Two rows of the variance at which half the contrast is lost.
-        down: How far this row is from the first of them to the second.
-        sums: Room for two rows and a pixel on either side of them.
-        loss: Written to: the share of contrast lost, near 0 where a window varies more than noise, else near 1.
-        rest: Written to: what is added to the rest of the contrast.
+        noise: Two rows of the variance at which half of the contrast is lost.
+        down: Position of this row between the two rows of `noise`, in [0, 1].
+        sums: Buffer for two rows with one more pixel on each side.
+        loss: Written to: the share of contrast removed, near 0 where a window varies more than noise, else near 1.
+        rest: Written to: the offset that is added.
     """
     width = len(loss)
     ninth, tiny, zero = np.float32(1 / 9), np.float32(1e-6), np.float32(0)
@@ -217,7 +217,7 @@ def _fit(means, squares, noise, down, sums, loss, rest):
 
 @_compiled
 def _double(near, far, between, row):
-    """Writes a row of a plane enlarged bilinearly to twice its size; `between` is room for a row and two pixels."""
+    """Writes a row of a plane enlarged bilinearly to twice its size; `between` is a buffer for a row and two pixels."""
     width = len(row) // 2
     much, little = np.float32(0.75), np.float32(0.25)
     for x in range(width):
@@ -276,7 +276,7 @@ def _read_block(photo, block, unit, planes, sums, converted, sizes):
 
 @_compiled
 def _fit_block(block, blocks, variances, noise, padded, sizes):
-    """Fits the lines of all sizes up to the last row but one of a block: the row after a line has to be known."""
+    """Fits the lines of all sizes up to the second-last row of a block: a line needs the row after it."""
     for size in range(SIZES):
         here, rows = sizes[size], BLOCK // 2 >> size
         ring, width = here.shape[1], here.shape[3]
@@ -302,7 +302,7 @@ def _fit_block(block, blocks, variances, noise, padded, sizes):
 
 @_compiled
 def _draw_block(photo, block, blocks, start, stop, unit, padded, lines, planes, sizes):
-    """Draws the lines of a block from the smallest size up to the photo, whose rows from `start` to `stop` change."""
+    """Draws the lines of a block from the smallest size up to the photo. Only blocks `start` to `stop` change."""
     height, channels = len(photo), planes.shape[1]
     for size in range(SIZES - 2, -2, -1):
         smaller, rows = sizes[size + 1], BLOCK >> (size + 1)
@@ -332,24 +332,24 @@ def _draw_block(photo, block, blocks, start, stop, unit, padded, lines, planes, 
 def smooth_rows(photo, start, stop, unit, variances, sums, sizes):
     """Filters rows of a photo, in place.
 
-    It works block by block of `BLOCK` rows. A line needs the row after it, and a row needs the lines on either side of
-    it at every size, so each phase runs behind the one before:
+    It works in blocks of `BLOCK` rows. A line needs the row after it, and a row needs the lines on both sides of it at
+    every size. So each phase runs behind the one before:
 
         read   the rows of block b, and their means at every size
-        fit    the lines of all sizes, from the last row of block b - 1 to the last row but one of block b
-        draw   the rows of block b - 2 but its first, and the first row of block b - 1
+        fit    the lines of all sizes, from the last row of block b - 1 to the second-last row of block b
+        draw   the rows of block b - 2 except its first, and the first row of block b - 1
 
-    Rows are kept in rings of two blocks' height for each size, so a photo of any height needs little room.
+    Rings of two blocks for each size hold the rows, so a photo of any height needs little memory.
 
     Args:
         photo: uint8 or uint16 (height, width * channels), the channels side by side.
         start: The first block of `BLOCK` rows to filter.
         stop: The block after the last.
         unit: One level of the photo in steps of 1/255.
-        variances: Float32 (SIZES, rows, columns, channels): the variance at which half the contrast is lost, at points
-            `BLOCK` pixels apart, the first of them the photo's upper left corner.
-        sums: Room: int16 or, for uint16, int32 (4, channels, half the width up to the last point).
-        sizes: Room for each size: float32 (4, 32, channels, that half), then (4, 16, channels, half of it) and so on.
+        variances: Float32 (SIZES, rows, columns, channels): the variance at which half of the contrast is lost, at
+            points `BLOCK` pixels apart, from the photo's upper left corner on.
+        sums: Buffer: int16 or, for uint16, int32 (4, channels, half the width up to the last point).
+        sizes: Buffers by size: float32 (4, 32, channels, that half), then (4, 16, channels, half of it) and so on.
     """
     blocks, channels = variances.shape[1] - 1, variances.shape[3]
     half = sums.shape[2]

@@ -1,4 +1,4 @@
-"""The networks by name; a new one is one class and one entry here."""
+"""The networks by name. A new network is one class and one entry here."""
 
 from zerodce.networks.architecture import Architecture
 from zerodce.networks.dce_net import DCENet

@@ -1,4 +1,4 @@
-"""What a network has to tell, so that it can be trained and applied to photos."""
+"""The interface of a network: what training and enhancing need of it."""
 
 from typing import Any, Protocol
 
@@ -8,7 +8,7 @@ from keras import KerasTensor
 
 
 class Architecture(Protocol):
-    """One kind of network. A new kind is one class like this, and one entry of `zerodce.networks.ARCHITECTURES`.
+    """One kind of network. A new kind is one such class and one entry of `zerodce.networks.ARCHITECTURES`.
 
     Attributes:
         sees_whole: Whether the network looks at the whole photo. Then it takes the light of the photo as an input and
@@ -28,13 +28,13 @@ class Architecture(Protocol):
     def train(
         self, network: keras.Model, images: KerasTensor, strength: KerasTensor, training: bool | None
     ) -> dict[str, KerasTensor]:
-        """What the losses see of images: backend-neutral ops, through which gradients flow.
+        """The inputs of the losses for images: backend-neutral ops, through which gradients flow.
 
         Args:
             network: Result of `build`.
             images: Float (batch, height, width, 3) in [0, 1].
-            strength: Float (batch,) in [0, 1]: the part of the curves that each image gets (`ZeroDCE.strength`).
-            training: Whether the images are trained on.
+            strength: Float (batch,) in [0, 1]: the share of the curves that each image gets (`ZeroDCE.strength`).
+            training: Whether this is a training step.
 
         Returns:
             At least `maps`, float (batch, height, width, 24) in [-1, 1], and `enhanced`, images like the input.
@@ -46,7 +46,7 @@ class Architecture(Protocol):
         Args:
             network: Result of `build`.
             image: Float32 (height, width, 3) in [0, 1].
-            amount: The light of the photo, in [0, 1], for a network that sees the whole; otherwise a factor.
+            amount: The light of the photo, in [0, 1], for a network that sees the whole photo; otherwise a factor.
 
         Returns:
             Float64 (rows, columns, `zerodce.curves.tones.KNOTS`, 1 or 3): strengths by place and brightness.

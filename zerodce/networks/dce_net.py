@@ -1,4 +1,4 @@
-"""DCE-Net, the network of the paper: an image in, curve-parameter maps out."""
+"""DCE-Net, the network of the paper: from an image to curve-parameter maps."""
 
 from typing import Any
 
@@ -12,20 +12,20 @@ from zerodce.networks.layout import CHANNELS, LAYOUT, initializer
 FILTERS = 32
 
 CELLS = 8
-"""The bilateral grid that is fitted to the maps of a small copy has this many cells along each side of the photo."""
+"""The bilateral grid fitted to the maps of a small copy has this many cells along each side of the photo."""
 
 
 def dce_net(initial_stddev: float | None = 0.02, dtype: Any = None) -> keras.Model:
     """Builds DCE-Net (Guo et al., CVPR 2020, section 3.2).
 
-    Seven 3x3 convolutions of stride 1; the fifth to seventh see the outputs of the fourth to first
-    through symmetrical concatenation. 79,416 parameters; an output pixel depends on 15x15 input pixels.
+    Seven 3x3 convolutions of stride 1. The fifth to seventh get the outputs of the fourth to first
+    through symmetrical concatenation. 79,416 parameters. An output pixel depends on 15x15 input pixels.
 
     Args:
-        initial_stddev: Kernels start from N(0, stddev), 0.02 in the paper's released code; None is
-            Keras' Glorot uniform, which the write-up of this project used.
+        initial_stddev: Kernels start from N(0, stddev), 0.02 in the paper's released code. None is
+            Keras' Glorot uniform, which this project's write-up used.
         dtype: Policy of the layers, such as "mixed_bfloat16"; None is Keras' global one. The maps are
-            float32 under every policy: bfloat16 steps in them would show as steps in the image.
+            always float32: bfloat16 steps in them would show as steps in the image.
 
     Returns:
         A model from images, float (batch, height, width, 3) in [0, 1], to maps, float
@@ -61,7 +61,7 @@ def dce_net(initial_stddev: float | None = 0.02, dtype: Any = None) -> keras.Mod
 
 
 class DCENet:
-    """DCE-Net, trained and applied by its maps: `zerodce.networks.architecture`."""
+    """DCE-Net as a `zerodce.networks.architecture.Architecture`."""
 
     sees_whole = False
     build = staticmethod(dce_net)

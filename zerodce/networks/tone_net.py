@@ -1,4 +1,4 @@
-"""The tone network: an image and its light in, a curve strength for each brightness out."""
+"""The tone network: from an image and its light to a curve strength for each brightness."""
 
 from typing import Any
 
@@ -10,18 +10,18 @@ from zerodce.curves import tensors, tones
 from zerodce.networks.layout import CHANNELS, LAYOUT, initializer
 
 CONTEXT, SEEN = 128, 64
-"""Side of the square to which the tone network brings a photo, and of its finest features, in pixels."""
+"""Sides in pixels: of the square to which the tone network scales a photo, and of its finest features."""
 
 MAX_MULTIPLE = 3.0
-"""The largest strength of a brightness, in multiples of the light: that of the teacher's brightest version."""
+"""The largest strength of a brightness, in multiples of the light: the teacher's brightest version."""
 
 
 @keras.saving.register_keras_serializable("zerodce")
 class ByBrightness(keras.layers.Layer):
-    """Features of an image, gathered by the brightness of their pixels: the splat of a bilateral grid of one cell.
+    """Gathers features of an image by the brightness of their pixels: the splat of a bilateral grid of one cell.
 
     From float images (batch, height, width, 3) in [0, 1] and features (batch, height, width, n) to float
-    (batch, `tones.KNOTS`, n + 1): the features' means at each knot, and the root of the share of pixels that are there.
+    (batch, `tones.KNOTS`, n + 1): means of the features at each knot, and the root of the share of pixels at it.
     """
 
     def call(self, images: KerasTensor, features: KerasTensor) -> KerasTensor:
@@ -37,8 +37,7 @@ class ByBrightness(keras.layers.Layer):
 class Strengths(keras.layers.Layer):
     """Strengths at the knots, (batch, `tones.KNOTS`) in [0, 1], from logits and the light of the photo.
 
-    They are multiples of the light that the photo is to get, one strength for all of it, and keep highlights within
-    their bound.
+    They are multiples of the light of the photo (one strength for all of it), within the highlight bound.
     """
 
     def call(self, logits: KerasTensor, light: KerasTensor) -> KerasTensor:
@@ -47,18 +46,17 @@ class Strengths(keras.layers.Layer):
 
 
 def tone_net(initial_stddev: float | None = None, dtype: Any = None) -> keras.Model:
-    """Builds the tone network: it looks at the whole photo, and gives each brightness a curve strength of its own.
+    """Builds the tone network: it sees the whole photo, and gives each brightness its own curve strength.
 
-    How much light the photo gets is an input, one strength for all of it: a photo may be asked for at any light. The
-    network sees the photo at 128x128 pixels, brightened by that strength, so that the shots of a series look alike.
-    Convolutions of stride 2 look at ever larger surroundings; what they find is gathered by the brightness of the
-    pixels, and convolutions along the brightness make one strength of it for each of 16 knots (`curves.tones`): a
-    bilateral grid of one cell (Gharbi et al., "Deep bilateral learning", SIGGRAPH 2017). docs/training-log.md has what
-    more cells would add: next to nothing.
+    The light of the photo is an input: one strength for all of it. The network sees the photo at 128x128 pixels,
+    brightened by that strength, so the shots of a series look alike to it. Convolutions of stride 2 see larger and
+    larger surroundings. Their features are gathered by the brightness of the pixels. Convolutions along brightness turn
+    them into one strength for each of 16 knots (`curves.tones`): a bilateral grid of one cell (Gharbi et al., "Deep
+    bilateral learning", SIGGRAPH 2017). More cells add next to nothing (docs/training-log.md).
 
     Args:
         initial_stddev: Standard deviation of all kernels, as in `dce_net`.
-        dtype: Policy of the convolutions over the image; all else is float32.
+        dtype: Policy of the convolutions over the image; the other layers are float32.
 
     Returns:
         A model from images, float (batch, height, width, 3) in [0, 1], and their light, float (batch, 1, 1, 1) in
@@ -123,7 +121,7 @@ def tone_net(initial_stddev: float | None = None, dtype: Any = None) -> keras.Mo
 
 
 class ToneNet:
-    """The tone network, trained at every light and applied at one: `zerodce.networks.architecture`."""
+    """The tone network as a `zerodce.networks.architecture.Architecture`: trained at every light, applied at one."""
 
     sees_whole = True
     build = staticmethod(tone_net)
@@ -131,10 +129,10 @@ class ToneNet:
     def train(
         self, network: keras.Model, images: KerasTensor, strength: KerasTensor, training: bool | None
     ) -> dict[str, KerasTensor]:
-        """As `Architecture.train`, and `light`, float (batch, 1, 1, 1), which `training.teacher.target` is to use.
+        """As `Architecture.train`, and `light`, float (batch, 1, 1, 1), for `training.teacher.target`.
 
-        The images of a batch get from a part of their even strength to all of it, in even steps, so that the network
-        learns at every light. Outside training each image gets all of it.
+        In training, the images of a batch get from a part of their even strength to all of it, in even steps, so the
+        network learns at every light. Outside training each image gets all of it.
         """
         light = tensors.even_strength(images)
         if training:

@@ -1,4 +1,4 @@
-"""The shipped weights; MODEL_CARD.md beside this file says what they were trained on and what they may be used for."""
+"""The shipped weights. MODEL_CARD.md beside this file has their training data, purpose and limits."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Keras callbacks of a training run: its state on disk, averaged weights, the models worth keeping, NaN, samples."""
+"""Keras callbacks of a training run: state on disk, averaged weights, kept models, NaN, samples."""
 
 import contextlib
 import csv
@@ -23,18 +23,21 @@ from zerodce.training.recipes import Recipe
 Monitor = Literal["total_loss", "psnr", "ssim"]
 
 SAVE_SECONDS = 10.0
-"""Least time between two states written within an epoch, in seconds."""
+"""Least time between two saved states within an epoch, in seconds."""
 
 TEMPORARY_NAME = re.compile(r"\.zerodce-tmp-\d+-.+")
 """The name of a file that is being written; a kill leaves it behind."""
 
 
 class TrainingError(Exception):
-    """A run that cannot go on; the message names the fix."""
+    """The run cannot go on. The message names the fix."""
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Raises `TrainingError` at the first step whose loss is no number, before anything of it is saved."""
+    """Raises `TrainingError` at the first loss that is NaN or infinite, before anything of that step is saved.
+
+    Keras' `TerminateOnNaN` only asks training to stop: the callbacks after it would still save the broken weights.
+    """
 
     def __init__(self, progress: "Progress") -> None:
         super().__init__()
@@ -49,11 +52,11 @@ class StopOnNaN(keras.callbacks.Callback):
 
 
 class WeightAverage(keras.callbacks.Callback):
-    """An exponential moving average of the weights, which is what gets validated and kept.
+    """An exponential moving average of the weights. The averaged weights are validated and kept.
 
-    Scores wander from step to step; the average of many steps does not. The momentum rises as
-    (1 + n) / (10 + n) with the steps n until it is `momentum` (as `tf.train.ExponentialMovingAverage` does),
-    so that a short run is not held back by its random start as with Keras' `use_ema`.
+    Scores vary from step to step; the average of many steps is stable. The momentum rises with the number of steps n as
+    (1 + n) / (10 + n), up to `momentum`, like `tf.train.ExponentialMovingAverage`. So the random start does not weigh
+    on a short run, as it does with Keras' `use_ema`.
 
     Args:
         momentum: Final momentum, in [0, 1); 0 keeps the weights as they are.
@@ -80,7 +83,7 @@ class WeightAverage(keras.callbacks.Callback):
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
-        """The model with the averaged weights."""
+        """Gives the model the averaged weights inside the block."""
         network = self.model.network
         weights = network.get_weights()
         network.set_weights(self.weights)
@@ -92,7 +95,7 @@ class WeightAverage(keras.callbacks.Callback):
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """What has to be the same when a run is resumed.
+    """What must be the same when a run is resumed.
 
     Attributes:
         recipe: Fields of the recipe.
@@ -105,7 +108,7 @@ class Identity:
     data: dict[str, Any]
 
     def check(self, stored: dict[str, Any]) -> None:
-        """Raises `TrainingError` naming the first difference from a stored run."""
+        """Raises `TrainingError`, which names the first difference, if a stored run differs."""
         for group, mine in dataclasses.asdict(self).items():
             theirs = stored[group]
             for key in mine | theirs:
@@ -117,16 +120,16 @@ class Identity:
 
 
 class Progress(keras.callbacks.Callback):
-    """Where a run stands: epoch, step and history, and the file from which it goes on after a kill.
+    """The state of a run: epoch, step and history, and the file from which it goes on after a kill.
 
-    The file holds weights, averaged weights, optimizer and metrics, so the resumed run is the run that was
-    never killed. It is written at the end of every epoch and every few seconds, complete or not at all.
+    The file holds weights, averaged weights, optimizer and metrics, so a resumed run equals a run that was
+    never killed. It is written, atomically, at the end of every epoch and every few seconds.
 
     Args:
         path: Path of the file.
         history_path: Path of `history.csv`.
-        identity: Identity of the run; a file of another run is refused.
-        average: Averaged weights, which belong to the state.
+        identity: Identity of the run. A file of another run is refused.
+        average: Averaged weights, a part of the state.
         steps: Number of steps of an epoch.
     """
 
@@ -155,7 +158,7 @@ class Progress(keras.callbacks.Callback):
         """Loads the state into this object and a compiled model.
 
         Raises:
-            TrainingError: There is none, it is damaged, or of another run.
+            TrainingError: The file is missing, damaged, or of another run.
         """
         try:
             with np.load(self.path) as file:
@@ -211,7 +214,7 @@ class Progress(keras.callbacks.Callback):
         self._saved = time.monotonic()
 
     def best_epoch(self, monitor: Monitor) -> int:
-        """Index of the best epoch by validation, the earliest of equals; of the last one without validation."""
+        """Index of the best epoch by validation, the earliest of equals; without validation, of the last epoch."""
         values = [row.get(f"val_{monitor}", math.nan) for row in self.rows]
         if not np.isfinite(values).any():
             return len(values) - 1
@@ -221,14 +224,14 @@ class Progress(keras.callbacks.Callback):
         self._last = self._saved = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        if self.step:  # resumed within the epoch: Keras has just reset what was measured of it
+        if self.step:  # resumed within the epoch: Keras has just reset its metrics
             for variable, value in zip(self.model.metrics_variables, self._metrics, strict=True):
                 variable.assign(value)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self.step += 1
         self._count_time()
-        # after its last step an epoch is still to be validated: the state is that of the step before, or of its end
+        # the last step of an epoch is followed by validation: save before it, or at the end of the epoch
         if self.step < self.steps and time.monotonic() - self._saved >= SAVE_SECONDS:
             self.save()
 
@@ -248,12 +251,14 @@ class Progress(keras.callbacks.Callback):
 class ModelCheckpoints(keras.callbacks.Callback):
     """Validates and keeps the averaged weights: `last.keras`, and `best.keras` by validation.
 
+    Keras' `ModelCheckpoint` saves the last step's weights, not their average, and forgets the best when resumed.
+
     Args:
         folder: Folder of the two files.
         recipe: Recipe of the model.
-        average: Weights to keep.
-        progress: State of the run with the epochs before this one; comes after this callback in the list.
-        monitor: Measure that decides: the total loss (least), or PSNR or SSIM against references (most).
+        average: Averaged weights, which are kept.
+        progress: State of the run, with the earlier epochs; comes after this callback in the list.
+        monitor: Measure that decides: the total loss (lowest), or PSNR or SSIM against references (highest).
     """
 
     def __init__(
@@ -287,15 +292,18 @@ class ModelCheckpoints(keras.callbacks.Callback):
             self._save("best.keras")
 
     def _save(self, name: str) -> None:
-        """As float32 whatever the model was trained with, and without the optimizer: what ships is 390 kB."""
+        """Saves as float32, for any training dtype, and without the optimizer: 390 kB."""
         model = ZeroDCE(self.recipe, dtype="float32")
         model.network.set_weights(self.average.weights)
         with replacing(self.folder / name) as temporary:
             model.save(temporary)
 
 
-class EarlyStopping(keras.callbacks.Callback):
-    """Stops when the best epoch lies `patience` epochs back. Knows it from the history, so a resume changes nothing."""
+class StopAfterBest(keras.callbacks.Callback):
+    """Stops training when the best epoch is `patience` epochs back.
+
+    Keras' `EarlyStopping` counts epochs in memory, so a resumed run would count from 0. This one reads the history.
+    """
 
     def __init__(self, progress: Progress, monitor: Monitor, patience: int) -> None:
         super().__init__()
@@ -315,14 +323,14 @@ class EarlyStopping(keras.callbacks.Callback):
 
 
 class Samples(keras.callbacks.Callback):
-    """Every few epochs, a strip for each of some images: input, autocontrast, enhanced, and the reference if any.
+    """Every few epochs, draws a strip for some images: input, autocontrast, enhanced, and the reference if any.
 
     Args:
         folder: Folder of `epoch-0010.png` and so on.
         images: Float (count, height, width, 3) in [0, 1].
-        references: Like `images`; all-black where there is none.
-        average: Weights to draw with.
-        every: Number of epochs between two strips; the first and the last epoch have one too.
+        references: Like `images`; all black where there is none.
+        average: Averaged weights, which draw the strips.
+        every: Number of epochs between two strips. The first and the last epoch have one too.
     """
 
     def __init__(
@@ -346,7 +354,10 @@ class Samples(keras.callbacks.Callback):
 
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:
-    """Writes `history.csv`: a row for each epoch, the epoch, the losses, and what validation measured."""
+    """Writes `history.csv`: a row for each epoch, with its number, its losses, and the validation measures.
+
+    Keras' `CSVLogger` appends: a kill leaves half a row, and a resumed epoch is listed twice. This replaces the file.
+    """
     losses = loss_columns(LOSSES)
     names = ["epoch", *losses, *(f"val_{name}" for name in (*losses, "psnr", "ssim"))]
     columns = [name for name in names if name in rows[-1]]
@@ -358,7 +369,7 @@ def write_history(path: Path, rows: list[dict[str, float]]) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, with its suffix, that takes its place when the block ends well."""
+    """A temporary path beside `path`, with its suffix, which replaces `path` if the block raises nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".zerodce-tmp-{os.getpid()}-{path.name}")
     try:

@@ -1,9 +1,8 @@
-"""The losses, none of which needs a reference; each is a mean that does not grow with the batch or the image.
+"""The losses. None needs a reference. Each is a mean, which does not grow with the batch or the image.
 
-Images are floats (batch, height, width, 3) in [0, 1], maps floats (batch, height, width, 24) in [-1, 1];
-every function returns a scalar >= 0. The four terms of the paper (Guo et al., CVPR 2020, section 3.3)
-are computed as its released code does. `zerodce.training.writeup` holds the faulty variants of the project's first
-write-up.
+Images are floats (batch, height, width, 3) in [0, 1], maps floats (batch, height, width, 24) in [-1, 1].
+Every function returns a scalar >= 0. The four terms of the paper (Guo et al., CVPR 2020, section 3.3)
+follow its released code. `zerodce.training.writeup` holds the faulty variants of the project's first write-up.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,7 +29,7 @@ def exposure(enhanced: KerasTensor, level: float = 0.6, patch: int | None = 16) 
     Args:
         enhanced: Images, at least `patch` pixels high and wide.
         level: The well-exposed brightness, in [0, 1].
-        patch: Side of the non-overlapping patches in pixels; a remainder at the border is left out. None:
+        patch: Side of the non-overlapping patches in pixels; a remainder at the border is left out. If None,
             the whole image is one patch.
     """
     grey = ops.mean(enhanced, axis=3, keepdims=True)
@@ -49,9 +48,9 @@ def illumination_smoothness(maps: KerasTensor) -> KerasTensor:
 
 
 def spatial_consistency(image: KerasTensor, enhanced: KerasTensor) -> KerasTensor:
-    """How far 4x4 regions differ from their four neighbours otherwise than they did (eq. 4).
+    """Mean squared change of the contrast between each 4x4 region and its four neighbours (eq. 4).
 
-    As in the released code, what lies outside the image is black.
+    As in the released code, everything outside the image is black.
     """
 
     def regions(x: KerasTensor) -> KerasTensor:
@@ -76,7 +75,7 @@ def total_variation(enhanced: KerasTensor) -> KerasTensor:
 
 
 def fusion(images: KerasTensor, enhanced: KerasTensor, light: KerasTensor, share: float) -> KerasTensor:
-    """Mean squared distance from what the image teaches about itself at a light: see `training.teacher.target`."""
+    """Mean squared distance from the image's own target at a light: `training.teacher.target`."""
     return ops.mean((enhanced - teacher.target(images, light, share)) ** 2)
 
 
@@ -84,8 +83,8 @@ class Loss(NamedTuple):
     """An entry of `LOSSES`.
 
     Attributes:
-        of: The loss of a recipe for images and what `ZeroDCE.call` made of them, a scalar >= 0.
-        always: Whether every recipe has a column for it in `history.csv`, 0 where its weight is 0.
+        of: The loss of a recipe for images and their outputs of `ZeroDCE.call`, a scalar >= 0.
+        always: Whether every recipe has a column for it in `history.csv`, with 0 if its weight is 0.
     """
 
     of: Callable[[Recipe, KerasTensor, Mapping[str, KerasTensor]], KerasTensor]
@@ -117,7 +116,7 @@ LOSSES = {
         lambda recipe, images, made: fusion(images, made["enhanced"], made["light"], recipe.fusion_share), always=False
     ),
 }
-"""The losses by name. The field of `Recipe` with this name is the weight: a new loss is an entry and a field."""
+"""The losses by name. The field of `Recipe` with this name is the weight. A new loss is an entry and a field."""
 
 
 def used_by(recipe: Recipe) -> list[str]:

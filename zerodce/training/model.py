@@ -16,7 +16,7 @@ TOTAL = "total_loss"
 
 
 def loss_columns(names: Iterable[str]) -> list[str]:
-    """The names in logs and in `history.csv` of the total and of some losses."""
+    """The names of the total and of some losses in logs and in `history.csv`."""
     return [TOTAL, *map(column, names)]
 
 
@@ -29,9 +29,9 @@ def column(loss: str) -> str:
 class ZeroDCE(keras.Model):
     """Zero-reference deep curve estimation (Guo et al., CVPR 2020).
 
-    It learns from images alone: `fit(images)`. Where the data set also gives references, as
-    `(images, references)` or `(images, references, weights)`, they never enter a loss; PSNR and SSIM
-    against them are tracked, with the weights (0 where an image has no reference).
+    It learns from images alone: `fit(images)`. A data set may also give references, as
+    `(images, references)` or `(images, references, weights)`. They never enter a loss. PSNR and SSIM
+    against them are tracked, with the weights (0 if an image has no reference).
 
         model = zerodce.ZeroDCE()
         model.compile(optimizer=keras.optimizers.Adam(1e-4, clipnorm=0.1))
@@ -40,7 +40,7 @@ class ZeroDCE(keras.Model):
 
     Args:
         recipe: The loss weights and switches, a `Recipe` or its fields as a dict.
-        **kwargs: Those of `keras.Model`; `dtype="mixed_bfloat16"` is the network's policy, while images,
+        **kwargs: As in `keras.Model`. `dtype="mixed_bfloat16"` is the policy of the network; images,
             curves and losses stay float32.
     """
 
@@ -55,15 +55,15 @@ class ZeroDCE(keras.Model):
         self.built = True  # the network was built with its weights
 
     def call(self, images: KerasTensor, training: bool | None = None) -> dict[str, KerasTensor]:
-        """Enhances images with what training sees: the curves, without the noise filter and the look of a photo.
+        """Enhances images as in training: by the curves, without the noise filter and the look of a photo.
 
         Args:
             images: Float (batch, height, width, 3) in [0, 1].
-            training: Whether the images are trained on.
+            training: Whether this is a training step.
 
         Returns:
-            `maps`, float (batch, height, width, 24) in [-1, 1], `enhanced`, images like the input, and what else the
-            network's architecture (`zerodce.networks`) gives to the losses.
+            `maps`, float (batch, height, width, 24) in [-1, 1], `enhanced`, images like the input, and further
+            inputs of the losses from the network's architecture (`zerodce.networks`).
         """
         images = ops.cast(images, "float32")
         return self.architecture.train(self.network, images, self.strength(images), training)
@@ -71,11 +71,11 @@ class ZeroDCE(keras.Model):
     def strength(self, images: KerasTensor) -> KerasTensor:
         """The factor of the network's maps for each image, from the image's mean brightness.
 
-        The network sees 15x15 pixels, so it cannot tell the shadows of a good photo from a dark photo. This
-        can: it falls from 1 for black to 0 at the recipe's `well_exposed`.
+        DCE-Net sees 15x15 pixels, so it cannot tell the shadows of a good photo from a dark photo. The mean
+        can. The factor falls from 1 for black to 0 at the recipe's `well_exposed`.
 
         Args:
-            images: Float (batch, height, width, 3) in [0, 1], whole ones: a crop has another mean.
+            images: Float (batch, height, width, 3) in [0, 1], not crops: a crop has another mean.
 
         Returns:
             Float (batch,) in [0, 1].
@@ -85,11 +85,11 @@ class ZeroDCE(keras.Model):
         return ops.ones_like(mean) if level is None else ops.relu(1 - mean / level)
 
     def loss_terms(self, images: KerasTensor, outputs: dict[str, KerasTensor]) -> dict[str, KerasTensor]:
-        """The losses times their weights in the recipe, scalars that add up to the total; none whose weight is 0.
+        """The losses times their weights in the recipe: scalars that add up to the total, without those of weight 0.
 
         Args:
             images: As `call` takes them.
-            outputs: What it returned.
+            outputs: The result of `call`.
         """
         weights = {name: getattr(self.recipe, name) for name in losses.LOSSES}
         return {
@@ -106,7 +106,7 @@ class ZeroDCE(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> KerasTensor:
-        """The recipe's total for images `x` and what `call` made of them; updates the trackers of its parts."""
+        """The recipe's total for images `x` and their outputs of `call`; updates the trackers of its parts."""
         del y, sample_weight, training  # zero-reference: a reference never enters the loss
         images = ops.cast(x, "float32")
         terms = self.loss_terms(images, y_pred)
@@ -118,7 +118,7 @@ class ZeroDCE(keras.Model):
         return total
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
-        """The losses so far and, where references `y` were given, PSNR in dB and SSIM against them."""
+        """The losses so far and, if references `y` were given, PSNR in dB and SSIM against them."""
         results = {name: tracker.result() for name, tracker in self.loss_trackers.items()}
         if y is not None:
             enhanced = ops.clip(y_pred["enhanced"], 0, 1)

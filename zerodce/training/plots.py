@@ -17,7 +17,7 @@ _MARGIN, _HEADING = 4, 16  # pixels
 
 
 def loss_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
-    """Draws the losses over the epochs, train and validation, and PSNR where it was measured.
+    """Draws the losses over the epochs, train and validation, and PSNR if it was measured.
 
     Args:
         path: A PNG file.
@@ -51,12 +51,12 @@ def loss_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
 
 
 def sample_strips(path: Path, images: np.ndarray, enhanced: np.ndarray, references: np.ndarray | None) -> None:
-    """Draws input, autocontrast, enhanced and, where there is one, reference of each image in a row.
+    """Draws a row for each image: input, autocontrast, enhanced, and the reference if there is one.
 
     Args:
         path: A PNG file.
         images, enhanced: Float (count, height, width, 3) in [0, 1].
-        references: Like `images`, or None; all-black where an image has none.
+        references: Like `images`, or None; all black for an image without one.
     """
     rows = []
     for index, image in enumerate(to_uint8(images)):
@@ -68,11 +68,11 @@ def sample_strips(path: Path, images: np.ndarray, enhanced: np.ndarray, referenc
 
 
 def sheet(path: Path, rows: Sequence[dict[str, np.ndarray]], titles: Sequence[str] = ()) -> None:
-    """Draws images side by side, each under its name.
+    """Draws images side by side, with their names above.
 
     Args:
         path: A PNG file.
-        rows: uint8 (height, width, 3) images by name; in a row all of one size.
+        rows: uint8 (height, width, 3) images by name, all of one size in a row.
         titles: Titles above the rows; none if empty.
     """
     width = max(sum(image.shape[1] + _MARGIN for image in row.values()) for row in rows)

@@ -1,4 +1,4 @@
-"""Named ways to train: the weights and switches of the losses, the initial weights and the gradient's bounds."""
+"""Named ways to train: weights and switches of the losses, initial weights, bounds of the gradient."""
 
 import dataclasses
 from typing import Literal
@@ -9,26 +9,26 @@ class Recipe:
     """One way to train, as data.
 
     Attributes:
-        name: Name of it for `--recipe`.
-        color_constancy: Factor of that loss in the total; 0 leaves it out of the gradient, as of the next five.
-        exposure: Factor of the exposure loss.
-        illumination_smoothness: Factor of the smoothness of the maps.
-        spatial_consistency: Factor of the loss of contrast between regions.
-        ssim: Factor of the structural dissimilarity.
-        total_variation: Factor of the total variation of the enhanced image.
-        exposure_level: Brightness in [0, 1] that the exposure loss aims at.
-        exposure_patch: Side in pixels of the patches the exposure loss looks at; None for the whole image.
+        name: Its name for `--recipe`.
+        color_constancy: Weight of that loss in the total. A weight of 0 leaves a loss out, here and below.
+        exposure: Weight of the exposure loss.
+        illumination_smoothness: Weight of the smoothness of the maps.
+        spatial_consistency: Weight of the change of contrast between regions.
+        ssim: Weight of the structural dissimilarity.
+        total_variation: Weight of the total variation of the enhanced image.
+        exposure_level: Aim of the exposure loss, a brightness in [0, 1].
+        exposure_patch: Side in pixels of the patches of the exposure loss; None for the whole image.
         writeup_terms: Whether spatial consistency, illumination smoothness and total variation are computed with the
             faults of the project's first write-up (`zerodce.training.writeup`).
-        well_exposed: Mean brightness in (0, 1] from which on a photo is left as it is; the darker it is, the
-            more its curves act. None: the curves of every photo act as the network gives them.
+        well_exposed: Mean brightness in (0, 1] from which on a photo stays as it is. Curves act more on darker
+            photos. If None, they act fully on every photo.
         initial_stddev: Standard deviation of the initial kernels; None for Glorot uniform.
         clipnorm: Largest norm of each gradient; None for no bound.
         weight_decay: Decoupled weight decay of Adam; None for none.
         architecture: Name of the network, one of `zerodce.networks.ARCHITECTURES`.
-        fusion: Factor of the distance from what an image teaches about itself (`training.teacher`); 0 leaves it out.
-        fusion_share: Share, in [0, 1], of an image's own fusion in that; the rest is the image evenly brightened.
-        learning_rate: Learning rate of Adam at the start, where none is asked for; so are the next three.
+        fusion: Weight of the distance from an image's own target (`training.teacher`).
+        fusion_share: Share, in [0, 1], of the image's own fusion in it; the rest is the image evenly brightened.
+        learning_rate: Default learning rate of Adam at the start. The next three are defaults too.
         schedule: Course of the learning rate.
         average: Final momentum of the average of the weights.
         shuffle_channels: Whether red, green and blue are exchanged at random.
@@ -58,7 +58,7 @@ class Recipe:
 
 
 OF_RECIPE = ("learning_rate", "schedule", "average", "shuffle_channels")
-"""The fields that `zerodce.training.run.TrainingSettings` has as well, and which a command may set."""
+"""The fields that are also in `zerodce.training.run.TrainingSettings`. A command may set them."""
 
 
 SIX = Recipe(

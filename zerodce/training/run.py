@@ -1,4 +1,4 @@
-"""Training: data sets in; a model, its history, its checkpoints and pictures of both out."""
+"""Training: from data sets to a model, its history, its checkpoints and pictures of both."""
 
 import dataclasses
 import functools
@@ -14,12 +14,12 @@ import tensorflow as tf
 
 from zerodce.training import plots
 from zerodce.training.callbacks import (
-    EarlyStopping,
     Identity,
     ModelCheckpoints,
     Monitor,
     Progress,
     Samples,
+    StopAfterBest,
     StopOnNaN,
     TrainingError,
     WeightAverage,
@@ -35,7 +35,7 @@ _SAMPLES = 4
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
-    """How to train; the defaults are those of the write-up where it names one.
+    """How to train. Defaults are those of the write-up if it names one.
 
     Attributes:
         recipe: Losses, initial weights and gradient bounds.
@@ -45,12 +45,12 @@ class TrainingSettings:
         schedule: Course of the learning rate: "constant", or "cosine", which falls to 0 at the last step.
         seed: Seed, from 1, of the initial weights, the order of the images, flips and crops.
         flip: Whether images are mirrored left to right at random.
-        shuffle_channels: Whether red, green and blue are exchanged at random: the colour that most photos have
-            least of would else be brightened most, in all of them.
+        shuffle_channels: Whether red, green and blue are exchanged at random. Otherwise the colour that is
+            darkest in most photos would be brightened most in all of them.
         crop: Side in pixels of a random square to train on; None for the whole image.
         average: Final momentum, in [0, 1), of the weight average that is validated and kept; 0 for none.
         monitor: Measure that picks the best epoch: the total loss, or PSNR or SSIM against validation references.
-        patience: Number of epochs without a better one after which training stops; None for any number.
+        patience: Training stops after this number of epochs without a better one; None for never.
         dtype: Policy of the network, "float32" or "mixed_bfloat16".
     """
 
@@ -71,13 +71,13 @@ class TrainingSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a run came to.
+    """The outcome of a run.
 
     Attributes:
         epochs: Number of finished epochs.
         steps: Number of steps of an epoch.
         images: Number of images trained on, over all epochs.
-        seconds: Time that they took, validation included, over all sessions of the run.
+        seconds: Training time, validation included, over all sessions of the run.
         best: Row of `history.csv` of the epoch whose weights are in `model.keras`.
     """
 
@@ -100,22 +100,22 @@ def fit(
 ) -> Result:
     """Trains a `ZeroDCE` from random weights.
 
-    Leaves in `out`: `model.keras` (the best by validation, the last without), `history.csv`, `losses.png`,
-    `samples/`, `tensorboard/`, and in `checkpoints/` the best and the last model and the state to resume from.
+    Writes into `out`: `model.keras` (the best by validation; without validation the last), `history.csv`,
+    `losses.png`, `samples/`, `tensorboard/`, and in `checkpoints/` the best and last model and the state to resume.
 
     Args:
-        train: Images one by one, uint8 or float in [0, 1], (height, width, 3) of one size, in the same order
-            at every reading, and of known number.
+        train: Images one by one, uint8 or float in [0, 1], (height, width, 3) of one size. Their number is known and
+            their order is always the same.
         validation: Batches of float images in [0, 1], or of `(images, references, weights)`; not empty.
-        out: Folder on a local disk, made if it is not there.
+        out: Folder on a local disk, created if it does not exist.
         settings: Recipe, and how to train with it.
-        data: Description of the training data, with which that of a resumed run is compared.
-        resume: Go on from the state in `out`; the result is that of a run never interrupted. Only `epochs` may differ.
-        callbacks: Further callbacks; they see an epoch's logs as Keras makes them.
+        data: Description of the training data; a resumed run must have the same.
+        resume: Go on from the state in `out`, with the result of an uninterrupted run. Only `epochs` may differ.
+        callbacks: Further callbacks; they get an epoch's logs from Keras unchanged.
 
     Raises:
-        TrainingError: No image to train on, images smaller than the crop, a loss that became NaN, or, to resume from, a
-            state or a best model that is missing, damaged or of another run.
+        TrainingError: There is no image to train on, images are smaller than the crop, or a loss became NaN. Or the
+            state or the best model to resume from is missing, damaged or of another run.
     """
     count = _check(train, validation, settings)
     steps = math.ceil(count / settings.batch_size)
@@ -123,7 +123,7 @@ def fit(
     average = WeightAverage(settings.average)
     comparable = dataclasses.asdict(settings)
     recipe = comparable.pop("recipe")
-    if settings.schedule == "constant":  # else the rate of every step depends on them
+    if settings.schedule == "constant":  # otherwise the rate of every step depends on them
         del comparable["epochs"]
     identity = Identity(recipe, comparable, dict(data or {}))
     progress = Progress(checkpoints / "state.npz", out / "history.csv", identity, average, steps)
@@ -133,9 +133,9 @@ def fit(
     compile_model(model, settings.learning_rate, settings.schedule, settings.epochs * steps)
     if resume:
         progress.restore(model)
-        if progress.rows:  # before hours of training
+        if progress.rows:  # fail before hours of training
             _check_kept(checkpoints / "best.keras", settings.recipe)
-    early = EarlyStopping(progress, settings.monitor, settings.patience or settings.epochs)
+    early = StopAfterBest(progress, settings.monitor, settings.patience or settings.epochs)
     following = [
         StopOnNaN(progress),
         average,
@@ -146,7 +146,7 @@ def fit(
         keras.callbacks.TensorBoard(out / "tensorboard", write_graph=False),
         *callbacks,
     ]
-    # An epoch that was broken off has fewer steps left, which `fit` can only be told for all its epochs.
+    # An interrupted epoch has fewer steps left, but `fit` takes one number of steps for all its epochs.
     while progress.epoch < settings.epochs and not early.due and not model.stop_training:
         model.fit(
             batches(train, settings, progress.epoch, progress.step, count),
@@ -172,7 +172,7 @@ def fit(
 def compile_model(
     model: ZeroDCE, learning_rate: float, schedule: Literal["constant", "cosine"] = "constant", steps: int = 1
 ) -> None:
-    """Compiles a model with Adam as its recipe asks.
+    """Compiles a model with Adam and the settings of its recipe.
 
     Args:
         model: The model.
@@ -184,15 +184,15 @@ def compile_model(
     if schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     optimizer = keras.optimizers.Adam(rate, clipnorm=model.recipe.clipnorm, weight_decay=model.recipe.weight_decay)
-    # on a CPU, TensorFlow's own kernels (oneDNN) are faster than what XLA makes of this network
+    # on a CPU, TensorFlow's own kernels (oneDNN) are faster than XLA for this network
     on_cpu = keras.backend.backend() == "tensorflow" and not tf.config.list_physical_devices("GPU")
     model.compile(optimizer=optimizer, jit_compile=False if on_cpu else "auto")
 
 
 def batches(images: tf.data.Dataset, settings: TrainingSettings, epoch: int, step: int, count: int) -> tf.data.Dataset:
-    """The training batches from a step of an epoch on: shuffled, flipped and cropped as the seed has it.
+    """The training batches from a step of an epoch on: shuffled, flipped and cropped by the seed.
 
-    What a batch holds depends on the seed, the epoch and the step alone, not on where reading began.
+    A batch depends only on the seed, the epoch and the step, not on where reading began.
 
     Args:
         images: As `fit` takes them.
@@ -230,7 +230,7 @@ def batches(images: tf.data.Dataset, settings: TrainingSettings, epoch: int, ste
 
 
 def _check_kept(path: Path, recipe: Recipe) -> None:
-    """Raises `TrainingError` if a file is not a model that a run with this recipe kept."""
+    """Raises `TrainingError` if a file is not a model of this recipe."""
     try:
         model = keras.saving.load_model(path, compile=False)
         reason = "" if isinstance(model, ZeroDCE) and model.recipe == recipe else "another model"
@@ -241,7 +241,7 @@ def _check_kept(path: Path, recipe: Recipe) -> None:
 
 
 def fastest_dtype() -> Literal["float32", "mixed_bfloat16"]:
-    """bfloat16 where the processor multiplies it by itself: x86 with AVX512-BF16 or AMX, or a GPU."""
+    """bfloat16 if the processor multiplies it natively: x86 with AVX512-BF16 or AMX, or a GPU."""
     cpuinfo = Path("/proc/cpuinfo")
     flags = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
     native = "avx512_bf16" in flags or "amx_bf16" in flags or tf.config.list_physical_devices("GPU")
@@ -249,7 +249,7 @@ def fastest_dtype() -> Literal["float32", "mixed_bfloat16"]:
 
 
 def _check(train: tf.data.Dataset, validation: tf.data.Dataset | None, settings: TrainingSettings) -> int:
-    """Raises `TrainingError` for data that cannot be trained on as asked; the number of training images."""
+    """Returns the number of training images; raises `TrainingError` if the settings do not fit the data."""
     count = int(train.cardinality())
     height, width, _ = train.element_spec.shape
     if count <= 0:
@@ -266,7 +266,7 @@ def _check(train: tf.data.Dataset, validation: tf.data.Dataset | None, settings:
 def _samples(
     validation: tf.data.Dataset | None, out: Path, settings: TrainingSettings, average: WeightAverage
 ) -> list[keras.callbacks.Callback]:
-    """Strips of the first validation images, about ten a run."""
+    """A callback that draws strips of the first validation images, about ten times a run."""
     if validation is None:
         return []
     images, references, weights = keras.utils.unpack_x_y_sample_weight(next(iter(validation)))

@@ -1,7 +1,7 @@
-"""What a dark photo teaches about itself: its own brightened versions, fused. No other image is involved.
+"""The training target of a dark photo: its own brightened versions, fused. It uses no other image.
 
-A pseudo-truth of this kind is PSENet's (Nguyen et al., WACV 2023, arXiv 2210.00712); the fusion is that of Mertens,
-Kautz and Van Reeth, "Exposure fusion" (Pacific Graphics 2007), with nothing but the weight of exposedness.
+PSENet uses a similar pseudo-truth (Nguyen et al., WACV 2023, arXiv 2210.00712). The fusion is that of Mertens, Kautz
+and Van Reeth, "Exposure fusion" (Pacific Graphics 2007), with the weight of exposedness only.
 """
 
 import math
@@ -13,15 +13,15 @@ from zerodce.curves.tones import tone
 VERSIONS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 """The versions that are fused, in multiples of the even strength."""
 
-_SIGMA = 0.2  # of exposedness, around 0.5, as Mertens has it
+_SIGMA = 0.2  # of exposedness around 0.5, as in Mertens et al.
 
 
 def own_fusion(images: KerasTensor, strength: KerasTensor) -> KerasTensor:
-    """Exposure fusion of an image's own brightened versions: light and shade both as well exposed as they can be.
+    """Exposure fusion of an image's own brightened versions: light and shade are both exposed as well as possible.
 
     Args:
         images: Float (batch, height, width, 3) in [0, 1]; height and width are known.
-        strength: Float (batch, 1, 1, 1): the even strength, that of the version in the middle.
+        strength: Float (batch, 1, 1, 1): the even strength, the version of factor 1.
 
     Returns:
         Images like the input.
@@ -45,16 +45,16 @@ def own_fusion(images: KerasTensor, strength: KerasTensor) -> KerasTensor:
 
 
 def target(images: KerasTensor, light: KerasTensor, share: float) -> KerasTensor:
-    """What a network is to make of images: their own fusion, mixed with the evenly brightened image.
+    """The target for images: their own fusion, mixed with the evenly brightened image.
 
     Args:
         images: Float (batch, height, width, 3) in [0, 1]; height and width are known.
-        light: Float (batch, 1, 1, 1) in [0, 1]: the strength by which each is brightened evenly, such as its
-            `even_strength` or a part of it.
+        light: Float (batch, 1, 1, 1) in [0, 1]: the strength that brightens each evenly: its
+            `even_strength`, or a part of it.
         share: Share of the fusion in the mixture, in [0, 1].
 
     Returns:
-        Images like the input, through which no gradient flows.
+        Images like the input. No gradient flows through them.
     """
     return ops.stop_gradient(share * own_fusion(images, light) + (1 - share) * tone(images, light))
 
@@ -67,7 +67,7 @@ def _down(images: KerasTensor) -> KerasTensor:
     """Half the size, smoothed by the binomial filter (1 4 6 4 1) / 16 (Burt and Adelson, 1983)."""
     for axis in (1, 2):
         length = images.shape[axis]
-        if length == 2:  # too few for `pad` to mirror them: the same as a period
+        if length == 2:  # `pad` cannot mirror so few: repeating gives the same
             padded = ops.concatenate([images] * 3, axis=axis)
         else:
             padded = ops.pad(images, [(2, 2) if i == axis else (0, 0) for i in range(4)], mode="reflect")
@@ -80,7 +80,7 @@ def _up(images: KerasTensor, shape: tuple[int, ...]) -> KerasTensor:
     """Twice the size, or one less where `shape` is odd: zeros between the pixels, then the same filter, doubled."""
     for axis in (1, 2):
         length = images.shape[axis]
-        first = _part(images, axis, min(1, length - 1), 1)  # mirrored at the start, repeated at the end, as OpenCV does
+        first = _part(images, axis, min(1, length - 1), 1)  # as in OpenCV: mirror the start, repeat the end
         last = _part(images, axis, length - 1, 1)
         padded = ops.concatenate([first, images, last], axis=axis)
         before, here, after = (_part(padded, axis, start, length) for start in range(3))

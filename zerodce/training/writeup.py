@@ -1,13 +1,13 @@
-"""The write-up's own variants of three losses, faults included, so that its result can be reproduced.
+"""The write-up's variants of three losses, including its faults, so that its result can be reproduced.
 
-Shapes and ranges are those of `zerodce.training.losses`. The `original` recipe uses them; nothing else should.
+Shapes and ranges are those of `zerodce.training.losses`. Only the `original` recipe should use them.
 """
 
 import numpy as np
 from keras import KerasTensor, ops
 
-# Meant as four 3x3 kernels (left, right, up, down). As (1, 3, 1, 3) a convolution reads them as height 1,
-# width 3, one channel in and three out, so they never compare a pixel with the ones above and below.
+# Intended as four 3x3 kernels (left, right, up, down). But a convolution reads the shape (1, 3, 1, 3) as height 1,
+# width 3, one channel in and three out. So they never compare a pixel with those above and below.
 _KERNELS = np.array(
     [
         [[[[0, 0, 0]], [[-1, 1, 0]], [[0, 0, 0]]]],

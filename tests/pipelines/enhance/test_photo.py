@@ -1,15 +1,16 @@
 """The two steps of one photo, without Beam."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import models
+from pipelines import models, storage
 from pipelines.enhance.journal import Journal
 from pipelines.enhance.options import enhance
-from pipelines.enhance.photo import PhotoProcessor, Prepared
+from pipelines.enhance.photo import Done, PhotoProcessor, Prepared
 from pipelines.enhance.plan import Task
 from pipelines.enhance.settings import EnhanceSettings
 from zerodce.images import pixels
@@ -39,3 +40,18 @@ def test_the_command_and_the_settings_have_the_same_defaults() -> None:
     params = enhance.make_context("enhance", ["photos", "out"]).params
     assert (params.pop("photos"), params.pop("out")) == ("photos", "out")
     assert EnhanceSettings(**params) == EnhanceSettings()
+
+
+def test_metadata_that_an_encoder_cannot_take_is_a_note_in_the_row(tmp_path: Path) -> None:
+    Image.fromarray(np.full((20, 30, 3), 40, np.uint8)).save(tmp_path / "a.png")
+    one = processor(tmp_path)
+    entry = storage.stat(str(tmp_path), "a.png")
+    prepared = one.prepare(Task(entry.path, entry.size, entry.mtime, "digest", "a.png", "", False))
+    assert isinstance(prepared, Prepared)
+    broken = dataclasses.replace(prepared.photo.metadata, icc_profile=object())
+    prepared.photo.metadata = broken
+    done = one.complete(prepared, one.enhancer().estimate([prepared.small])[0])
+    assert isinstance(done, Done)
+    assert done.record is not None
+    assert done.record.row is not None
+    assert done.record.row["notes"].count("metadata could not be written and was dropped (") == 1

@@ -58,7 +58,7 @@ def test_chunks_of_a_png_are_kept_in_a_png() -> None:
     gamma = (b"gAMA", struct.pack(">L", 55_000))
     primaries = (b"cHRM", struct.pack(">8L", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000))
     photo = load(png(gamma, primaries), "a.png")
-    written = encode(photo, photo.pixels)
+    written = encode(photo, photo.pixels).content
     for name, data in (gamma, primaries):
         assert name + data in written
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(written))), PIXELS)
@@ -71,7 +71,7 @@ def test_chunks_of_a_png_are_kept_in_a_png() -> None:
 def test_wide_primaries_travel_as_a_profile(kind: str, primaries: int) -> None:
     content = png((b"cICP", bytes((primaries, 13, 0, 1)))) if kind == "PNG" else nclx(kind, primaries, 13)
     photo = load(content, {"PNG": "a.png", "HEIF": "a.heic", "AVIF": "a.avif"}[kind], output_format="jpeg")
-    written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+    written = Image.open(io.BytesIO(encode(photo, photo.pixels).content))
     assert written.info["icc_profile"] == profile_of(primaries)
 
 

@@ -12,7 +12,8 @@ from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 from pipelines import photos
 from pipelines.photos import encode, load
-from pipelines.photos.metadata import Exif
+from pipelines.photos.formats import FORMATS
+from pipelines.photos.metadata import Exif, Metadata
 
 pytestmark = pytest.mark.filterwarnings(r"ignore::UserWarning:PIL\..*")  # as pipelines.photos does
 
@@ -85,7 +86,7 @@ def test_the_thumbnail_is_in_srgb_without_a_profile(red_is_green: bytes) -> None
     picture = Image.new("RGB", (300, 600), (200, 100, 50))
     content = jpeg(picture, exif=exif_block("<", bytes(5000)), icc_profile=red_is_green)
     photo = photos.load(content, "a.jpg")
-    written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+    written = Image.open(io.BytesIO(encode(photo, photo.pixels).content))
     assert written.info["icc_profile"] == red_is_green
     thumbnail = thumbnail_of(written.info["exif"])
     assert thumbnail is not None
@@ -143,7 +144,7 @@ def a_jpeg(**options: object) -> bytes:
 @pytest.mark.parametrize("output_format", ["JPEG", "PNG", "WebP", "TIFF", "AVIF"])
 def test_all_of_it_goes_into_formats_that_hold_it(output_format: str) -> None:
     photo = photos.load(a_jpeg(), "a.jpg", output_format=output_format)
-    written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+    written = Image.open(io.BytesIO(encode(photo, photo.pixels).content))
     written.load()
     assert written.size == (20, 40)  # orientation 6: a quarter turn
     exif = written.getexif()
@@ -161,7 +162,7 @@ def test_strip_metadata_leaves_nothing(output_format: str) -> None:
     photo = photos.load(a_jpeg(comment=b"hello"), "a.jpg", output_format=output_format)
     baseline = photos.look_up(photo.pixels, photos.autocontrast_table(photo.pixels)[0])
     for pixels in (photo.pixels, baseline):
-        content = encode(photo, pixels, strip_metadata=True)
+        content = encode(photo, pixels, strip_metadata=True).content
         written = Image.open(io.BytesIO(content))
         assert not {"exif", "icc_profile", "xmp", "comment"} & set(written.info)
         assert not set(written.getexif()) & {0x0112, 0x8769}
@@ -172,7 +173,7 @@ def test_strip_metadata_leaves_nothing(output_format: str) -> None:
 def test_formats_that_hold_none_say_so(output_format: str) -> None:
     photo = photos.load(a_jpeg(), "a.jpg", output_format=output_format)
     assert f"metadata dropped ({output_format} holds none)" in photo.notes
-    assert photos.load(encode(photo, photo.pixels), "x").pixels.shape == (40, 20, 3)
+    assert photos.load(encode(photo, photo.pixels).content, "x").pixels.shape == (40, 20, 3)
 
 
 @pytest.mark.parametrize("output_format", ["PNG", "TIFF"])
@@ -185,7 +186,7 @@ def test_sixteen_bit_files_keep_it_too(output_format: str) -> None:
     options = {"exif": exif.tobytes(), "icc_profile": PROFILE, "dpi": (300, 300), "pnginfo": text}
     Image.fromarray(np.full((3, 5), 0x1234, np.uint16)).save(content, "PNG", **options)
     photo = photos.load(content.getvalue(), "a.png", output_format=output_format)
-    written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+    written = Image.open(io.BytesIO(encode(photo, photo.pixels).content))
     np.testing.assert_array_equal(np.asarray(written), np.full((3, 5), 0x1234))
     assert written.getexif()[ExifTags.Base.Artist] == "someone"
     assert (written.info["icc_profile"], written.info["xmp"]) == (PROFILE, b"<x>IDAT</x>")
@@ -196,7 +197,7 @@ def test_unreadable_exif_is_a_note_and_the_photo_stays_as_it_is() -> None:
     photo = photos.load(a_jpeg(xmp=b"", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x00"), "a.jpg")
     assert photo.notes == ["EXIF unreadable and dropped"]
     assert photo.pixels.shape == (20, 40, 3)
-    assert "exif" not in Image.open(io.BytesIO(encode(photo, photo.pixels))).info
+    assert "exif" not in Image.open(io.BytesIO(encode(photo, photo.pixels).content)).info
 
 
 @pytest.mark.parametrize(("kind", "dropped"), [(1, True), (3, False), (4, False), (11, True), (2, True)])
@@ -204,7 +205,7 @@ def test_orientation_of_another_type_cannot_stay(kind: int, dropped: bool) -> No
     block = b"Exif\x00\x00II*\x00" + struct.pack("<LH", 8, 1) + entry("<", 0x0112, kind, 1, 3) + bytes(4)
     photo = photos.load(a_jpeg(xmp=b"", exif=block), "a.jpg")
     assert photo.notes == (["EXIF unreadable and dropped"] if dropped else [])
-    orientation = Image.open(io.BytesIO(encode(photo, photo.pixels))).getexif().get(0x0112)
+    orientation = Image.open(io.BytesIO(encode(photo, photo.pixels).content)).getexif().get(0x0112)
     assert orientation == (None if dropped else 1)
 
 
@@ -213,7 +214,7 @@ def test_comment_iptc_and_texts_are_kept() -> None:
     resource = b"Photoshop 3.0\x008BIM" + struct.pack(">HHL", 0x0404, 0, len(caption)) + caption
     extra = b"\xff\xed" + struct.pack(">H", len(resource) + 2) + resource
     photo = photos.load(a_jpeg(comment=b"by the sea", extra=extra), "a.jpg")
-    written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+    written = Image.open(io.BytesIO(encode(photo, photo.pixels).content))
     assert written.info["comment"] == b"by the sea"
     assert written.info["photoshop"] == {0x0404: caption}
     text = PngImagePlugin.PngInfo()
@@ -221,7 +222,7 @@ def test_comment_iptc_and_texts_are_kept() -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (3, 2)).save(buffer, "PNG", pnginfo=text)
     photo = photos.load(buffer.getvalue(), "a.png")
-    png = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+    png = Image.open(io.BytesIO(encode(photo, photo.pixels).content))
     assert isinstance(png, PngImagePlugin.PngImageFile)
     assert png.text == {"Title": "Dämmerung"}
 
@@ -236,7 +237,7 @@ def test_more_than_a_jpeg_segment_holds_is_a_note() -> None:
         "maker note and thumbnail dropped (EXIF too long for JPEG)",
         "XMP too long for JPEG and dropped",
     ]
-    assert photos.load(encode(photo, photo.pixels), "a.jpg").pixels.shape == (3, 2, 3)
+    assert photos.load(encode(photo, photo.pixels).content, "a.jpg").pixels.shape == (3, 2, 3)
 
 
 def test_tags_of_a_tiff_are_kept_but_not_how_it_was_stored() -> None:
@@ -248,7 +249,7 @@ def test_tags_of_a_tiff_are_kept_but_not_how_it_was_stored() -> None:
     Image.new("RGB", (6, 4)).save(buffer, "TIFF", exif=exif.tobytes())
     for output_format in ("TIFF", "JPEG"):
         photo = photos.load(buffer.getvalue(), "a.tif", output_format=output_format)
-        written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+        written = Image.open(io.BytesIO(encode(photo, photo.pixels).content))
         tags = written.getexif()
         assert written.size == (4, 6)
         assert (tags[ExifTags.Base.Artist], tags.get(0x0112, 1)) == ("someone", 1)
@@ -271,7 +272,7 @@ def test_exif_that_is_too_long_keeps_date_camera_and_place() -> None:
     exif.get_ifd(ExifTags.IFD.GPSInfo).update({1: "N", 2: (50.0, 30.0, 0.0)})
     photo = load(saved("WEBP", exif=exif.tobytes()), "a.webp", output_format="jpeg")
     assert photo.notes[0] == "maker note and thumbnail dropped (EXIF too long for JPEG)"
-    kept = Image.open(io.BytesIO(encode(photo, photo.pixels))).getexif()
+    kept = Image.open(io.BytesIO(encode(photo, photo.pixels).content)).getexif()
     assert kept[ExifTags.Base.Make] == "Maker"
     assert kept.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] == "2024:05:06 07:08:09"
     assert 0x927C not in kept.get_ifd(ExifTags.IFD.Exif)
@@ -287,7 +288,7 @@ def test_all_comments_and_photoshop_resources_of_a_jpeg_are_kept_or_noted() -> N
     segment = b"\xff\xed" + struct.pack(">H", len(body) + 2) + body + b"\xff\xfe\x00\x07first"
     content = saved("JPEG", extra=segment, comment=b"second")
     photo = load(content, "a.jpg")
-    written = Image.open(io.BytesIO(encode(photo, photo.pixels)))
+    written = Image.open(io.BytesIO(encode(photo, photo.pixels).content))
     assert photo.notes == []
     assert written.info["photoshop"] == resources
     assert sorted(body for name, body in vars(written)["applist"] if name == "COM") == [b"first", b"second"]
@@ -305,3 +306,46 @@ def test_texts_of_a_png_are_noted_where_the_format_holds_none() -> None:
 def test_the_film_of_samsung_is_noted() -> None:
     photo = load(saved("JPEG") + b"MotionPhoto_Data" + bytes(500) + b"SEFT", "a.jpg")
     assert photo.notes == ["video of a motion photo dropped"]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("sides", [(), (9,), (9, 5)])
+def test_the_subject_is_where_the_photo_was_turned_to(order: str, orientation: int, sides: tuple[int, ...]) -> None:
+    """A bright pixel stands at the subject's place, before and after."""
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    x, y = 16, 24
+    pixels[y - 8 : y + 8, x - 8 : x + 8] = 255  # a block of JPEG keeps it apart
+    pixels[y, x] = 255
+    count = 2 + len(sides)
+    numbers = struct.pack(f"{order}{count}H", x, y, *sides)
+    value = numbers if len(numbers) == 4 else struct.pack(order + "L", 8 + 2 + 24 + 4 + 2 + 12 + 4)
+    header = (b"II*\x00" if order == "<" else b"MM\x00*") + struct.pack(order + "L", 8)
+    ifd = struct.pack(order + "H", 2) + struct.pack(order + "HHLHH", 0x0112, 3, 1, orientation, 0)
+    ifd += entry(order, 0x8769, 4, 1, 38) + bytes(4)
+    sub = struct.pack(order + "HHHL", 1, 0x9214, 3, count) + value + bytes(4)
+    block = b"Exif\x00\x00" + header + ifd + sub + (b"" if len(numbers) == 4 else numbers)
+    photo = load(jpeg(Image.fromarray(pixels), quality=95, exif=block), "a.jpg")
+    written = Image.open(io.BytesIO(encode(photo, photo.pixels).content))
+    area = written.getexif().get_ifd(ExifTags.IFD.Exif)[0x9214]
+    assert photo.notes == []
+    assert np.argwhere(photo.pixels[..., 0] > 128).mean(axis=0) == pytest.approx((area[1], area[0]), abs=0.6)
+    assert tuple(area[2:]) == (sides[::-1] if orientation >= 5 else sides)
+
+
+def test_the_subject_of_a_picture_turned_who_knows_how_goes_with_a_note() -> None:
+    """As of a HEIC that its container turns: EXIF says nothing of it. What stands behind in the directory stays."""
+    numbers = struct.pack("<4H", 16, 24, 9, 5)
+    header = b"II*\x00" + struct.pack("<L", 8)
+    ifd = struct.pack("<H", 1) + entry("<", 0x8769, 4, 1, 26) + bytes(4)
+    sub = struct.pack("<H", 3) + entry("<", 0x9209, 3, 1, 16) + entry("<", 0x9214, 3, 4, 26 + 2 + 36 + 4)
+    sub += entry("<", 0xA403, 3, 1, 1) + bytes(4)
+    image = Image.open(
+        io.BytesIO(jpeg(Image.new("RGB", (60, 40)), exif=b"Exif\x00\x00" + header + ifd + sub + numbers))
+    )
+    metadata, notes = Metadata.of(image, FORMATS["JPEG"], 0)
+    assert notes == ["subject area dropped, which was not turned with the photo"]
+    assert metadata.exif is not None
+    kept = Image.Exif()
+    kept.load(metadata.exif.updated(Image.new("RGB", (40, 60)), 60000))
+    assert dict(kept.get_ifd(ExifTags.IFD.Exif)) == {0x9209: 16, 0xA403: 1}

@@ -15,7 +15,7 @@ from PIL import Image
 
 from zerodce.training import plots
 from zerodce.training import run as training
-from zerodce.training.callbacks import EarlyStopping, Identity, Progress, TrainingError, WeightAverage
+from zerodce.training.callbacks import Identity, Progress, StopAfterBest, TrainingError, WeightAverage
 from zerodce.training.losses import LOSSES
 from zerodce.training.model import ZeroDCE
 from zerodce.training.recipes import FUSION, PAPER, SIX
@@ -360,7 +360,7 @@ def test_the_best_epoch(progress: Progress) -> None:
 @pytest.mark.parametrize(("patience", "due"), [(1, True), (2, True), (3, False)])
 def test_patience_counts_from_the_best_epoch(progress: Progress, patience: int, due: bool) -> None:
     progress.rows = rows_of(val_total_loss=[3.0, 1.0, 2.0, 2.0])
-    assert EarlyStopping(progress, "total_loss", patience).due is due
+    assert StopAfterBest(progress, "total_loss", patience).due is due
 
 
 @pytest.mark.parametrize(
