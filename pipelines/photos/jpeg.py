@@ -41,9 +41,13 @@ def decode_jpeg(image: Image.Image, content: bytes, at_least: tuple[int, int] | 
     fits = min(width // at_least[0], height // at_least[1]) if at_least else 1
     scale = next((scale for scale in _SCALES if scale <= fits), 1)
 
-    size = {"min_width": -(-width // scale), "min_height": -(-height // scale)}
+    least_height, least_width = -(-height // scale), -(-width // scale)
     try:
-        return Decoded(np.asarray(simplejpeg.decode_jpeg(content, _COLOURS[image.mode], **size)))
+        return Decoded(
+            simplejpeg.decode_jpeg(
+                content, _COLOURS[image.mode], min_height=least_height, min_width=least_width, strict=True
+            )
+        )
     except ValueError as error:
         warning = str(error).removeprefix("Corrupt JPEG data: ")
     # Pillow decodes what it can, and refuses what ends too early
