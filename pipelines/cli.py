@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from pipelines.enhance.options import enhance
-from pipelines.options import curve_options, open_standard_streams, silence_libraries
+from pipelines.options import curve_options, open_standard_streams, silence_libraries, standard_output
 from pipelines.preprocess.options import preprocess
 
 _NO_READER = 141
@@ -27,7 +27,8 @@ class _OneLineErrors(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         open_standard_streams()
-        return super().main(*args, **kwargs)
+        with standard_output():
+            return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines import folders, models, photos, progress, references, storage
-from pipelines.tables import TableError, from_csv, to_csv
+from pipelines.tables import to_csv
 from tfrecord_tools.records import printable
 from zerodce.applying.enhancement import CurveSize, Denoise, Enhancer, Exposure
 from zerodce.applying.looks import Look
@@ -243,10 +243,11 @@ def listed_pairs(path: str, folder: str | None) -> list[Pair]:
             the first image.
 
     Raises:
-        click.UsageError: It is not such a file, or lists nothing.
+        click.UsageError: It is not such a file, lists nothing, or lists an image twice.
     """
-    lines, root = listed(path, folder, "pairs", ("low", "ref"))
-    return [Pair(low, storage.join(root, low), storage.join(root, reference)) for low, reference in lines]
+    pairs = references.read_pairs(path)
+    root = folder_of_list(path, folder, pairs[0][2])
+    return [Pair(low, storage.join(root, low), storage.join(root, reference)) for _, low, reference in pairs]
 
 
 def listed_brackets(path: str, folder: str | None) -> list[Bracket]:
@@ -259,9 +260,10 @@ def listed_brackets(path: str, folder: str | None) -> list[Bracket]:
     Raises:
         click.UsageError: It is not such a file, or lists nothing.
     """
-    lines, root = listed(path, folder, "series of exposures", ("scene", "image"))
+    lines = references.read_list(path, "series of exposures", ("scene", "image"))
+    root = folder_of_list(path, folder, lines[0][2])
     scenes: dict[str, list[str]] = {}
-    for scene, image in lines:
+    for _, scene, image in lines:
         scenes.setdefault(scene, []).append(image)
     return [
         Bracket(scene, tuple(images), tuple(storage.join(root, image) for image in images))
@@ -269,26 +271,23 @@ def listed_brackets(path: str, folder: str | None) -> list[Bracket]:
     ]
 
 
-def listed(path: str, folder: str | None, what: str, columns: tuple[str, str]) -> tuple[list[tuple[str, str]], str]:
-    """What a list has in two columns, of which the second is an image, and the folder that the images are in.
+def folder_of_list(path: str, folder: str | None, first: str) -> str:
+    """The folder that the paths in a list are relative to.
+
+    Args:
+        path: The list.
+        folder: The folder, if it was named.
+        first: Path of the first image in the list.
 
     Raises:
-        click.UsageError: It is not such a file, or lists nothing, or its first image is nowhere.
+        click.UsageError: The first image is in no folder that it can be.
     """
-    try:
-        values = [(row[columns[0]], row[columns[1]]) for _, row in from_csv(storage.read(path), columns)]
-        if not values or not all(map(all, values)):
-            raise TableError(f"it needs the columns {','.join(columns)} and a value of both in a row")
-    except OSError as error:
-        raise click.UsageError(f"{path} cannot be read: {error.strerror or error}") from None
-    except TableError as error:
-        raise click.UsageError(f"{path} does not list {what}: {error}") from None
     own = posixpath.dirname(path)
     roots = [folder] if folder else [own, storage.join(own, "images")]
-    root = next((root for root in roots if storage.exists(storage.join(root, values[0][1]))), None)
+    root = next((root for root in roots if storage.exists(storage.join(root, first))), None)
     if root is None:
-        raise click.UsageError(f"{values[0][1]} is not in {' or '.join(roots)}: name the folder of the images")
-    return values, root
+        raise click.UsageError(f"{first} is not in {' or '.join(roots)}: name the folder of the images")
+    return root
 
 
 def score_all(

@@ -47,8 +47,8 @@ def find(path: str, unreadable: dict[str, str] | None = None, exclude: Sequence[
 
     Args:
         path: A folder, or a file.
-        unreadable: Gets the reason for every file and folder that cannot be read, by its relative path; if None, the
-            first of them is an error.
+        unreadable: Gets the reason for every photo and folder that cannot be looked at, by its relative path. If None,
+            such a photo is listed with size 0, so that it fails where it is read; the first such folder is an error.
         exclude: Patterns of `fnmatch` for relative paths of files and folders that are ignored.
 
     Raises:
@@ -61,6 +61,7 @@ def find(path: str, unreadable: dict[str, str] | None = None, exclude: Sequence[
             folder, name = storage.split(path)
             entries = [storage.stat(folder, name)]
         else:
+            refuse_lost_link(path)
             if not storage.exists(path):
                 raise click.UsageError(f"{path} does not exist: name a folder of photos, or one photo")
             folder, entries = storage.absolute(path), list(storage.walk(path, others))
@@ -70,6 +71,7 @@ def find(path: str, unreadable: dict[str, str] | None = None, exclude: Sequence[
         name: error.strerror or str(error)
         for name, error in sorted(others.items())
         if error and not is_ignored(f"{name}/") and not _is_excluded(name, exclude)  # as a folder
+        if is_photo(name) or not isinstance(error, FileNotFoundError)  # a link that leads nowhere is no folder
     }
     if not entries and not others:
         raise click.UsageError(f"{path} is empty: name a folder of photos")
@@ -77,13 +79,15 @@ def find(path: str, unreadable: dict[str, str] | None = None, exclude: Sequence[
         (entry for entry in entries if is_photo(entry.path) and not _is_excluded(entry.path, exclude)),
         key=lambda entry: entry.path,
     )
-    if reasons and (unreadable is None or not found):
-        name, reason = next(iter(reasons.items()))
-        raise click.UsageError(f"{storage.join(path, name)} cannot be read: {reason}")
+    fatal = [name for name in reasons if not found or (unreadable is None and not is_photo(name))]
+    if fatal:
+        raise click.UsageError(f"{storage.join(path, fatal[0])} cannot be read: {reasons[fatal[0]]}")
     if not found:
         raise click.UsageError(f"{path} holds no photos, only {len(entries) + len(others)} other file(s)")
     if unreadable is not None:
         unreadable |= reasons
+    else:
+        found = sorted([*found, *(storage.Entry(name, 0, 0.0) for name in reasons)], key=lambda entry: entry.path)
     photos = {entry.path for entry in found}
     rest = [
         path for path in (*(entry.path for entry in entries), *others) if path not in photos and path not in reasons
@@ -151,6 +155,25 @@ def refuse_links_out(out: str, names: Iterable[str]) -> None:
             raise click.UsageError(f"{path} is a link that leads to {target}: remove it, or choose another folder")
 
 
+def what_failed(error: OSError, out: str) -> str:
+    """An error of the system in words, by what it is about: a file that a job reads, or the folder that it writes.
+
+    Args:
+        error: The error.
+        out: Folder of the results.
+    """
+    path, reason = error.filename, error.strerror or error
+    if isinstance(path, str) and not _starts_with(storage.absolute(path), storage.absolute(out)):
+        return f"{path} cannot be read ({reason})"
+    return f"{out} cannot be written ({reason})"
+
+
+def refuse_lost_link(path: str) -> None:
+    """Raises click.UsageError if a path is a link that leads nowhere or to itself."""
+    if storage.is_local(path) and os.path.islink(path) and not os.path.exists(path):
+        raise click.UsageError(f"{path} is a link that leads nowhere: remove it, or name another path")
+
+
 def is_writable(out: str) -> bool:
     """Whether the folder of the results is still there and takes a small file."""
     probe = storage.join(out, f"{STATE}/writable")
@@ -177,6 +200,7 @@ def lock(out: str) -> Iterator[None]:
         click.UsageError: Its folder of state is a link that leads elsewhere.
         click.ClickException: The folder cannot be written, or another process works on it.
     """
+    refuse_lost_link(out)
     refuse_links_out(out, [STATE, f"{STATE}/lock"])
     state = storage.join(out, STATE)
     probe = storage.join(state, "writable")

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import gc
-import io
 import logging
 import os
 import re
@@ -53,6 +52,58 @@ def open_standard_streams() -> None:
             setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
+NOT_PRINTED = 1
+"""Exit code where standard output cannot be written."""
+
+
+class PrintError(Exception):
+    """Standard output cannot be written; no OSError, so that no command takes it for an error of its own files."""
+
+
+class _StandardOutput:
+    """Standard output, whose errors are told from those of other files; a reader that has gone is none."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with _naming():
+            return int(self._stream.write(text))
+
+    def flush(self) -> None:
+        with _naming():
+            self._stream.flush()
+
+
+@contextlib.contextmanager
+def _naming() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise PrintError(error.strerror or str(error)) from error
+
+
+@contextlib.contextmanager
+def standard_output() -> Iterator[None]:
+    """Where standard output cannot be written, ends the command with a line that says so."""
+    own = _StandardOutput(sys.stdout)
+    sys.stdout = own
+    try:
+        yield
+    except PrintError as error:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (what is left to print has no place)
+        click.echo(f"Error: standard output cannot be written ({error})", err=True)
+        sys.exit(NOT_PRINTED)
+    finally:
+        if sys.stdout is own:
+            sys.stdout = own._stream
+
+
 def silence_libraries() -> None:
     """Keeps the terminal for what the command says: native libraries (TensorFlow, libtiff) write to nowhere.
 
@@ -63,15 +114,13 @@ def silence_libraries() -> None:
         os.environ.setdefault(name, value)
     warnings.showwarning = _show_warning
     logging.getLogger().setLevel(logging.CRITICAL)  # what concerns a user is an error row, not a log line
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no text at all
-        sys.stdout.reconfigure(errors="backslashreplace")
     sys.stderr.flush()
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a name that is no Unicode ends no command
+    if reconfigure := getattr(sys.stdout, "reconfigure", None):
+        reconfigure(errors="backslashreplace")  # a name that is no Unicode ends no command
 
 
 def _show_warning(message: Warning | str, *place: object, **more: object) -> None:
@@ -141,6 +190,15 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+pairs_option = click.option(
+    "--pairs",
+    metavar="CSV",
+    help="CSV with the columns low,ref: which reference belongs to which image, instead of the same name. Paths are "
+    "relative to the folder of the images, those of references to --reference where it is given.",
+)
+"""The option that says which reference belongs to which image."""
+
+
 def curve_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """A command with the options that say how a model is applied to a photo."""
     for decorate in (
@@ -200,11 +258,13 @@ def run_as_module(command: click.Command, argv: Sequence[str] | None = None) -> 
     parser.add_argument("--output", required=True)
     arguments = list(sys.argv[1:] if argv is None else argv)
     if "--help" in arguments:
-        command.main(["--help"])
+        with standard_output():
+            command.main(["--help"])
     known, rest = parser.parse_known_args(arguments)
     invoke: Callable[..., None] = command.main
-    invoke(
-        [known.input, known.output, *rest],
-        ignore_unknown_options=True,
-        auto_envvar_prefix=f"ZERODCE_{str(command.name).upper()}",
-    )
+    with standard_output():
+        invoke(
+            [known.input, known.output, *rest],
+            ignore_unknown_options=True,
+            auto_envvar_prefix=f"ZERODCE_{str(command.name).upper()}",
+        )

@@ -10,7 +10,7 @@ from rich.table import Table
 from pipelines import storage
 from pipelines.progress import track
 from tfrecord_tools import DatasetError, read_manifest, read_records, verify
-from tfrecord_tools.manifest import Manifest
+from tfrecord_tools.manifest import FILENAME, Manifest
 
 _ROWS = 5
 _LISTED_FAULTS = 50
@@ -90,6 +90,8 @@ def check(dataset: str, workers: int | None) -> int:
     if faults:
         click.echo(f"Error: {len(faults):,} faults: copy the files named from where the data set was made", err=True)
         return 1
+    if manifest.intact is None:
+        click.echo(f"{FILENAME} has no checksum, as an older version wrote it: a change in it may go unseen")
     click.echo(f"{manifest.counts['records']:,} records in {shards:,} shards: all well")
     return 0
 

@@ -204,7 +204,7 @@ def train(dataset: str, out: str, settings: TrainingSettings, *, resume: bool, o
             f"reading {dataset} failed ({reason}); `zerodce records verify {dataset}` says where it is damaged"
         ) from None
     except OSError as error:
-        raise click.ClickException(f"{out} cannot be written ({error.strerror or error}): choose another") from None
+        raise click.ClickException(folders.what_failed(error, out)) from None
 
 
 def _refuse_bad_folders(dataset: str, out: str, *, resume: bool, overwrite: bool, begun: bool) -> None:

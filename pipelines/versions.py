@@ -5,8 +5,9 @@ import platform
 
 from PIL import features
 
-_OF_RUN = ("zerodce", "tensorflow", "keras", "apache-beam", "numpy", "numba", "pillow", "opencv-python-headless")
-_OF_SHARDS = ("zerodce", "pillow", "numpy", "opencv-python-headless", "protobuf", "pillow-heif", "rawpy")
+_IMAGES = ("pillow", "simplejpeg", "numpy", "opencv-python-headless")
+_OF_RUN = ("zerodce", "tensorflow", "keras", "apache-beam", "numba", *_IMAGES)
+_OF_SHARDS = ("zerodce", *_IMAGES, "protobuf", "pillow-heif", "rawpy")
 _OF_WORKERS = ("apache-beam", "zerodce")
 
 

@@ -12,7 +12,16 @@ from pathlib import Path
 from PIL import Image
 
 from tfrecord_tools.framing import CorruptShardError, read_frames
-from tfrecord_tools.manifest import FILENAME, REJECTED, SHARD_NAME, Manifest, Shard, check_files, read_manifest
+from tfrecord_tools.manifest import (
+    DANGLING,
+    FILENAME,
+    REJECTED,
+    SHARD_NAME,
+    Manifest,
+    Shard,
+    check_files,
+    read_manifest,
+)
 from tfrecord_tools.records import ForeignRecordError, Record, StoredImage, printable
 
 
@@ -41,7 +50,7 @@ def verify(
         All faults, in the order of the manifest; empty if there are none.
 
     Raises:
-        DatasetError: There is no manifest to compare with.
+        DatasetError: There is no manifest to compare with, or it is damaged.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
@@ -52,18 +61,33 @@ def verify(
     first_with: dict[str, str] = {}
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         for shard in shards:
-            if (folder / shard.name).exists():
-                checked = _Shard(manifest, shard, (folder / shard.name).read_bytes())
+            content = None
+            try:
+                if (folder / shard.name).exists():
+                    content = (folder / shard.name).read_bytes()
+            except OSError as error:
+                faults.append(Fault(shard.name, f"cannot be read ({error.strerror})"))
+            if content is not None:
+                checked = _Shard(manifest, shard, content)
                 faults += checked.faults(pool, names_by_hash)
                 for filename in checked.filenames:
                     if (other := first_with.setdefault(filename, shard.name)) != shard.name:
                         faults.append(Fault(shard.name, f"{printable(filename)} is also in {other}"))
             progress(shard)
+    listed = {shard.name for shard in shards}
     for path in sorted(folder.iterdir()):
-        if SHARD_NAME.fullmatch(path.name) and path.name not in {shard.name for shard in shards}:
-            copy_of = names_by_hash.get(hashlib.sha256(path.read_bytes()).hexdigest())
-            faults.append(Fault(path.name, f"not in {FILENAME}" + (f", a copy of {copy_of}" if copy_of else "")))
+        if SHARD_NAME.fullmatch(path.name) and path.name not in listed and path.exists():
+            faults.append(Fault(path.name, f"not in {FILENAME}{_copied(path, names_by_hash)}"))
     return faults + _check_rejected(folder, manifest)
+
+
+def _copied(path: Path, names_by_hash: dict[str, str]) -> str:
+    """What to say of a file that is a copy of a shard, or cannot be read; empty for others."""
+    try:
+        copy_of = names_by_hash.get(hashlib.sha256(path.read_bytes()).hexdigest())
+    except OSError as error:
+        return f", and cannot be read ({error.strerror})"
+    return f", a copy of {copy_of}" if copy_of else ""
 
 
 class _Shard:
@@ -132,6 +156,8 @@ def _check_rejected(folder: Path, manifest: Manifest) -> list[Fault]:
         with open(folder / REJECTED, encoding="utf-8", errors="surrogateescape", newline="") as file:
             listed = sum(1 for _ in csv.DictReader(file))
     except OSError as error:
+        if (folder / REJECTED).is_symlink() and isinstance(error, FileNotFoundError):
+            return [Fault(REJECTED, DANGLING)]
         return [Fault(REJECTED, f"cannot be read ({error.strerror})")]
     if listed != manifest.counts["rejected"]:
         return [Fault(REJECTED, f"lists {listed} images, {FILENAME} counts {manifest.counts['rejected']}")]

@@ -1,6 +1,7 @@
 """`manifest.json`: what a data-set folder holds, so that every reader can tell that nothing is missing."""
 
 import dataclasses
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -13,6 +14,11 @@ SHARD_NAME = re.compile(r"[^/]+-\d{5,}-of-\d{5,}\.tfrecord")
 
 SPLIT_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 """The name of a split."""
+
+DANGLING = "is a link that leads nowhere"
+"""What to say of such a link in a data-set folder."""
+
+_CHECKSUM_LINE = re.compile(rb'  "checksum": ".*",\n')
 
 _COUNTS = ("found", "records", "rejected", "references", "without_reference", "ignored")
 _FIELDS: dict[str, dict[str, type]] = {
@@ -70,6 +76,8 @@ class Manifest:
         notes: Number of images by conversion, for images that were not 8-bit RGB.
         settings: Settings of the job.
         versions: Versions of the packages that determine the bytes.
+        intact: Whether the checksum of the text that it was read from fits; None if the text has none, as in older
+            versions.
     """
 
     splits: dict[str, list[Shard]]
@@ -81,18 +89,22 @@ class Manifest:
     notes: dict[str, int]
     settings: dict[str, Any]
     versions: dict[str, str]
+    intact: bool | None = dataclasses.field(default=None, compare=False)
 
     def records(self, split: str) -> int:
         """Number of records of a split."""
         return sum(shard.records for shard in self.splits[split])
 
     def to_json(self) -> str:
-        """The text of `manifest.json`."""
+        """The text of `manifest.json`; its `checksum` is the SHA-256 of all other lines."""
         content = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self)}
+        del content["intact"]
         content["splits"] = {
             split: {"records": self.records(split), "shards": shards} for split, shards in content["splits"].items()
         }
-        return json.dumps(content, indent=2) + "\n"
+        text = json.dumps(content, indent=2) + "\n"
+        start, first, rest = text.partition(f'  "schema_version": {SCHEMA_VERSION},\n')
+        return f'{start}{first}  "checksum": "{_checksum(text.encode())}",\n{rest}'
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Manifest":
@@ -111,7 +123,9 @@ class Manifest:
             content["splits"] = {
                 split: [Shard(**shard) for shard in entry["shards"]] for split, entry in content["splits"].items()
             }
-            manifest = cls(**content)
+            checksum = content.pop("checksum", None)
+            found = _checksum(text.encode() if isinstance(text, str) else text)
+            manifest = cls(**content, intact=None if checksum is None else checksum == found)
             manifest._check()
             held = {split: manifest.records(split) for split in manifest.splits}
             counts = manifest.counts
@@ -138,6 +152,11 @@ class Manifest:
                 names.add(shard.name)
 
 
+def _checksum(text: bytes) -> str:
+    """SHA-256 of all lines of a manifest but that of the checksum, in hexadecimal."""
+    return hashlib.sha256(_CHECKSUM_LINE.sub(b"", text, count=1)).hexdigest()
+
+
 def _check_fields(group: str, values: Any, fields: dict[str, type]) -> None:
     if not isinstance(values, dict):
         raise DatasetError(f"not the manifest of a data set ({group} is no table)")
@@ -151,12 +170,17 @@ def read_manifest(folder: str | Path) -> Manifest:
     """The manifest of a data-set folder.
 
     Raises:
-        DatasetError: It is missing, or cannot be read.
+        DatasetError: It is missing, cannot be read, or has changed since it was written.
     """
     path = Path(folder) / FILENAME
     try:
-        return Manifest.from_json(path.read_bytes())
+        manifest = Manifest.from_json(path.read_bytes())
+        if manifest.intact is False:
+            raise DatasetError("its checksum does not fit: copy it again from where the data set was made")
+        return manifest
     except FileNotFoundError:
+        if path.is_symlink():
+            raise DatasetError(f"{path} {DANGLING}") from None
         raise DatasetError(
             f"{folder} is not a finished data set: it has no {FILENAME} (make one with `zerodce preprocess`)"
         ) from None
@@ -171,12 +195,19 @@ def check_files(folder: str | Path, manifest: Manifest) -> dict[str, str]:
 
     Returns:
         A few words by name of each shard that is missing, is not in the manifest, or has another size.
+
+    Raises:
+        DatasetError: The folder or a file in it cannot be read.
     """
     expected = {shard.name: shard for shards in manifest.splits.values() for shard in shards}
-    there = [path for path in Path(folder).iterdir() if SHARD_NAME.fullmatch(path.name) and path.exists()]
-    present = {path.name: path.stat().st_size for path in there}
-    faults = {name: "is missing" for name in expected if name not in present}
-    faults |= dict.fromkeys(sorted(present.keys() - expected.keys()), f"is not in {FILENAME}")
+    try:
+        there = {path.name: path for path in Path(folder).iterdir() if SHARD_NAME.fullmatch(path.name)}
+        present = {name: path.stat().st_size for name, path in there.items() if path.exists()}
+    except OSError as error:
+        raise DatasetError(f"{error.filename} cannot be read: {error.strerror}") from None
+    faults = {name: DANGLING if name in there else "is missing" for name in expected if name not in present}
+    for name in sorted(there.keys() - expected.keys()):
+        faults[name] = f"is not in {FILENAME}" + ("" if name in present else f", and {DANGLING}")
     return faults | {
         name: f"has {present[name]} bytes instead of {shard.bytes}"
         for name, shard in expected.items()

@@ -56,6 +56,9 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
     if settings.reference is not None:
         folder, references, _ = folders.find(settings.reference)
         settings = dataclasses.replace(settings, reference=folder)
+    elif settings.pairs is not None:  # photos that --exclude leaves out may be references
+        folder, references, _ = folders.find(listing.folder, {})
+        settings = dataclasses.replace(settings, reference=folder)
     model = models.read_model(settings.model)
     model_sha256 = hashlib.sha256(model).hexdigest()
     digest = settings.digest_with(model_sha256)
@@ -85,6 +88,7 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
                 "photos": photos,
                 "runner": settings.runner,
                 "settings": settings.decisive(model_sha256),
+                "pairs": settings.pairs,
                 "exclude": settings.exclude,
                 "ignored_by_extension": listing.ignored_by_extension,
             }

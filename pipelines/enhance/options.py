@@ -9,7 +9,15 @@ from pipelines import memory
 from pipelines.enhance import supervisor
 from pipelines.enhance.attempts import Attempts
 from pipelines.enhance.settings import EnhanceSettings
-from pipelines.options import LOCAL_RUNNERS, ByteCount, curve_options, job_options, lean_imports, silence_libraries
+from pipelines.options import (
+    LOCAL_RUNNERS,
+    ByteCount,
+    curve_options,
+    job_options,
+    lean_imports,
+    pairs_option,
+    silence_libraries,
+)
 from pipelines.photos.formats import FORMATS
 
 
@@ -19,6 +27,7 @@ from pipelines.photos.formats import FORMATS
 @job_options
 @click.option("--model", help="A model.keras that `zerodce train` wrote.  [default: the shipped weights]")
 @click.option("--reference", help="Folder of well-exposed photos of the same names, for PSNR and SSIM.")
+@pairs_option
 @curve_options
 @click.option(
     "--exclude",

@@ -152,7 +152,7 @@ class PhotoProcessor:
             with photos.failing_as("decode", *_ENDING):
                 photo, crc32 = self._load(task, share)
                 if photo.pixels.nbytes >= LARGE_PHOTO:
-                    memory.give_back()  # OpenCV decodes into a copy
+                    memory.give_back()  # what the decoder worked with
                 preview = pixels.preview(photo.pixels)
                 curve_size = self.enhancer().curve_size
                 small = pixels.small_copy(preview if curve_size <= pixels.PREVIEW else photo.pixels, curve_size)
@@ -269,7 +269,8 @@ class PhotoProcessor:
         before, after = photo.eight_bits, eight_bit_values(enhanced)
         row, same = _measured(prepared, enhanced, before, after, curves)
         lost = [] if same and self._may_stay(prepared) else photo.notes  # nothing of a file that stays
-        outcome = Outcome(row, [*lost, *self._missed(curves)])
+        damage = [photo.damage] if photo.damage else []
+        outcome = Outcome(row, [*damage, *lost, *self._missed(curves)])
         self._put(prepared, "enhanced", enhanced, same, outcome)
         after_preview = pixels.preview(after) if prepared.task.thumbnail and not same else prepared.preview
         if settings.reference is None:

@@ -18,7 +18,7 @@ from pipelines.enhance.journal import PhotoRecord, Version
 from pipelines.enhance.ownership import Ownership, remember_outputs
 from pipelines.enhance.settings import EnhanceSettings
 from pipelines.folders import STATE, Listing
-from pipelines.references import AmbiguousReferenceError, match_references, no_match
+from pipelines.references import AmbiguousReferenceError, match_pairs, match_references, no_match
 from pipelines.threads import ordered_map
 from tfrecord_tools.records import printable
 
@@ -98,14 +98,14 @@ def make_plan(
         settings: Settings of the run.
         digest: Digest of the settings and the model; done with others is not done.
         known: The journal's records, by path.
-        references: References, of which each photo gets that of its name.
+        references: References, of which each photo gets that of its name, or the one that the list of pairs says.
         unreadable: The reason for each folder and file that could not be looked at, by its path.
 
     Raises:
-        click.UsageError: Two references fit one photo.
+        click.UsageError: Two references fit one photo, or the list of pairs is wrong.
     """
     found = listing.entries
-    matched = _matched(found, references, settings)
+    matched = _matched(listing, references, settings, unreadable)
     outputs = {entry.path: photos.output_path(entry.path, settings.output_format) for entry in found}
     owners = _owners(outputs, folders.folds_case(out))
     failed = [
@@ -145,10 +145,16 @@ def make_plan(
 
 
 def _matched(
-    found: Sequence[storage.Entry], references: Sequence[storage.Entry], settings: EnhanceSettings
+    listing: Listing, references: Sequence[storage.Entry], settings: EnhanceSettings, unreadable: Mapping[str, str]
 ) -> dict[str, str]:
     """The path of the reference of each photo that has one."""
-    names, names_of_references = [entry.path for entry in found], [entry.path for entry in references]
+    names, names_of_references = [entry.path for entry in listing.entries], [entry.path for entry in references]
+    if settings.pairs is not None:
+
+        def is_left_out(name: str) -> bool:
+            return name in unreadable or storage.exists(storage.join(listing.folder, name))
+
+        return match_pairs(settings.pairs, names, names_of_references, is_left_out)
     try:
         matched = match_references(names, names_of_references)
     except AmbiguousReferenceError as error:

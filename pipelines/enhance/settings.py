@@ -24,7 +24,8 @@ class EnhanceSettings:
 
     Attributes:
         model: Path of a model file; None for the shipped one.
-        reference: Folder of well-exposed photos; None for no comparison.
+        reference: Folder of well-exposed photos; None for no comparison, or for that of the photos with `pairs`.
+        pairs: Path of a CSV with the columns low,ref; None for references of the same names.
         curve_size: Long side, in pixels, of the copy that the curves are estimated on, "auto" or "full".
         exposure: Mean brightness aimed at, 0 to 1, or "auto".
         denoise: Strength, 0 to 10, "auto" or "off".
@@ -63,6 +64,7 @@ class EnhanceSettings:
     unchanged: Literal["copy", "skip"] = dataclasses.field(default="copy", metadata=_DECISIVE)
     max_pixels: int = dataclasses.field(default=500_000_000, metadata=_DECISIVE)
     max_bytes: int = 4 * 10**9
+    pairs: str | None = None
     exclude: tuple[str, ...] = ()
     max_memory: int | None = None
     max_failures: int | None = None

@@ -17,6 +17,7 @@ from pipelines.memory import CancelledError
 from pipelines.photos import colour
 from pipelines.photos.errors import PhotoError, described, failing_as
 from pipelines.photos.formats import LOSSY, UNREADABLE, Format, named_format, written_format
+from pipelines.photos.jpeg import DAMAGED, decode_jpeg
 from pipelines.photos.metadata import Metadata
 from pipelines.photos.pixels import channels, depth_of, eight_bit_values, image_of, pixels_of, turned_pixels
 from pipelines.photos.raw import DNG_VERSION_TAG, open_raw
@@ -58,6 +59,7 @@ class Photo:
         same_format: Whether the file is of the format to write already.
         jpeg_tables: The quantization table of each component of a JPEG; None for other files.
         jpeg_subsampling: Pillow's number of its chroma subsampling; the next finer one where it has none for it.
+        damage: A sentence on what the decoder of a JPEG warns of; empty if it warns of nothing.
     """
 
     pixels: np.ndarray
@@ -69,6 +71,7 @@ class Photo:
     same_format: bool
     jpeg_tables: list[list[int]] | None
     jpeg_subsampling: int
+    damage: str
 
     @property
     def eight_bits(self) -> np.ndarray:
@@ -111,7 +114,7 @@ def load(
             admit(image.width * image.height, depth.bits)
         notes = _other_pictures(image, content)
         stored = _stored_orientation(image, content)
-        pixels = _jpeg_pixels(image, content)
+        pixels, damage = decode_jpeg(image, content)
         if pixels is None:
             image.load()
         orientation = _orientation(image)
@@ -135,7 +138,7 @@ def load(
     same = source == written.name or (source, written.name) == ("MPO", "JPEG")
     if not same:
         notes.append(f"{source} written as {written.name}")
-    return Photo(pixels, alpha, written, notes, metadata, lossless, same, tables, subsampling)
+    return Photo(pixels, alpha, written, notes, metadata, lossless, same, tables, subsampling, damage)
 
 
 def _is_lossless_webp(content: bytes) -> bool:
@@ -190,7 +193,12 @@ def thumbnail(content: bytes, path: str, long_side: int, *, max_pixels: int = MA
 
 
 def decode(
-    content: bytes, path: str, at_least: tuple[int, int], *, max_pixels: int = MAX_PIXELS
+    content: bytes,
+    path: str,
+    at_least: tuple[int, int],
+    *,
+    max_pixels: int = MAX_PIXELS,
+    reject_damaged: bool = False,
 ) -> tuple[Image.Image, list[str]]:
     """Decodes a photo that is going to be resized; of a JPEG no more than that needs.
 
@@ -199,6 +207,7 @@ def decode(
         path: Name of the file.
         at_least: Width and height that the image, upright, may not fall below unless the photo itself does.
         max_pixels: Refuse photos with more, before they are decoded.
+        reject_damaged: Refuse a JPEG that the decoder warns of.
 
     Returns:
         The upright image, 8-bit RGB, and a short sentence for each thing that was changed or left out.
@@ -210,10 +219,19 @@ def decode(
         image = _open(content, path, max_pixels)
         depth = depth_of(image, content)
         notes = _other_pictures(image, content)
-        image.draft(None, at_least if _orientation(image) < 5 else at_least[::-1])
-        image.load()
-        # asked anew, for Pillow turns a TIFF as it loads it
-        image, _, alpha, changes = channels(image, depth, _orientation(image), content, keep_16=False)
+        orientation = _orientation(image)
+        at_least = at_least if orientation < 5 else at_least[::-1]
+        pixels, damage = decode_jpeg(image, content, at_least)
+        if pixels is None:
+            image.draft(None, at_least)
+            image.load()
+            orientation = _orientation(image)  # asked anew, for Pillow turns a TIFF as it loads it
+        else:
+            image = image_of(pixels)
+        if damage and reject_damaged:
+            raise PhotoError("decode", damage)
+        notes += [DAMAGED] if damage else []
+        image, _, alpha, changes = channels(image, depth, orientation, content, keep_16=False)
         notes += changes
     image.info = {}  # or what is encoded from it would carry the profile
     if alpha is not None:
@@ -294,23 +312,6 @@ def _skip_reduced_pages(image: Image.Image) -> None:
             image.seek(page)
         return
     image.seek(0)
-
-
-def _jpeg_pixels(image: Image.Image, content: bytes) -> np.ndarray | None:
-    """The pixels of a JPEG in colour as it lies, uint8 (height, width, 3), in less time than Pillow needs for the same.
-
-    None for other files, and for those that are damaged: of these Pillow says what is wrong.
-    """
-    import cv2
-
-    if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode != "RGB":
-        return None
-    with contextlib.suppress(cv2.error):
-        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-        if pixels is not None and pixels.shape == (image.height, image.width, 3):
-            return pixels
-    return None
 
 
 def _orientation(image: Image.Image) -> int:

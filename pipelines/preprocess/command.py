@@ -74,7 +74,7 @@ def preprocess(data: str, out: str, settings: PreprocessSettings) -> int:
             click.echo("Interrupted: the same command goes on from here.", err=True)
             return 130
         except OSError as error:
-            raise click.ClickException(f"{out} cannot be written ({error.strerror or error})") from None
+            raise click.ClickException(folders.what_failed(error, out)) from None
         finally:
             with contextlib.suppress(OSError):  # the next run tidies up
                 dataset_folder.tidy(out)

@@ -33,10 +33,11 @@ def refuse_foreign(out: str) -> None:
     """Refuses a folder with files that would be taken for the data set's, or replaced, but that no job here wrote.
 
     Raises:
-        click.UsageError: A folder in it is a link that leads elsewhere.
+        click.UsageError: A folder in it is a link that leads elsewhere, or its manifest one that leads nowhere.
         click.ClickException: There are such files.
     """
     folders.refuse_links_out(out, [STATE, f"{STATE}/plan", f"{STATE}/rows"])
+    folders.refuse_lost_link(storage.join(out, FILENAME))
     listed = _listed(out)
     for entry in storage.walk(out):
         if (SHARD_NAME.fullmatch(entry.path) or entry.path == REJECTED) and entry.path not in listed:
@@ -130,8 +131,11 @@ def find_faults(writer: ShardWriter, manifest: Manifest, plan: DatasetPlan) -> s
 
     Returns:
         Names of shards that are missing, of another size (with `verify`, of other bytes), or without images that could
-        not be read and now can; `rejected.csv` if it is not what the manifest counts.
+        not be read and now can; `rejected.csv` if it is not what the manifest counts; everything if the manifest itself
+        is not as it was written.
     """
+    if manifest.intact is False:
+        return {FILENAME, *plan.shards}
     present = {entry.path: entry.size for entry in storage.walk(writer.out)}
     rejected = _read_rejected(writer.out)
     faults = {REJECTED} if len(rejected) != manifest.counts["rejected"] or REJECTED not in present else set()
@@ -211,7 +215,12 @@ def write_manifest(
         return row
 
     rows = {row.name: row for row in ordered_map(counted, plan.shards, _READERS)}
-    rejected = sorted(entry for row in rows.values() for entry in row.rejected)
+    rejected = sorted(
+        [
+            *(entry for row in rows.values() for entry in row.rejected),
+            *([name, "read", reason] for name, reason in plan.unreadable.items()),
+        ]
+    )
     records = sum(row.records for row in rows.values())
     references = sum(row.references for row in rows.values())
     if records + len(rejected) != plan.found:

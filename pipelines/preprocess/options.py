@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from pipelines.options import job_options, silence_libraries
+from pipelines.options import job_options, pairs_option, silence_libraries
 from pipelines.preprocess.settings import PreprocessSettings, parse_size
 
 
@@ -30,6 +30,7 @@ from pipelines.preprocess.settings import PreprocessSettings, parse_size
 @click.option("--split", help="Any folder: train=0.8,val=0.1,test=0.1, by a stable hash of the name.")
 @click.option("--split-file", help="CSV with the columns path,split.")
 @click.option("--reference", help="Folder of well-exposed images of the same names.")
+@pairs_option
 @click.option(
     "--resize",
     type=click.Choice(["stretch", "fit", "crop"]),
@@ -38,6 +39,13 @@ from pipelines.preprocess.settings import PreprocessSettings, parse_size
     help="How an image of another shape comes to the size; fit keeps its shape, so a side may be shorter.",
 )
 @click.option("--encoding", type=click.Choice(["png", "jpeg"]), default="png", show_default=True)
+@click.option(
+    "--damaged",
+    type=click.Choice(["keep", "reject"]),
+    default="keep",
+    show_default=True,
+    help="JPEG files that the decoder warns of: keep what it makes of them, or reject them.",
+)
 @click.option("--shard-records", type=click.IntRange(1), help="Records in a shard.  [default: about 64 MiB]")
 @click.option(
     "--max-rejected",

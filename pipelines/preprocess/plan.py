@@ -5,10 +5,11 @@ import functools
 import hashlib
 import json
 import math
+from collections.abc import Iterable
 
 import click
 
-from pipelines import folders, storage
+from pipelines import folders, photos, storage
 from pipelines.preprocess import splits
 from pipelines.preprocess.settings import PreprocessSettings
 from pipelines.references import (
@@ -18,8 +19,10 @@ from pipelines.references import (
     is_lol_image,
     is_lol_reference,
     match_lol_references,
+    match_pairs,
     match_references,
     no_match,
+    read_pairs,
 )
 
 STATE = f"{folders.STATE}/preprocess"
@@ -53,6 +56,7 @@ class DatasetPlan:
         sources: Images of each shard, in the order of their records, by name of the shard, by split.
         rule: Rule of the splits, in words.
         ignored: Number of files that are no images by name, or that belong to no split.
+        unreadable: The reason for each folder that could not be listed; each counts as one rejected image.
     """
 
     data: str
@@ -60,6 +64,7 @@ class DatasetPlan:
     sources: dict[str, dict[str, list[Source]]]
     rule: str
     ignored: int
+    unreadable: dict[str, str]
 
     @functools.cached_property
     def shards(self) -> dict[str, list[Source]]:
@@ -69,13 +74,15 @@ class DatasetPlan:
     @property
     def found(self) -> int:
         """Number of images."""
-        return sum(map(len, self.shards.values()))
+        return sum(map(len, self.shards.values())) + len(self.unreadable)
 
     def listing(self) -> str:
         """Digest of names, sizes and times of the files that the data set is made from."""
         digest = hashlib.sha256()
         for name, sources in self.shards.items():
             digest.update(json.dumps([name, *map(dataclasses.astuple, sources)]).encode())
+        if self.unreadable:
+            digest.update(json.dumps(sorted(self.unreadable)).encode())
         return digest.hexdigest()
 
 
@@ -89,24 +96,29 @@ def make_plan(data: str, settings: PreprocessSettings) -> DatasetPlan:
     Raises:
         click.UsageError: There are no images, or they cannot be assigned as asked.
     """
-    listing = folders.find(data)
+    unreadable: dict[str, str] = {}
+    listing = folders.find(data, unreadable)
     data, files = listing.folder, {entry.path: entry for entry in listing.entries}
+    # what is a photo by its name gets its place among the others, and is rejected where it is read
+    files |= {name: storage.Entry(name, 0, 0.0) for name in unreadable if photos.is_photo(name)}
     try:
         splits.check_unique(files)
-        assignment = _assign(data, list(files), settings)
+        assignment = _assign(data, _images(files, settings), settings)
         keys = [key for keys_of_split in assignment.splits.values() for key in keys_of_split]
-        folder = data
+        folder, references = data, files
         if settings.reference:
             folder, paired, _ = folders.find(settings.reference)
             references = {entry.path: entry for entry in paired}
+        if settings.pairs:
+            matched = match_pairs(settings.pairs, keys, references, files.__contains__)
+        elif settings.reference:
             matched = match_references(keys, list(references))
             if not matched:
                 raise click.UsageError(f"--reference: {no_match(keys, list(references))}")
         elif is_lol(files):
-            references = {key: entry for key, entry in files.items() if is_lol_reference(key)}
-            matched = match_lol_references(keys, list(references))
+            matched = match_lol_references(keys, list(filter(is_lol_reference, files)))
         else:
-            references, matched = {}, {}
+            matched = {}
     except (splits.SplitError, AmbiguousReferenceError) as error:
         raise click.UsageError(str(error)) from None
 
@@ -128,8 +140,28 @@ def make_plan(data: str, settings: PreprocessSettings) -> DatasetPlan:
         }
         for name, keys_of_split in assignment.splits.items()
     }
-    used = len(keys) + (0 if settings.reference else len(references))
-    return DatasetPlan(data, folder, sources, assignment.rule, listing.ignored + len(files) - used)
+    used = set(keys)
+    if not settings.reference:
+        used.update(matched.values(), filter(is_lol_reference, files) if is_lol(files) else ())
+    return DatasetPlan(
+        data,
+        folder,
+        sources,
+        assignment.rule,
+        listing.ignored + len(files) - len(used),
+        {name: reason for name, reason in unreadable.items() if name not in files},
+    )
+
+
+def _images(files: Iterable[str], settings: PreprocessSettings) -> list[str]:
+    """The files that records are made of: all but those that are only references of others."""
+    if is_lol(files):
+        return [key for key in files if is_lol_image(key)]
+    if not settings.pairs or settings.reference:
+        return list(files)
+    pairs = read_pairs(settings.pairs)
+    only_references = {reference for _, _, reference in pairs} - {low for _, low, _ in pairs}
+    return [key for key in files if key not in only_references]
 
 
 def _assign(data: str, keys: list[str], settings: PreprocessSettings) -> splits.Assignment:
@@ -137,9 +169,7 @@ def _assign(data: str, keys: list[str], settings: PreprocessSettings) -> splits.
     split, split_file = settings.split, settings.split_file
     if split and split_file:
         raise splits.SplitError("--split and --split-file exclude one another")
-    if is_lol(keys):
-        keys = [key for key in keys if is_lol_image(key)]
-    elif nested := next((key for key in keys if f"/{LOL_OURS}" in key), None):
+    if not is_lol(keys) and (nested := next((key for key in keys if f"/{LOL_OURS}" in key), None)):
         root = storage.join(data, nested[: nested.index(f"/{LOL_OURS}")])
         raise splits.SplitError(f"the LoL data set is in {root}: name that folder")
     if split_file:

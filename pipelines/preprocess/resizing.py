@@ -8,7 +8,9 @@ FILTER = "bilinear, anti-aliased (Pillow); above twice the size JPEG is scaled i
 _GAP = 2  # how many times the size asked for such cheap scaling stops at, as in Pillow's thumbnail()
 
 
-def load_resized(content: bytes, path: str, size: tuple[int, int], resize: str) -> tuple[Image.Image, list[str]]:
+def load_resized(
+    content: bytes, path: str, size: tuple[int, int], resize: str, reject_damaged: bool = False
+) -> tuple[Image.Image, list[str]]:
     """Decodes an image file, turns it upright and resizes it.
 
     Args:
@@ -16,15 +18,16 @@ def load_resized(content: bytes, path: str, size: tuple[int, int], resize: str) 
         path: Name of the file.
         size: Width and height.
         resize: `stretch`, `fit` or `crop`, as in `target`.
+        reject_damaged: Refuse a JPEG that the decoder warns of.
 
     Returns:
         8-bit RGB, and a short sentence for each thing that was changed or left out.
 
     Raises:
-        photos.PhotoError: It cannot be read.
+        photos.PhotoError: It cannot be read, or is refused.
     """
     at_least = (_GAP * max(size),) * 2 if resize == "fit" else (_GAP * size[0], _GAP * size[1])
-    image, notes = photos.decode(content, path, at_least)
+    image, notes = photos.decode(content, path, at_least, reject_damaged=reject_damaged)
     output, box = target(image.size, size, resize)
     return image.resize(output, Image.Resampling.BILINEAR, box, reducing_gap=_GAP), notes
 

@@ -17,8 +17,10 @@ class PreprocessSettings:
         split: Fractions such as `train=0.8,val=0.1,test=0.1`; None for the default rule.
         split_file: Path of a CSV with the columns path,split; None for the default rule.
         reference: Folder of well-exposed images; None for LoL's own, or none.
+        pairs: Path of a CSV with the columns low,ref; None for references of the same names.
         resize: `stretch`, `fit` or `crop`.
         encoding: `png` or `jpeg`.
+        damaged: `keep` or `reject`, of JPEG files that the decoder warns of.
         shard_records: Records in a shard, at most; None for about 64 MiB.
         max_rejected: Number of rejected images that is accepted; None for any, with exit code 1.
         workers: Threads per process; None for one a core.
@@ -33,8 +35,10 @@ class PreprocessSettings:
     split: str | None
     split_file: str | None
     reference: str | None
+    pairs: str | None = None
     resize: str
     encoding: str
+    damaged: str = "keep"
     shard_records: int | None
     max_rejected: int | None
     workers: int | None
@@ -51,6 +55,8 @@ class PreprocessSettings:
             "encoding": self.encoding,
             "split_rule": split_rule,
             "shard_records": self.shard_records,
+            # None for the default, as in a manifest of an older version
+            "damaged": None if self.damaged == "keep" else self.damaged,
         }
 
 

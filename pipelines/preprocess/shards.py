@@ -256,13 +256,14 @@ class ShardWriter:
             raise PhotoError("read", error.strerror or str(error)) from error
         outcome.source_bytes += len(content)
         outcome.source_sha256 += hashlib.sha256(content).hexdigest()
-        image, notes = load_resized(content, path, self.settings.size, self.settings.resize)
+        settings = self.settings
+        image, notes = load_resized(content, path, settings.size, settings.resize, settings.damaged == "reject")
         try:
-            encoded = encode(image, self.settings.encoding)
+            encoded = encode(image, settings.encoding)
         except (OSError, ValueError) as error:
             raise PhotoError("encode", str(error)) from error
         outcome.notes += notes
-        return StoredImage(encoded, self.settings.encoding, image.height, image.width, path)
+        return StoredImage(encoded, settings.encoding, image.height, image.width, path)
 
 
 @dataclasses.dataclass

@@ -96,9 +96,9 @@ def walk(folder: str, others: dict[str, OSError | None] | None = None) -> Iterat
 
     Args:
         folder: The folder.
-        others: Gets what is neither a file nor a folder, by its relative path: links that lead out of the folder, to
-            another folder or nowhere, pipes, sockets and devices with None; links that lead to themselves and folders
-            that cannot be read with the error, which is raised for a folder if this is None.
+        others: Gets what is neither a file nor a folder, by its relative path: links that lead out of the folder or to
+            another folder, pipes, sockets and devices with None; links that lead nowhere or to themselves, and folders
+            that cannot be read, with the error, which is raised for a folder if this is None.
     """
     if is_local(folder):
         yield from disk.walk(folder, others)

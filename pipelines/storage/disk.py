@@ -66,6 +66,8 @@ def walk(folder: str, others: dict[str, OSError | None] | None = None) -> Iterat
                 elif entry.is_file() and not (entry.is_symlink() and not _stays_inside(entry.path, root)):
                     status = entry.stat()
                     yield Entry(relative, status.st_size, status.st_mtime)
+                elif entry.is_symlink() and not os.path.exists(entry.path):
+                    others[relative] = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), entry.path)
                 else:
                     others[relative] = None
             except OSError as error:

@@ -47,6 +47,19 @@ def test_verify(records: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "15 records in 2 shards: all well\n", "")
 
 
+def test_verify_says_that_a_manifest_has_no_checksum(records: Path, tmp_path: Path) -> None:
+    for path in records.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    content = json.loads((tmp_path / "manifest.json").read_text())
+    del content["checksum"]
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    done = command("records", "verify", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second = done.stdout.splitlines()
+    assert first.startswith("manifest.json has no checksum")
+    assert second == "15 records in 2 shards: all well"
+
+
 def test_verify_names_a_damaged_shard(records: Path, tmp_path: Path) -> None:
     for path in records.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())

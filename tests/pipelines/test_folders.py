@@ -1,5 +1,6 @@
 """Input and output folders: apart from one another, and locked once."""
 
+import errno
 from pathlib import Path
 
 import click
@@ -66,3 +67,26 @@ def test_the_lock_is_made_in_the_folder_itself(tmp_path: Path) -> None:
     with pytest.raises(click.UsageError, match="is a link that leads"), folders.lock(str(tmp_path / "out")):
         pass
     assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_an_error_is_said_of_what_failed() -> None:
+    inside = OSError(errno.ENOSPC, "No space left on device", "out/a")
+    assert folders.what_failed(inside, "out") == "out cannot be written (No space left on device)"
+    assert folders.what_failed(OSError(errno.ENOSPC, "No space"), "out") == "out cannot be written (No space)"
+    assert folders.what_failed(OSError(errno.EACCES, "No entry", "in/a"), "out") == "in/a cannot be read (No entry)"
+
+
+def test_a_photo_that_cannot_be_looked_at_is_listed_to_fail_later(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "b.jpg").symlink_to("b.jpg")
+    (tmp_path / "c.jpg").symlink_to("nowhere")
+    (tmp_path / "d.txt").symlink_to("nowhere")
+    found = folders.find(str(tmp_path))
+    assert [(entry.path, entry.size) for entry in found.entries] == [("a.jpg", 0), ("b.jpg", 0), ("c.jpg", 0)]
+    assert found.ignored_by_extension == {".txt": 1}
+    unreadable: dict[str, str] = {}
+    assert [entry.path for entry in folders.find(str(tmp_path), unreadable).entries] == ["a.jpg"]
+    assert unreadable == {"b.jpg": "Too many levels of symbolic links", "c.jpg": "No such file or directory"}
+    (tmp_path / "sub").symlink_to("sub")
+    with pytest.raises(click.UsageError, match="sub cannot be read: Too many levels of symbolic links"):
+        folders.find(str(tmp_path))

@@ -4,6 +4,7 @@ import errno
 import gc
 import importlib
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 from pipelines import cli
 from pipelines.enhance import supervisor
 from pipelines.enhance.options import enhance
-from pipelines.options import lean_imports
+from pipelines.options import lean_imports, standard_output
 
 
 def test_what_no_photo_needs_is_missing_while_the_rest_is_imported(
@@ -63,3 +64,34 @@ def test_what_another_user_left_is_a_line(tmp_path: Path, monkeypatch: pytest.Mo
     result = CliRunner().invoke(cli.main, ["enhance", str(tmp_path), str(tmp_path / "out")])
     assert result.exit_code == 1
     assert f"Error: {state} cannot be read (Permission denied): the run of another user left it" in result.output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("pipelines.cli", "--help"),
+        ("pipelines.cli", "--version"),
+        ("pipelines.cli", "records", "verify", "--help"),
+        ("pipelines.preprocess", "--input", "in", "--output", "out", "--help"),
+    ],
+)
+def test_standard_output_that_cannot_be_written_is_named(arguments: tuple[str, ...], unbuffered: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )
+    assert done.stderr == "Error: standard output cannot be written (No space left on device)\n"
+    assert done.returncode == 1
+
+
+def test_other_errors_are_none_of_standard_output() -> None:
+    stream = sys.stdout
+    with pytest.raises(OSError, match="of a file"), standard_output():
+        raise OSError("of a file")
+    assert sys.stdout is stream

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import re
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from record_samples import pixels, record, stored, write_dataset
 
 from tfrecord_tools import verify
 from tfrecord_tools.framing import frame
-from tfrecord_tools.manifest import FILENAME, REJECTED
+from tfrecord_tools.manifest import FILENAME, REJECTED, DatasetError
 from tfrecord_tools.records import Record
 
 FIRST, SECOND, THIRD = (f"train-0000{index}-of-00003.tfrecord" for index in range(3))
@@ -32,10 +33,47 @@ def test_a_missing_shard(dataset: Path) -> None:
     assert said(dataset) == [f"{SECOND}: is missing"]
 
 
-def test_a_link_that_leads_nowhere_is_a_missing_shard(dataset: Path) -> None:
+def test_a_link_that_leads_nowhere_is_named(dataset: Path) -> None:
+    extra = "train-00000-of-00001.tfrecord"
     (dataset / SECOND).unlink()
-    (dataset / SECOND).symlink_to("nowhere")
-    assert said(dataset) == [f"{SECOND}: is missing"]
+    for name in (SECOND, extra):
+        (dataset / name).symlink_to("nowhere")
+    assert said(dataset) == [
+        f"{SECOND}: is a link that leads nowhere",
+        f"{extra}: is not in manifest.json, and is a link that leads nowhere",
+    ]
+    (dataset / REJECTED).unlink()
+    (dataset / REJECTED).symlink_to("nowhere")
+    assert said(dataset)[-1] == "rejected.csv: is a link that leads nowhere"
+    (dataset / FILENAME).unlink()
+    (dataset / FILENAME).symlink_to("nowhere")
+    with pytest.raises(DatasetError, match=r"manifest\.json is a link that leads nowhere"):
+        verify(dataset)
+
+
+def test_files_that_cannot_be_read_are_named(dataset: Path) -> None:
+    for name in (SECOND, "more-00000-of-00001.tfrecord"):
+        (dataset / name).unlink(missing_ok=True)
+        (dataset / name).mkdir()
+    assert said(dataset) == [
+        f"{SECOND}: cannot be read (Is a directory)",
+        "more-00000-of-00001.tfrecord: not in manifest.json, and cannot be read (Is a directory)",
+    ]
+
+
+def test_a_flipped_bit_anywhere_in_the_manifest(dataset: Path, damage) -> None:
+    size = (dataset / FILENAME).stat().st_size
+    for place in range(size):
+        bit = 1 << place % 8
+
+        def flip(content: bytes, place: int = place, bit: int = bit) -> bytes:
+            return content[:place] + bytes([content[place] ^ bit]) + content[place + 1 :]
+
+        damage(FILENAME, flip)
+        with pytest.raises(DatasetError):
+            verify(dataset)
+        damage(FILENAME, flip)
+    assert said(dataset) == []
 
 
 def test_an_extra_shard_and_a_copy(dataset: Path) -> None:
@@ -139,7 +177,7 @@ def test_the_list_of_rejected_images_is_counted(dataset: Path) -> None:
 
 
 def test_a_wrong_count_of_references(dataset: Path) -> None:
-    text = (dataset / FILENAME).read_text()
+    text = re.sub(r'  "checksum": ".*",\n', "", (dataset / FILENAME).read_text())
     digest = hashlib.sha256((dataset / FIRST).read_bytes()).hexdigest()
     assert digest in text
     (dataset / FILENAME).write_text(text.replace('"references": 2', '"references": 3', 1))

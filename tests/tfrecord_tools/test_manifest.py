@@ -1,5 +1,6 @@
 """The manifest: written, read, and compared with the files beside it."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -16,6 +17,26 @@ def test_comes_back(dataset: Path) -> None:
     assert content["schema_version"] == 1
     assert content["splits"]["train"]["records"] == 10
     assert content["splits"]["train"]["shards"][1]["name"] == "train-00001-of-00003.tfrecord"
+
+
+def test_the_checksum_is_that_of_all_other_lines(dataset: Path) -> None:
+    lines = (dataset / FILENAME).read_bytes().splitlines(keepends=True)
+    (line,) = [line for line in lines if line.startswith(b'  "checksum": ')]
+    rest = b"".join(each for each in lines if each != line)
+    assert json.loads(line.strip(b" ,\n").join((b"{", b"}"))) == {"checksum": hashlib.sha256(rest).hexdigest()}
+    manifest = read_manifest(dataset)
+    assert manifest.intact
+    (dataset / FILENAME).write_bytes(rest)  # as an older version wrote it
+    older = read_manifest(dataset)
+    assert older == manifest
+    assert older.intact is None
+
+
+def test_what_contradicts_nothing_is_seen_by_the_checksum(dataset: Path, damage) -> None:
+    damage(FILENAME, lambda content: content.replace(b'"by hand"', b'"by hanf"'))
+    with pytest.raises(DatasetError, match=r"manifest\.json: its checksum does not fit: copy it again"):
+        read_manifest(dataset)
+    assert Manifest.from_json((dataset / FILENAME).read_bytes()).intact is False
 
 
 @pytest.mark.parametrize(

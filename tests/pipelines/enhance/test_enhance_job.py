@@ -590,6 +590,7 @@ def test_what_cannot_be_looked_at_is_a_row_and_what_is_no_file_is_ignored(
 ) -> None:
     (photos / "round.jpg").symlink_to("round.jpg")
     (photos / "broken.jpg").symlink_to("nowhere")
+    (photos / "broken.txt").symlink_to("nowhere")
     os.mkfifo(photos / "pipe.jpg")
     for name in ("private", ".trash", "lost+found"):
         (photos / name).mkdir()
@@ -604,11 +605,12 @@ def test_what_cannot_be_looked_at_is_a_row_and_what_is_no_file_is_ignored(
     assert run(photos, tmp_path / "out") == 1
     failures = {row["path"]: (row["stage"], row["error"]) for row in rows(tmp_path / "out", "failures.csv")}
     assert failures == {
+        "broken.jpg": ("read", "No such file or directory"),
         "private": ("read", "Permission denied"),
         "round.jpg": ("read", "Too many levels of symbolic links"),
     }
     found = counts(tmp_path / "out")
-    assert (found["found"], found["enhanced"], found["ignored"]) == (6, 4, 5)
+    assert (found["found"], found["enhanced"], found["ignored"]) == (7, 4, 5)
     with pytest.raises(click.UsageError, match=r"private cannot be read: Permission denied"):
         folders.find(str(photos))
 
@@ -909,6 +911,48 @@ def test_the_pixels_are_those_that_python_gives(tmp_path: Path) -> None:
         assert found is not None
         assert found.dtype == pixels.dtype, name
         np.testing.assert_array_equal(found.reshape(pixels.shape)[..., ::-1], pixels)
+
+
+def test_pairs_of_a_list(photos: Path, tmp_path: Path) -> None:
+    """Their references are photos as well; only what has another reference is done anew."""
+    dark(9).save(photos / "bright.png")
+    pairs, out = tmp_path / "pairs.csv", tmp_path / "out"
+
+    def compared() -> set[str]:
+        return {row["path"] for row in rows(out) if row["psnr_input_reference_db"]}
+
+    pairs.write_text("low,ref\n0.png,bright.png\n1.png,bright.png\n")
+    assert run(photos, out, "--pairs", str(pairs)) == 0
+    assert compared() == {"0.png", "1.png"}
+    pairs.write_text("low,ref\n0.png,bright.png\n2.png,0.png\n")
+    assert run(photos, out, "--pairs", str(pairs), "--exclude", "bright.png") == 0
+    assert compared() == {"0.png", "2.png"}
+    assert (counts(out)["enhanced"], counts(out)["skipped"]) == (2, 2)
+
+
+def test_pairs_of_one_photo_in_a_list_of_many(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "bright").mkdir()
+    dark(9).save(tmp_path / "bright" / "a.png")
+    (tmp_path / "pairs.csv").write_text("low,ref\n0.png,a.png\n1.png,a.png\n")
+    options = ("--pairs", str(tmp_path / "pairs.csv"), "--reference", str(tmp_path / "bright"))
+    assert run(photos / "1.png", tmp_path / "out", *options) == 0
+    (row,) = rows(tmp_path / "out")
+    assert row["psnr_input_reference_db"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("0.png,1.png\nnowhere.png,1.png", r"pairs\.csv, line 3: nowhere\.png is not among the images"),
+        ("0.png,nowhere.png", r"pairs\.csv, line 2: nowhere\.png is not among the references"),
+        ("0.png,1.png\n1.png,2.png\n0.png,2.png", r"line 4: 0\.png has its reference in line 2 already"),
+        ("0.png,1.png\n1.png,", "does not list pairs: line 3: it needs the columns low,ref and a value of both"),
+    ],
+)
+def test_a_wrong_list_of_pairs_is_one_error(photos: Path, tmp_path: Path, lines: str, message: str) -> None:
+    (tmp_path / "pairs.csv").write_text(f"low,ref\n{lines}\n")
+    with pytest.raises(click.UsageError, match=message):
+        run(photos, tmp_path / "out", "--pairs", str(tmp_path / "pairs.csv"))
 
 
 def test_references_are_compared_and_another_size_is_said(photos: Path, tmp_path: Path) -> None:

@@ -184,3 +184,15 @@ def test_a_photo_that_changes_while_it_is_copied_is_a_failure(photos: Path, tmp_
     assert done.record is not None
     assert done.record.failure == {"stage": "read", "error": "it changed while it was copied"}
     assert not [path for path in (out / "enhanced").rglob("*") if path.is_file()]
+
+
+def test_damage_is_said_of_a_file_that_stays_as_well(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    content = io.BytesIO()
+    values = np.random.default_rng(0).integers(0, 256, (80, 120, 3), np.uint8)
+    Image.fromarray(values).save(content, "JPEG")
+    damaged = content.getvalue()[:3000] + content.getvalue()[-2:]
+    (tmp_path / "photos" / "a.jpg").write_bytes(damaged)
+    row = run(tmp_path / "photos", tmp_path / "out", "--strength", "0", "--no-autocontrast")["a.jpg"]
+    assert row["notes"].startswith('the file is damaged: the decoder reports "premature end of data segment"; ')
+    assert (tmp_path / "out" / "enhanced" / "a.jpg").read_bytes() == damaged

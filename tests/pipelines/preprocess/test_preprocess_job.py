@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import dataclasses
+import errno
 import hashlib
 import io
 import json
@@ -192,6 +193,45 @@ def test_references_of_any_folder(images: Path, tmp_path: Path) -> None:
     assert "reference/encoded" in manifest.features
 
 
+def test_references_of_a_list_in_another_folder(images: Path, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        draw(tmp_path / "bright" / name, 200)
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("low,ref\n1.png,a.png\n2.png,b.png\nsub 0/0.png,a.png\n")
+    out = tmp_path / "out"
+    assert run(images, out, split="all=1", reference=str(tmp_path / "bright"), pairs=str(pairs)) == 0
+    manifest = read_manifest(out)
+    check_identities(manifest)
+    counts = manifest.counts
+    assert (counts["records"], counts["references"], counts["ignored"]) == (40, 3, 1)
+    found = {record.image.filename: record.reference for record in read_records(out, "all")}
+    assert {key: reference.filename for key, reference in found.items() if reference} == {
+        "1.png": "a.png", "2.png": "b.png", "sub 0/0.png": "a.png",
+    }  # fmt: skip
+    pairs.write_text("low,ref\n1.png,b.png\n")
+    with pytest.raises(click.ClickException, match="was made from other files"):
+        run(images, out, split="all=1", reference=str(tmp_path / "bright"), pairs=str(pairs))
+
+
+def test_references_of_a_list_in_the_same_folder_are_no_images(images: Path, tmp_path: Path) -> None:
+    """One that has a reference itself is an image all the same."""
+    (tmp_path / "pairs.csv").write_text("low,ref\n1.png,2.png\n2.png,4.png\n5.png,4.png\n")
+    out = tmp_path / "out"
+    assert run(images, out, split="all=1", pairs=str(tmp_path / "pairs.csv")) == 0
+    manifest = read_manifest(out)
+    check_identities(manifest)
+    assert (manifest.counts["records"], manifest.counts["references"], manifest.counts["ignored"]) == (39, 3, 1)
+    assert "4.png" not in filenames(out, "all")
+
+
+def test_pairs_of_lol_are_those_of_the_list(lol: Path, tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("low,ref\nour485/low/2.png,our485/high/1.png\n")
+    assert run(lol, tmp_path / "out", pairs=str(tmp_path / "pairs.csv")) == 0
+    manifest = read_manifest(tmp_path / "out")
+    check_identities(manifest)
+    assert (manifest.counts["records"], manifest.counts["references"], manifest.counts["ignored"]) == (13, 1, 0)
+
+
 def test_a_split_file(images: Path, tmp_path: Path) -> None:
     (tmp_path / "splits.csv").write_text("path,split\n1.png,dev\nsub 0/0.png,train\n2.png,train\n")
     run(images, tmp_path / "out", split_file=str(tmp_path / "splits.csv"))
@@ -212,6 +252,67 @@ def test_what_cannot_be_read_is_a_row_and_exit_code_1(images: Path, tmp_path: Pa
     assert [(row["path"], row["stage"]) for row in rows] == [("broken.png", "decode"), ("empty.jpg", "decode")]
     assert all(row["error"] for row in rows)
     assert verify(tmp_path / "out") == []
+
+
+def test_what_cannot_be_looked_at_is_a_row(lol: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link to itself, one that leads nowhere, one in place of a reference, and a folder."""
+    (lol / "our485/low/round.png").symlink_to("round.png")
+    (lol / "our485/low/gone.png").symlink_to("nowhere")
+    (lol / "gone.txt").symlink_to("nowhere")
+    (lol / "our485/high/4.png").unlink()
+    (lol / "our485/high/4.png").symlink_to("4.png")
+    (lol / "private").mkdir()
+    scandir = os.scandir
+
+    def refusing(path: str) -> Any:
+        if str(path).endswith("private"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    out = tmp_path / "out"
+    for _ in range(2):  # the second time it is complete
+        assert run(lol, out) == 1
+        manifest = read_manifest(out)
+        check_identities(manifest)
+        counts = manifest.counts
+        assert (counts["found"], counts["records"], counts["references"], counts["ignored"]) == (16, 12, 3, 1)
+        with open(out / "rejected.csv", newline="") as file:
+            rows = {row["path"]: (row["stage"], row["error"]) for row in csv.DictReader(file)}
+        assert rows == {
+            "our485/low/4.png": ("read", "our485/high/4.png: Too many levels of symbolic links"),
+            "our485/low/gone.png": ("read", "No such file or directory"),
+            "our485/low/round.png": ("read", "Too many levels of symbolic links"),
+            "private": ("read", "Permission denied"),
+        }
+        assert verify(out) == []
+    monkeypatch.undo()
+    with pytest.raises(click.ClickException, match="was made from other files"):
+        run(lol, out)
+
+
+def test_damaged_jpeg_files_are_counted_or_rejected(images: Path, tmp_path: Path, capsys) -> None:
+    pixels = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    pixels.save(images / "whole.jpg")
+    content = (images / "whole.jpg").read_bytes()
+    (images / "damaged.jpg").write_bytes(content[: len(content) // 2] + content[-2:])
+    keep, reject = tmp_path / "keep", tmp_path / "reject"
+    assert run(images, keep) == 0
+    manifest = read_manifest(keep)
+    check_identities(manifest)
+    assert (manifest.counts["records"], manifest.notes) == (42, {"the file is damaged": 1})
+    assert "the file is damaged: 1" in capsys.readouterr().out
+    assert run(images, reject, damaged="reject") == 1
+    manifest = read_manifest(reject)
+    check_identities(manifest)
+    assert (manifest.counts["records"], manifest.counts["rejected"], manifest.notes) == (41, 1, {})
+    with open(reject / "rejected.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["path"], row["stage"]) == ("damaged.jpg", "decode")
+    assert row["error"].startswith('the file is damaged: the decoder reports "')
+    for out, damaged in ((keep, "reject"), (reject, "keep")):
+        with pytest.raises(click.ClickException, match="was made with damaged: "):
+            run(images, out, damaged=damaged)
 
 
 def test_max_rejected_accepts_or_fails_and_then_goes_on(images: Path, tmp_path: Path) -> None:
@@ -398,6 +499,7 @@ def test_a_set_whose_manifest_tells_less_is_made_again_whole(images: Path, tmp_p
     run(images, out, split="all=1")
     made = contents(out)
     manifest = json.loads(made["manifest.json"])
+    del manifest["checksum"]
     for shard in manifest["splits"]["all"]["shards"]:
         del shard["source_bytes"], shard["source_sha256"], shard["notes"]
     (out / "manifest.json").write_text(json.dumps(manifest))
@@ -405,6 +507,18 @@ def test_a_set_whose_manifest_tells_less_is_made_again_whole(images: Path, tmp_p
     assert json.loads((out / "manifest.json").read_text()) == manifest
     (out / "all-00003-of-00010.tfrecord").unlink()
     assert run(images, out, split="all=1") == 0
+    assert contents(out) == made
+
+
+def test_a_set_whose_manifest_is_damaged_is_made_again_whole(images: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    run(images, out, split="all=1")
+    made = contents(out)
+    manifest = json.loads(made["manifest.json"])
+    manifest["splits"]["all"]["shards"][3]["source_bytes"] += 1  # which nothing else counts
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    assert run(images, out, split="all=1") == 0
+    assert "and 6 more will be made again" in capsys.readouterr().err
     assert contents(out) == made
 
 
@@ -656,6 +770,7 @@ def test_a_row_that_was_lost_is_noticed(images: Path, tmp_path: Path, monkeypatc
         ({"split_file": "missing.csv"}, r"--split-file missing\.csv cannot be read"),
         ({"size": "0"}, "--size 0 is neither"),
         ({"reference": "missing"}, "missing does not exist"),
+        ({"pairs": "missing.csv"}, r"missing\.csv cannot be read"),
         ({"beam_args": ("--direct_running_mode=multi_threading",)}, "multi_threading"),
     ],
 )
@@ -663,6 +778,17 @@ def test_wrong_arguments_are_said(images: Path, tmp_path: Path, options: dict, m
     with pytest.raises(click.UsageError, match=message):
         run(images, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_link_that_leads_nowhere_is_named(images: Path, tmp_path: Path) -> None:
+    out, link = tmp_path / "out", tmp_path / "link"
+    run(images, out)
+    (out / "manifest.json").unlink()
+    (out / "manifest.json").symlink_to("nowhere")
+    link.symlink_to("nowhere")
+    for data, folder, named in ((images, out, out / "manifest.json"), (images, link, link), (link, out, link)):
+        with pytest.raises(click.UsageError, match=f"{named} is a link that leads nowhere"):
+            run(data, folder)
 
 
 def test_folders_that_cannot_be_meant_are_said(images: Path, tmp_path: Path) -> None:
