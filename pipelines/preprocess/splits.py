@@ -78,7 +78,7 @@ def parse_fractions(text: str) -> dict[str, float]:
             fraction = float(number)
         except ValueError:
             fraction = -1.0
-        if not SPLIT_NAME.fullmatch(name) or not 0 <= fraction <= 1:
+        if not SPLIT_NAME.fullmatch(name) or not 0 <= fraction < math.inf:
             raise SplitError(f"{part!r} is not NAME=FRACTION; write train=0.8,val=0.1,test=0.1")
         if name in fractions:
             raise SplitError(f"split {name} is named twice")
