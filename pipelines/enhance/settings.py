@@ -39,6 +39,8 @@ class EnhanceSettings:
         max_pixels: Largest photo that is decoded, in pixels.
         max_bytes: Largest file that is read, in bytes.
         max_memory: What a process may take in all, in bytes; None for what the machine or container has.
+        photo_timeout: Seconds that a photo may take to be decoded, and as many to be enhanced and written; None for a
+            limit that grows with its size.
         max_failures: Number of failed photos above which the run ends; None for any number.
         workers: Threads per process; None for one a core.
         runner: Name of the Beam runner.
@@ -65,6 +67,7 @@ class EnhanceSettings:
     max_bytes: int = 4 * 10**9
     exclude: tuple[str, ...] = ()
     max_memory: int | None = None
+    photo_timeout: int | None = None
     max_failures: int | None = None
     workers: int | None = None
     runner: str = "DirectRunner"
