@@ -2,7 +2,10 @@
 
 import difflib
 import functools
+import os
 import re
+import shlex
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,7 +15,9 @@ import click
 import grpc
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineState
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipelines.options import LOCAL_RUNNERS
 
@@ -104,6 +109,16 @@ def pipeline_options(runner: str, beam_args: Sequence[str] = ()) -> PipelineOpti
     options.view_as(StandardOptions).runner = LOCAL if is_local(runner) else runner
     FileSystems.set_options(options)
     return options
+
+
+def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
+    """An empty pipeline of a job; its worker processes on this machine, if it has such, end with this process."""
+    direct = options.view_as(DirectOptions)
+    if options.view_as(StandardOptions).runner != LOCAL or direct.direct_running_mode != "multi_processing":
+        return beam.Pipeline(options=options)
+    direct.direct_running_mode = "in_memory"  # which leaves the runner the environment that it is given
+    command = f"exec {shlex.quote(sys.executable)} -m pipelines.local_worker {os.getpid()}"
+    return beam.Pipeline(FnApiRunner(SubprocessSDKEnvironment.from_command_string(command)), options)
 
 
 def unknown_options(beam_args: Sequence[str]) -> list[str]:

@@ -1,13 +1,9 @@
 """Work on other machines: what would go wrong there is told before the job starts, or before its first file."""
 
 import dataclasses
-import functools
 import json
 import os
-import select
 import socket
-import threading
-import time
 import urllib.request
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +12,7 @@ import apache_beam as beam
 import click
 import grpc
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOptions, PortableOptions, StandardOptions
+from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOptions, PortableOptions
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 
 from pipelines import runners, storage, versions
@@ -37,20 +33,16 @@ class WorkerRequirements:
         options: Beam's options, which workers that were started before the job (EXTERNAL) do not get by themselves.
         paths: Files and folders that it has to see.
         versions: Versions of the packages where the command runs.
-        command: Number of the process of the command, without which workers on the same machine end; None for workers
-            elsewhere.
     """
 
     options: dict[str, Any]
     paths: tuple[str, ...]
     versions: dict[str, str] = dataclasses.field(default_factory=versions.of_workers)
-    command: int | None = None
 
     @classmethod
     def of(cls, options: PipelineOptions, *paths: str) -> "WorkerRequirements":
         """The requirements of a job with these options, whose workers have to see these paths."""
-        here = runners.is_local(options.view_as(StandardOptions).runner)
-        return cls(options.get_all_options(drop_default=True), paths, command=os.getpid() if here else None)
+        return cls(options.get_all_options(drop_default=True), paths)
 
     def enter(self) -> None:
         """Gives this process the options for s3://, gs:// and hdfs://, and checks what it sees.
@@ -58,8 +50,6 @@ class WorkerRequirements:
         Raises:
             WorkerError: It has other versions, or does not see a path.
         """
-        if self.command not in (None, os.getpid()):
-            _end_with(self.command)
         host = socket.gethostname()
         here = versions.of_workers()
         for name, version in self.versions.items():
@@ -76,28 +66,6 @@ class WorkerRequirements:
                 reason = error.strerror or str(error)
             if reason:
                 raise WorkerError(f"worker {host} cannot see {path} ({reason}): share the folder with it, or use s3://")
-
-
-@functools.cache
-def _end_with(process: int) -> None:
-    """Has this process end when another one does, however that ends.
-
-    Beam's workers end by themselves only after what they have in work: a decoder that hangs would keep them for ever.
-    """
-
-    def watch() -> None:
-        try:
-            handle = os.pidfd_open(process)
-        except ProcessLookupError:
-            os._exit(1)
-        except (AttributeError, OSError):  # a system without
-            while is_running(process):
-                time.sleep(1)
-        else:
-            select.select([handle], [], [])
-        os._exit(1)
-
-    threading.Thread(name="parent", target=watch, daemon=True).start()
 
 
 def is_running(process: int) -> bool:

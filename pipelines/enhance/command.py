@@ -167,7 +167,7 @@ def run_job(
         if settings.reference is not None:
             seen.append(settings.reference)
         requirements = WorkerRequirements.of(options, *seen)
-        pipeline = beam.Pipeline(options=options)
+        pipeline = runners.new_pipeline(options)
         _ = pipeline | "Plan" >> beam.Create(plans) | Enhance(processor, settings.workers, requirements)
         job = runners.Job(pipeline)
         try:

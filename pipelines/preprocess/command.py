@@ -105,7 +105,7 @@ def run_job(
     if not names:
         return
     requirements = WorkerRequirements.of(options, writer.data, writer.plan_path(names[0]))
-    pipeline = beam.Pipeline(options=options)
+    pipeline = runners.new_pipeline(options)
     _ = pipeline | "Shards" >> beam.Create(names) | MakeShards(writer, requirements)
     job = runners.Job(pipeline)
     finished = finished_here() if local else _finished_elsewhere(writer, set(names))

@@ -1,11 +1,7 @@
 """What is told before a job goes to a cluster, and before a worker's first file."""
 
 import http.server
-import os
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
@@ -16,7 +12,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 
-from pipelines import runners, workers
+from pipelines import workers
 
 EXTERNAL = "--environment_type=EXTERNAL"
 
@@ -77,39 +73,6 @@ def test_a_worker_enters_only_with_what_it_needs(tmp_path: Path) -> None:
         workers.WorkerRequirements.of(options, str(tmp_path), f"{tmp_path}/none").enter()
     with pytest.raises(workers.WorkerError, match=r"has zerodce .*, the command 0\.0: install the same"):
         workers.WorkerRequirements({}, (), {"zerodce": "0.0"}).enter()
-
-
-ENDING = """
-import sys, time
-from pipelines.workers import WorkerRequirements
-
-WorkerRequirements({}, (), {}, command=int(sys.argv[1])).enter()
-print("entered", flush=True)
-time.sleep(100)
-"""
-
-
-def test_a_worker_on_the_same_machine_ends_with_the_command() -> None:
-    command = subprocess.Popen(["sleep", "100"])
-    worker = subprocess.Popen(
-        [sys.executable, "-c", ENDING, str(command.pid)], stdout=subprocess.PIPE, env={**os.environ}
-    )
-    try:
-        assert worker.stdout.readline() == b"entered\n"
-        time.sleep(0.5)
-        assert worker.poll() is None
-        command.kill()  # nobody waits for it, as in a container whose first process does not
-        assert worker.wait(10) == 1
-    finally:
-        worker.kill()
-        command.wait()
-
-
-def test_only_a_job_on_this_machine_has_workers_that_end_with_it() -> None:
-    here = workers.WorkerRequirements.of(runners.pipeline_options("DirectRunner"))
-    assert here.command == os.getpid()
-    here.enter()  # the process itself
-    assert workers.WorkerRequirements.of(runners.pipeline_options("FlinkRunner")).command is None
 
 
 def test_a_job_server_says_which_options_it_knows(flink: str) -> None:
