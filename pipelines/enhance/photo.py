@@ -356,10 +356,10 @@ class PhotoProcessor:
                 return
             try:
                 entry = storage.Entry(task.path, task.size, task.mtime)
-                storage.copy(self.source, entry, target, prepared.crc32)
+                crc32 = storage.copy(self.source, entry, target, prepared.crc32)
             except storage.SourceError as error:
                 raise photos.PhotoError("read", str(error)) from error
-        outcome.images.append(Image(target, task.size, prepared.crc32))
+        outcome.images.append(Image(target, task.size, crc32))
         outcome.notes.append(f"{folder} unchanged, copied byte for byte")
 
     def _compare(
