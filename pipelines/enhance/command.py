@@ -52,7 +52,8 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
     options = runners.pipeline_options(settings.runner, settings.beam_args)
     unreadable: dict[str, str] = {}
     listing = folders.find(photos, unreadable, settings.exclude)
-    output_folder.check(out, photos, settings.overwrite)
+    moved = listing if settings.same_archive else None
+    output_folder.check(out, photos, settings.overwrite, moved)
     references: list[storage.Entry] = []
     if settings.reference is not None:
         folder, references, _ = folders.find(settings.reference)
@@ -75,7 +76,7 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
         models.limit_threads(settings.curve_size, settings.workers)
         models.check_model(processor.enhancer, settings.model)
         with folders.lock(out):
-            output_folder.check(out, photos, settings.overwrite)  # somebody may have ended a run since
+            output_folder.check(out, photos, settings.overwrite, moved)  # somebody may have ended a run since
             output_folder.remember_source(out, photos)
             results.remove_leftovers(out)
             known = journal.read()
@@ -190,6 +191,12 @@ def run_job(
     if missing and not interrupted and not reason:
         reason = f"{missing} photos were lost on the way"
     say_result(processor.out, run, settings.as_json)
+    if left := run.get("unstripped"):
+        click.echo(
+            f"{left:,} image(s) in OUT are of earlier runs, and may hold metadata: --overwrite replaces those of "
+            "photos that are there; delete the others.",
+            err=True,
+        )
     if interrupted:
         click.echo(f"Interrupted with {missing} photos to go: the same command goes on from here.", err=True)
         return 130

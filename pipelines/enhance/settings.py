@@ -47,6 +47,7 @@ class EnhanceSettings:
         beam_args: Further Beam options.
         verify: Whether images that are there are read whole, and not only measured, before their photo is skipped.
         overwrite: Whether everything is done anew.
+        same_archive: Whether the photos may be those that OUT was made of, moved to another path.
         dry_run: Whether the plan is only printed.
         as_json: Whether progress and result are JSON lines.
     """
@@ -74,6 +75,7 @@ class EnhanceSettings:
     beam_args: tuple[str, ...] = ()
     verify: bool = False
     overwrite: bool = False
+    same_archive: bool = False
     dry_run: bool = False
     as_json: bool = False
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -184,3 +185,13 @@ def test_a_photo_that_changes_while_it_is_copied_is_a_failure(photos: Path, tmp_
     assert done.record is not None
     assert done.record.failure == {"stage": "read", "error": "it changed while it was copied"}
     assert not [path for path in (out / "enhanced").rglob("*") if path.is_file()]
+
+
+def test_the_checksum_of_a_copy_is_that_of_the_copy(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(photos, out)
+    record = Journal(str(out / ".zerodce" / "journal")).read()["bright.jpg"]
+    assert record.unchanged == ("enhanced", "autocontrast")
+    contents = [(out / folder / "bright.jpg").read_bytes() for folder in ("enhanced", "autocontrast")]
+    assert record.crc32 == tuple(map(zlib.crc32, contents))
+    assert record.sizes == tuple(map(len, contents))
