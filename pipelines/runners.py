@@ -1,16 +1,23 @@
 """Where a job runs: Beam's options from the command line's `--runner` and what follows `--`."""
 
 import difflib
+import functools
+import os
 import re
+import shlex
+import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import apache_beam as beam
 import click
+import grpc
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineState
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipelines.options import LOCAL_RUNNERS
 
@@ -31,6 +38,8 @@ class Job(threading.Thread):
 
     Attributes:
         error: Exception that ended the job; None if it did not fail.
+        lost: Exit code of a worker process (Beam's mode multi_processing) that has ended too early; None if none has.
+            Beam itself would wait for it for ever, so whoever finds it has to end this process at once.
     """
 
     def __init__(self, pipeline: beam.Pipeline) -> None:
@@ -39,8 +48,11 @@ class Job(threading.Thread):
         self.pipeline = pipeline
         self.result: Any = None
         self.error: BaseException | None = None
+        self.lost: int | None = None
 
     def run(self) -> None:
+        hook = threading.excepthook
+        threading.excepthook = functools.partial(self._see, hook)
         try:
             self.result = self.pipeline.run()
             if STOP.is_set() and not PipelineState.is_terminal(self.result.state):  # while it was being submitted
@@ -49,6 +61,15 @@ class Job(threading.Thread):
         except BaseException as error:
             self.error = error
             STOP.set()  # or photos that wait for their turn would wait for ever
+        finally:
+            threading.excepthook = hook
+
+    def _see(self, hook: Callable[[Any], Any], arguments: Any) -> None:
+        """Looks at what has ended a thread of Beam's: one of them waits for each worker process."""
+        if found := re.fullmatch(r"Worker subprocess exited with return code (-?\d+)", str(arguments.exc_value)):
+            self.lost = int(found[1])
+        elif not isinstance(arguments.exc_value, grpc.RpcError):  # connections to it, which end with it
+            hook(arguments)
 
     def stop(self) -> None:
         """Ends the job: locally after what is in flight, elsewhere by cancelling it."""
@@ -88,6 +109,16 @@ def pipeline_options(runner: str, beam_args: Sequence[str] = ()) -> PipelineOpti
     options.view_as(StandardOptions).runner = LOCAL if is_local(runner) else runner
     FileSystems.set_options(options)
     return options
+
+
+def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
+    """An empty pipeline of a job; its worker processes on this machine, if it has such, end with this process."""
+    direct = options.view_as(DirectOptions)
+    if options.view_as(StandardOptions).runner != LOCAL or direct.direct_running_mode != "multi_processing":
+        return beam.Pipeline(options=options)
+    direct.direct_running_mode = "in_memory"  # which leaves the runner the environment that it is given
+    command = f"exec {shlex.quote(sys.executable)} -m pipelines.local_worker {os.getpid()}"
+    return beam.Pipeline(FnApiRunner(SubprocessSDKEnvironment.from_command_string(command)), options)
 
 
 def unknown_options(beam_args: Sequence[str]) -> list[str]:

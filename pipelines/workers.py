@@ -68,6 +68,17 @@ class WorkerRequirements:
                 raise WorkerError(f"worker {host} cannot see {path} ({reason}): share the folder with it, or use s3://")
 
 
+def is_running(process: int) -> bool:
+    """Whether there is a process of this number."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def _holds_something(path: str) -> bool:
     """Whether there is a file, or a folder that is not empty, as a mount point is where the mount is missing."""
     return any(os.scandir(path)) if os.path.isdir(path) else storage.exists(path)

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import tempfile
+from collections.abc import Callable, Collection
 from typing import Any
 
 from pipelines.digests import digest
@@ -27,12 +28,18 @@ class Attempt:
         times: How often it was begun.
         alone: Whether nothing else was in work the last time.
         crashed: Whether it ended its process then.
+        stage: Stage of the failure that it is, where it took longer than its time limit; else empty.
+        error: What `failures.csv` says of that; else empty.
+        process: Number of the process that began it; 0 where nobody knows.
     """
 
     path: str = ""
     times: int = 1
     alone: bool = False
     crashed: bool = False
+    stage: str = ""
+    error: str = ""
+    process: int = dataclasses.field(default=0, compare=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +76,7 @@ class Attempts:
 
     def is_hopeless(self, attempt: Attempt) -> bool:
         """Whether a photo has to be given up."""
-        return attempt.crashed or attempt.times >= self.limit
+        return attempt.crashed or bool(attempt.error) or attempt.times >= self.limit
 
     def write(self, attempt: Attempt) -> None:
         """Writes down that a photo is in work."""
@@ -90,18 +97,41 @@ class Attempts:
         storage.delete([self._file(path)])
 
     def all(self) -> list[Attempt]:
-        """All photos that are in work or were when a process ended, on a local disk."""
-        found = []
-        for name in sorted(os.listdir(self.folder)) if os.path.isdir(self.folder) else []:
-            if name.endswith(".json") and os.path.isfile(os.path.join(self.folder, name)):
-                found.append(_parsed(self._read(os.path.join(self.folder, name))))
-        return found
+        """All photos that are in work or were when a process ended."""
+        return [_parsed(self._read(f"{self.folder}/{name}")) for name in sorted(self._names())]
 
-    def condemn(self) -> None:
-        """Writes down that a process was ended by what it did alone; nobody may be working."""
+    def condemn(self, ended: Callable[[int], bool] = lambda process: True) -> None:
+        """Writes down that processes were ended by what they did alone.
+
+        Args:
+            ended: Whether a process, by its number, is one of these.
+        """
         for attempt in self.all():
-            if attempt.alone and attempt.path:
+            if attempt.alone and attempt.path and ended(attempt.process):
                 self.write(dataclasses.replace(attempt, crashed=True))
+
+    def finish(self, begun_before: Collection[str], ended: bool) -> None:
+        """Tidies up after a run; nobody may be working.
+
+        A photo that was given up is tried alone by the next run, and so is one that earlier runs began.
+
+        Args:
+            begun_before: Paths of those that earlier runs began, and this one had to do.
+            ended: Whether the run came to its end, and so dealt with all of them.
+        """
+        for attempt in self.all():
+            if self.is_hopeless(attempt) and ended:
+                self.write(Attempt(attempt.path))
+            elif attempt.path not in begun_before and not self.is_hopeless(attempt):
+                self.end(attempt.path)
+
+    def _names(self) -> list[str]:
+        if "://" in self.folder:
+            from pipelines import storage
+
+            return [entry.path for entry in storage.walk(self.folder)]
+        names = os.listdir(self.folder) if os.path.isdir(self.folder) else []
+        return [name for name in names if name.endswith(".json") and os.path.isfile(os.path.join(self.folder, name))]
 
     def _file(self, path: str) -> str:
         return f"{self.folder}/{digest(path)}.json"
@@ -118,6 +148,8 @@ class Attempts:
 def _parsed(content: bytes) -> Attempt:
     try:
         fields: dict[str, Any] = json.loads(content)
-        return Attempt(str(fields["path"]), int(fields["times"]), bool(fields["alone"]), bool(fields["crashed"]))
+        known = str(fields["path"]), int(fields["times"]), bool(fields["alone"]), bool(fields["crashed"])
+        stage, error = str(fields.get("stage", "")), str(fields.get("error", ""))
+        return Attempt(*known, stage, error, int(fields.get("process", 0)))
     except (ValueError, KeyError, TypeError):
         return Attempt()

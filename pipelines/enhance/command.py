@@ -17,13 +17,14 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from rich.text import Text
 
 from pipelines import folders, models, progress, runners, storage
-from pipelines.enhance import output_folder, report, results
+from pipelines.enhance import output_folder, report, results, supervisor
+from pipelines.enhance.attempts import Attempts
 from pipelines.enhance.journal import Follower, Journal, PhotoRecord
 from pipelines.enhance.photo import PhotoProcessor
 from pipelines.enhance.plan import EnhancePlan, make_plan, write_plan
 from pipelines.enhance.settings import EnhanceSettings
 from pipelines.enhance.transforms import Enhance
-from pipelines.workers import WorkerRequirements, check_cluster
+from pipelines.workers import WorkerRequirements, check_cluster, is_running
 from tfrecord_tools.records import printable
 
 ALIKE = 20
@@ -51,7 +52,8 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
     options = runners.pipeline_options(settings.runner, settings.beam_args)
     unreadable: dict[str, str] = {}
     listing = folders.find(photos, unreadable, settings.exclude)
-    output_folder.check(out, photos, settings.overwrite)
+    moved = listing if settings.same_archive else None
+    output_folder.check(out, photos, settings.overwrite, moved)
     references: list[storage.Entry] = []
     if settings.reference is not None:
         folder, references, _ = folders.find(settings.reference)
@@ -77,7 +79,7 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
         models.limit_threads(settings.curve_size, settings.workers)
         models.check_model(processor.enhancer, settings.model)
         with folders.lock(out):
-            output_folder.check(out, photos, settings.overwrite)  # somebody may have ended a run since
+            output_folder.check(out, photos, settings.overwrite, moved)  # somebody may have ended a run since
             output_folder.remember_source(out, photos)
             results.remove_leftovers(out)
             known = journal.read()
@@ -170,13 +172,13 @@ def run_job(
         if settings.reference is not None:
             seen.append(settings.reference)
         requirements = WorkerRequirements.of(options, *seen)
-        pipeline = beam.Pipeline(options=options)
+        pipeline = runners.new_pipeline(options)
         _ = pipeline | "Plan" >> beam.Create(plans) | Enhance(processor, settings.workers, requirements)
         job = runners.Job(pipeline)
         try:
             if plan.todo:
                 job.start()
-            interrupted, reason = False, _watch(job, follower, reporter, settings.max_failures)
+            interrupted, reason = False, _watch(job, follower, reporter, settings.max_failures, processor.attempts)
         except KeyboardInterrupt:
             interrupted, reason = True, ""
             _end_at_the_next_interrupt()
@@ -185,15 +187,20 @@ def run_job(
         reason = runners.failure_reason(job.error)
     seconds = round(time.monotonic() - started, 3)
     run = run | {"interrupted": interrupted, "seconds": seconds, "error": reason or None}
-    for attempt in processor.attempts.all():
-        if attempt.path not in suspects or attempt.path not in {task.path for task in plan.todo}:
-            processor.attempts.end(attempt.path)
+    todo = {task.path for task in plan.todo}
+    processor.attempts.finish(suspects & todo, ended=not interrupted and not reason)
     run = results.write_results(processor.out, plan, processor.journal, run, ours)
     counts = run["counts"]
     missing = counts["found"] - sum(counts[name] for name in ("enhanced", "skipped", "failed"))
     if missing and not interrupted and not reason:
         reason = f"{missing} photos were lost on the way"
     say_result(processor.out, run, settings.as_json)
+    if left := run.get("unstripped"):
+        click.echo(
+            f"{left:,} image(s) in OUT are of earlier runs, and may hold metadata: --overwrite replaces those of "
+            "photos that are there; delete the others.",
+            err=True,
+        )
     if interrupted:
         click.echo(f"Interrupted with {missing} photos to go: the same command goes on from here.", err=True)
         return 130
@@ -202,11 +209,16 @@ def run_job(
     return 1 if reason or counts["failed"] else 0
 
 
-def _watch(job: runners.Job, follower: Follower, reporter: progress.Reporter, max_failures: int | None) -> str:
+def _watch(
+    job: runners.Job, follower: Follower, reporter: progress.Reporter, max_failures: int | None, attempts: Attempts
+) -> str:
     """Shows how far a job is until it ends, and ends it when it fails too often; why it did so, or nothing."""
     faults, reason = _Faults(), ""
     while job.is_alive():
         job.join(0.2)
+        if job.lost is not None:
+            attempts.condemn(lambda process: not is_running(process))
+            supervisor.end_like(job.lost)
         for record in follower.poll():
             row = record.row or {"width": 0, "height": 0}
             reporter.advance(row["width"] * row["height"] / 1e6, record.row is None)

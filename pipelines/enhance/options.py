@@ -81,8 +81,21 @@ from pipelines.photos.formats import FORMATS
     type=ByteCount(),
     help="What the job may take: a large photo waits until there is room.  [default: all there is]",
 )
+@click.option(
+    "--photo-timeout",
+    type=click.IntRange(1),
+    metavar="SECONDS",
+    help="What a photo may take to be read and decoded, and again to be enhanced and written; then it has failed.  "
+    "[default: 300, and 2 more a megabyte and 5 a megapixel]",
+)
 @click.option("--max-failures", type=click.IntRange(0), help="Stop once more photos than this have failed.")
 @click.option("--verify", is_flag=True, help="Read all images that are there, and make again what is not as written.")
+@click.option(
+    "--same-archive",
+    is_flag=True,
+    help="Go on in OUT although PHOTOS has another path than before, if the photos that are done are the same by name, "
+    "size and time.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Progress and result as JSON lines on standard output.")
 def enhance(photos: str, out: str, **options: Any) -> None:

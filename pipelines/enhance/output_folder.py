@@ -2,13 +2,16 @@
 
 import json
 import os
+import time
 from typing import Any
 
 import click
 
 from pipelines import folders, storage
 from pipelines.enhance import ownership, report
+from pipelines.enhance.journal import Journal
 from pipelines.enhance.settings import IMAGE_FOLDERS
+from pipelines.folders import Listing
 
 FOLDERS = (*IMAGE_FOLDERS, "report", "report/data", "report/thumbs")
 """Where images and the report go, relative to the folder."""
@@ -16,18 +19,22 @@ FOLDERS = (*IMAGE_FOLDERS, "report", "report/data", "report/thumbs")
 TABLES = ("metrics.csv", "failures.csv", "run.json", "report.html", *(f"report/{name}" for name in report.PAGE_FILES))
 """What tells of a run, and the page, relative to the folder: each run replaces them."""
 
+TIME_SLACK = 2.0
+"""Seconds by which the time of a photo that was moved may differ: file systems round it."""
+
 _JOURNAL = f"{folders.STATE}/journal"
 _STATE = (folders.STATE, _JOURNAL, f"{folders.STATE}/plan", f"{folders.STATE}/in_work", ownership.LIST)
 _SOURCE = f"{folders.STATE}/source.json"
 
 
-def check(out: str, photos: str, overwrite: bool) -> None:
+def check(out: str, photos: str, overwrite: bool, moved: Listing | None = None) -> None:
     """Checks a folder before a run, and before anything in it is touched.
 
     Args:
         out: Folder of the results; it need not be there.
         photos: The folder of photos, or the photo, of the run.
         overwrite: Whether what was made of other photos may be replaced.
+        moved: The photos of the run, if they may be those of another path, moved; None if they may not.
 
     Raises:
         click.UsageError: It is no folder, or holds what is made of other photos, what another job left, or a link
@@ -43,7 +50,7 @@ def check(out: str, photos: str, overwrite: bool) -> None:
     folders.refuse_other_job(out, "enhance")
     if not overwrite:
         _refuse_files_of_others(out)
-        _refuse_other_source(out, source_of(photos))
+        _refuse_other_source(out, source_of(photos), moved)
 
 
 def source_of(photos: str) -> str:
@@ -71,7 +78,7 @@ def _refuse_files_of_others(out: str) -> None:
             )
 
 
-def _refuse_other_source(out: str, source: str) -> None:
+def _refuse_other_source(out: str, source: str, moved: Listing | None) -> None:
     remembered = _read(out, _SOURCE).get("source")
     if not isinstance(remembered, str):  # the first version wrote no such file, and the name as it was given
         remembered = _read(out, "run.json").get("photos")
@@ -83,10 +90,33 @@ def _refuse_other_source(out: str, source: str) -> None:
                 return
         else:
             remembered = source_of(remembered)
-    if remembered != source:
+    if remembered != source and moved is not None:
+        _refuse_other_photos(out, source, moved)
+    elif remembered != source:
         raise click.UsageError(
-            f"{out} holds what was made of {remembered}, not of {source}: choose another folder, or replace it with "
-            "--overwrite"
+            f"{out} holds what was made of {remembered}, not of {source}: choose another folder, replace it with "
+            "--overwrite, or, if these photos have only moved, go on with --same-archive"
+        )
+
+
+def _refuse_other_photos(out: str, source: str, moved: Listing) -> None:
+    """Raises click.UsageError if a photo that is done is not among these, or is another one by its size or time."""
+    done = [record for record in Journal(storage.join(storage.absolute(out), _JOURNAL)).read().values() if record.row]
+    found = {entry.path: entry for entry in moved.entries}
+    differences = []
+    for record in sorted(done, key=lambda record: record.path):
+        entry = found.get(record.path)
+        if entry is None:
+            differences.append(f"{record.path} is not there")
+        elif entry.size != record.size:
+            differences.append(f"{record.path} has {entry.size} bytes, and had {record.size}")
+        elif abs(entry.mtime - record.mtime) > TIME_SLACK:
+            times = (time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(each)) for each in (entry.mtime, record.mtime))
+            differences.append("{} is of {} (UTC), and was of {}".format(record.path, *times))
+    if differences:
+        raise click.UsageError(
+            f"{source} is not the archive that {out} was made of: {len(differences)} of {len(done)} photos that are "
+            f"done differ, such as: {differences[0]}"
         )
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import functools
 import math
+import os
 import time
 import zlib
 from collections.abc import Collection, Iterator
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipelines import folders, memory, models, photos, storage
-from pipelines.enhance import report
+from pipelines.enhance import report, watchdog
 from pipelines.enhance.attempts import Attempt, Attempts
 from pipelines.enhance.journal import Journal, PhotoRecord
 from pipelines.enhance.plan import Task
@@ -33,6 +34,11 @@ LARGE_FILE = 64 * 2**20
 
 EXPOSURE_REACHED = 0.01
 """How far from the exposure that was asked for a photo may be, in its mean, without a note."""
+
+
+class _GivenUpError(photos.PhotoError):
+    """A photo that ended its process too often, or took longer than its time limit: it is not begun again."""
+
 
 _ENDING = (OutputError, CancelledError)  # the job, not one photo
 
@@ -173,7 +179,9 @@ class PhotoProcessor:
             with photos.failing_as("model", *_ENDING):
                 if isinstance(curves, photos.PhotoError):
                     raise curves
-                outcome = self._enhance(prepared, curves)
+                height, width = prepared.photo.pixels.shape[:2]
+                with self._limited(prepared.task, "encode", height * width):
+                    outcome = self._enhance(prepared, curves)
             paths, sizes, crc32 = zip(*outcome.images, strict=True) if outcome.images else ((), (), ())
             row = outcome.row | {"notes": "; ".join(outcome.notes)}
             unchanged = tuple(outcome.unchanged)
@@ -185,20 +193,21 @@ class PhotoProcessor:
 
     def failed(self, task: Task, error: photos.PhotoError, started: float) -> Done:
         """Writes down that a photo failed."""
-        return self._record(task, started, failure={"stage": error.stage, "error": error.message})
+        failure = {"stage": error.stage, "error": error.message}
+        return self._record(task, started, given_up=isinstance(error, _GivenUpError), failure=failure)
 
     def flush(self) -> None:
         """Waits until what was written down is safe."""
         with self._journaling():
             self.journal.flush()
 
-    def _record(self, task: Task, started: float, images: Collection[str] = (), **what: Any) -> Done:
+    def _record(
+        self, task: Task, started: float, images: Collection[str] = (), given_up: bool = False, **what: Any
+    ) -> Done:
         record = PhotoRecord(*task.version, **what)
         with self._journaling():
             self.journal.append(record, images)
-            if record.failure and record.failure["stage"] == "crash":
-                self.attempts.write(Attempt(task.path))  # alone again in the next run
-            else:
+            if not given_up:  # else no process of this run may begin it again
                 self.attempts.end(task.path)
         return Done(record, time.perf_counter() - started)
 
@@ -219,19 +228,32 @@ class PhotoProcessor:
         if task.size > LARGE_FILE:
             share.take(task.size, more=True)
         self._begin(task, share)
-        content = self._read(task)
+        with self._limited(task, "read") as step:
+            content = self._read(task)
+            step.stage = "decode"
 
-        def admit(count: int, bits: int) -> None:
-            pixel = 2 if bits > 8 else 1  # bytes of a value
-            if len(content) + count * pixel * memory.LEAST_BYTES_PER_PIXEL > budget.total:
-                there = f"{(budget.total + memory.BASE) / 1e6:.0f} MB (--max-memory)"
-                raise photos.PhotoError("too_large", f"{count / 1e6:.0f} megapixels need more memory than {there}")
-            share.take(len(content) + count * pixel * memory.BYTES_PER_PIXEL)
+            def admit(count: int, bits: int) -> None:
+                pixel = 2 if bits > 8 else 1  # bytes of a value
+                if len(content) + count * pixel * memory.LEAST_BYTES_PER_PIXEL > budget.total:
+                    there = f"{(budget.total + memory.BASE) / 1e6:.0f} MB (--max-memory)"
+                    raise photos.PhotoError("too_large", f"{count / 1e6:.0f} megapixels need more memory than {there}")
+                with step.waiting():
+                    share.take(len(content) + count * pixel * memory.BYTES_PER_PIXEL)
+                step.limit = watchdog.seconds_for(settings.photo_timeout, task.size, count)
 
-        photo = photos.load(
-            content, task.path, output_format=settings.output_format, max_pixels=settings.max_pixels, admit=admit
-        )
-        return photo, zlib.crc32(content)
+            photo = photos.load(
+                content, task.path, output_format=settings.output_format, max_pixels=settings.max_pixels, admit=admit
+            )
+            return photo, zlib.crc32(content)
+
+    def _limited(self, task: Task, stage: str, pixels: int = 0) -> contextlib.AbstractContextManager[watchdog.Step]:
+        """A step of a photo whose time is limited: if it takes longer, that is written down, and the process ends."""
+
+        def expired(step: watchdog.Step) -> None:
+            error = f"it took longer than {step.limit:.0f} s (--photo-timeout)"
+            self.attempts.write(Attempt(task.path, stage=step.stage, error=error, process=os.getpid()))
+
+        return watchdog.limited(stage, watchdog.seconds_for(self.settings.photo_timeout, task.size, pixels), expired)
 
     def _begin(self, task: Task, share: Share) -> None:
         """Writes down that a photo is in work; one that was when a process ended has to be alone."""
@@ -239,13 +261,15 @@ class PhotoProcessor:
         with _writing(self.out, attempts.folder):
             before = attempts.of_photo(task.path)
             if before is None:
-                attempts.write(Attempt(task.path))
+                attempts.write(Attempt(task.path, process=os.getpid()))
                 return
+        if before.error:
+            raise _GivenUpError(before.stage, before.error)
         if attempts.is_hopeless(before):
-            raise photos.PhotoError("crash", f"it was begun {before.times} times, and ended the process each time")
+            raise _GivenUpError("crash", f"it was begun {before.times} times, and ended the process each time")
         share.take(share.budget.total, more=True)
         with _writing(self.out, attempts.folder):
-            attempts.write(Attempt(task.path, before.times + 1, alone=True))
+            attempts.write(Attempt(task.path, before.times + 1, alone=True, process=os.getpid()))
 
     def _read(self, task: Task) -> bytes:
         try:
@@ -333,10 +357,10 @@ class PhotoProcessor:
                 return
             try:
                 entry = storage.Entry(task.path, task.size, task.mtime)
-                storage.copy(self.source, entry, target, prepared.crc32)
+                crc32 = storage.copy(self.source, entry, target, prepared.crc32)
             except storage.SourceError as error:
                 raise photos.PhotoError("read", str(error)) from error
-        outcome.images.append(Image(target, task.size, prepared.crc32))
+        outcome.images.append(Image(target, task.size, crc32))
         outcome.notes.append(f"{folder} unchanged, copied byte for byte")
 
     def _compare(

@@ -2,13 +2,15 @@
 
 import functools
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from pipelines import storage, versions
 from pipelines.enhance import report
 from pipelines.enhance.journal import Journal
 from pipelines.enhance.plan import EnhancePlan, entries_of, size_in
+from pipelines.enhance.settings import IMAGE_FOLDERS
+from pipelines.photos import is_photo
 from pipelines.tables import to_csv
 
 COLUMNS = (
@@ -45,7 +47,8 @@ def write_results(
 
     Returns:
         The content of run.json; its `counts` are found, enhanced, skipped, failed and ignored;
-        `unchanged` counts those of the enhanced and skipped that needed nothing.
+        `unchanged` counts those of the enhanced and skipped that needed nothing. `unstripped` is there with
+        --strip-metadata only: how many images of earlier runs are left, which may hold metadata.
     """
     settings = plan.settings
     records = journal.read() | {record.path: record for record in (*plan.clashes, *plan.unreadable)}
@@ -53,8 +56,9 @@ def write_results(
     journal.compact(records.values())  # what it knows of a file that was edited stays
     records |= {record.path: record for record in plan.refused}
     records = {path: records[path] for path in sorted(records)}
-    size_of = functools.partial(size_in, entries_of(out))
-    rows, failures, unchanged = [], [], 0
+    lying = entries_of(out)
+    size_of = functools.partial(size_in, lying)
+    rows, failures, unchanged, images = [], [], 0, 0
     for record in records.values():
         version = plan.found[record.path]
         outputs = functools.partial(settings.outputs, record.row["output"] if record.row else "")
@@ -62,6 +66,7 @@ def write_results(
             skipped = settings.unchanged == "skip" and record.unchanged
             rows.append(record.row | {"unwritten": record.unchanged} if skipped else record.row)
             unchanged += "enhanced" in record.unchanged
+            images += len(outputs(record.unchanged))
         elif record.failure and record.settings == version.settings:
             failures.append({"path": record.path, **record.failure})
     worked_on = {task.path for task in plan.todo}
@@ -78,10 +83,17 @@ def write_results(
     columns = COLUMNS if settings.reference is None else COLUMNS + REFERENCE_COLUMNS
     storage.write(storage.join(out, "metrics.csv"), to_csv(columns, rows))
     storage.write(storage.join(out, "failures.csv"), to_csv(FAILURE_COLUMNS, failures))
+    if settings.strip_metadata:
+        run = {**run, "unstripped": _images_in(lying) - images}
     content = {**run, "counts": counts, "megapixels": round(megapixels, 3), "versions": versions.of_run()}
     storage.write(storage.join(out, "run.json"), json.dumps(content, indent=2).encode())
     report.write_report(out, plan.source, rows, failures, content, ours)
     return content
+
+
+def _images_in(lying: Iterable[str]) -> int:
+    """How many of the files in the folder of the results are images, of whichever run."""
+    return sum(path.split("/")[0] in IMAGE_FOLDERS and is_photo(path) for path in lying)
 
 
 def remove_leftovers(out: str) -> None:

@@ -40,12 +40,15 @@ class EnhanceSettings:
         max_pixels: Largest photo that is decoded, in pixels.
         max_bytes: Largest file that is read, in bytes.
         max_memory: What a process may take in all, in bytes; None for what the machine or container has.
+        photo_timeout: Seconds that a photo may take to be decoded, and as many to be enhanced and written; None for a
+            limit that grows with its size.
         max_failures: Number of failed photos above which the run ends; None for any number.
         workers: Threads per process; None for one a core.
         runner: Name of the Beam runner.
         beam_args: Further Beam options.
         verify: Whether images that are there are read whole, and not only measured, before their photo is skipped.
         overwrite: Whether everything is done anew.
+        same_archive: Whether the photos may be those that OUT was made of, moved to another path.
         dry_run: Whether the plan is only printed.
         as_json: Whether progress and result are JSON lines.
     """
@@ -67,12 +70,14 @@ class EnhanceSettings:
     pairs: str | None = None
     exclude: tuple[str, ...] = ()
     max_memory: int | None = None
+    photo_timeout: int | None = None
     max_failures: int | None = None
     workers: int | None = None
     runner: str = "DirectRunner"
     beam_args: tuple[str, ...] = ()
     verify: bool = False
     overwrite: bool = False
+    same_archive: bool = False
     dry_run: bool = False
     as_json: bool = False
 

@@ -9,9 +9,11 @@ import ctypes
 import os
 import signal
 import sys
+from typing import NoReturn
 
 import click
 
+from pipelines.enhance import watchdog
 from pipelines.enhance.attempts import Attempts
 
 _CRASHES = {
@@ -47,7 +49,7 @@ def watch(attempts: Attempts) -> int | None:
         ended = _end_of_child(mask)
         if ended is None:
             return None
-        status, by_itself = ended
+        child, status, by_itself = ended
         if os.WIFSIGNALED(status):
             number = signal.Signals(os.WTERMSIG(status))
             if number not in _CRASHES:  # ends in the same way
@@ -60,7 +62,9 @@ def watch(attempts: Attempts) -> int | None:
             if by_itself or code == _AT_ONCE:
                 return code
             ended_by = f"exit({code}) of a library"
-        attempts.condemn()
+            if code == watchdog.EXIT_CODE:
+                ended_by = "a photo that took longer than its time limit"
+        attempts.condemn({0, child}.__contains__)
         after = attempts.all()
         if after == before:  # none was begun
             click.echo(f"Error: the process was ended by {ended_by}, and no photo was in work.", err=True)
@@ -76,11 +80,27 @@ def end_undisturbed() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _end_of_child(mask: set[int | signal.Signals]) -> tuple[int, bool] | None:
+def end_like(code: int) -> NoReturn:
+    """Ends this process in the way in which another one ended, for whoever watches over it.
+
+    Args:
+        code: Exit code of that one: that of a shell, which adds 128 to the number of a signal, or Python's, which
+            negates the number.
+    """
+    number = -code if code < 0 else code - 128
+    if number in _CRASHES:
+        with contextlib.suppress(OSError):  # SIGKILL has no other
+            signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    os._exit(_AT_ONCE if number == signal.SIGINT else code)
+
+
+def _end_of_child(mask: set[int | signal.Signals]) -> tuple[int, int, bool] | None:
     """Forks, and waits for the child, passing signals on; None in the child, which gets the mask of signals.
 
     Returns:
-        Its status, and whether Python itself ended it: what a library ends by `exit` does not come to Python's end.
+        Its number, its status, and whether Python itself ended it: what a library ends by `exit` does not come to
+        Python's end.
     """
     told, telling = os.pipe()
     os.set_blocking(told, False)
@@ -103,6 +123,6 @@ def _end_of_child(mask: set[int | signal.Signals]) -> tuple[int, bool] | None:
             found, status = os.waitpid(child, os.WNOHANG)
             if found:
                 with open(told, "rb", buffering=0) as pipe:
-                    return status, bool(pipe.read(1))
+                    return child, status, bool(pipe.read(1))
         elif arrived.si_code != _FROM_KERNEL:
             os.kill(child, arrived.si_signo)

@@ -1,6 +1,7 @@
 """The command `zerodce preprocess`: plans, runs the job with its progress shown, and says what came of it."""
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
@@ -104,7 +105,7 @@ def run_job(
     if not names:
         return
     requirements = WorkerRequirements.of(options, writer.data, writer.plan_path(names[0]))
-    pipeline = beam.Pipeline(options=options)
+    pipeline = runners.new_pipeline(options)
     _ = pipeline | "Shards" >> beam.Create(names) | MakeShards(writer, requirements)
     job = runners.Job(pipeline)
     finished = finished_here() if local else _finished_elsewhere(writer, set(names))
@@ -113,6 +114,13 @@ def run_job(
             job.start()
             while job.is_alive():
                 job.join(0.2 if local else _POLL_SECONDS)
+                if job.lost is not None:
+                    click.echo(
+                        f"Error: a worker process has ended with exit code {job.lost}; what is finished is kept: the "
+                        "same command goes on from here",
+                        err=True,
+                    )
+                    os._exit(1)
                 for images, rejected in next(finished):
                     reporter.advance(0, rejected, images)
                 reporter.show()

@@ -156,7 +156,7 @@ def sync(paths: Iterable[str]) -> None:
     disk.sync(path for path in paths if is_local(path))
 
 
-def copy(folder: str, entry: Entry, path: str, crc32: int) -> None:
+def copy(folder: str, entry: Entry, path: str, crc32: int) -> int:
     """Copies a file byte for byte, complete or not at all; within an object store, the store does it.
 
     Args:
@@ -165,22 +165,27 @@ def copy(folder: str, entry: Entry, path: str, crc32: int) -> None:
         path: Path of the copy; a file already there is replaced.
         crc32: CRC-32 of the content that it had when it was read; not checked where the store copies.
 
+    Returns:
+        The CRC-32 of what was copied, computed on the way; where the store copies, that of what was read.
+
     Raises:
         SourceError: The file cannot be read, or is not what it was any more.
         OSError: The copy could not be written; nothing is left under its name.
     """
     if is_local(folder) and is_local(path):
-        disk.copy(folder, entry, path, crc32)
-    elif folder.split("://")[0] == path.split("://")[0]:
+        return disk.copy(folder, entry, path, crc32)
+    if folder.split("://")[0] == path.split("://")[0]:
         _home(path).copy(folder, entry, path)
-    else:
-        try:
-            content = read(join(folder, entry.path))
-        except OSError as error:
-            raise SourceError(error.strerror or str(error)) from error
-        if zlib.crc32(content) != crc32:
-            raise SourceError("it changed while it was copied")
-        write(path, content, entry.mtime)
+        return crc32
+    try:
+        content = read(join(folder, entry.path))
+    except OSError as error:
+        raise SourceError(error.strerror or str(error)) from error
+    found = zlib.crc32(content)
+    if found != crc32:
+        raise SourceError("it changed while it was copied")
+    write(path, content, entry.mtime)
+    return found
 
 
 def delete(paths: Iterable[str]) -> None:

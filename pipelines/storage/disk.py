@@ -205,7 +205,7 @@ def _permissions(path: str) -> int | None:
     return mode & (0o707 | (of_group[0] & 7) << 3) if of_group else mode
 
 
-def copy(folder: str, entry: Entry, path: str, crc32: int) -> None:
+def copy(folder: str, entry: Entry, path: str, crc32: int) -> int:
     """Copies a file byte for byte, complete or not at all; see `pipelines.storage.copy`."""
     source = os.path.join(folder, *entry.path.split("/"))
     with _appearing(path, source) as temporary:
@@ -217,6 +217,7 @@ def copy(folder: str, entry: Entry, path: str, crc32: int) -> None:
         if found != crc32 or stat(folder, entry.path) != entry:
             raise SourceError("it changed while it was copied")
         os.utime(temporary, (entry.mtime, entry.mtime))
+    return found
 
 
 def _chunks(source: str) -> Iterator[bytes]:

@@ -36,6 +36,10 @@ class _GoneError(OSError):
     """An object store that does not answer, or only that it is out of order."""
 
 
+class _StillGoneError(OSError):
+    """An object store that has been waited for, and does not answer yet."""
+
+
 @contextlib.contextmanager
 def _reaching(path: str) -> Iterator[None]:
     """Whatever the library of an object store raises, as an OSError whose `strerror` is one line."""
@@ -101,11 +105,11 @@ def _patient(function: Callable[..., _Result]) -> Callable[..., _Result]:
                 started = now if math.isnan(started) else started
                 left = started + WAIT_SECONDS - now
                 if store not in _answered:
-                    raise OSError(error.errno, error.strerror, path) from error
+                    raise _StillGoneError(error.errno, error.strerror, path) from error
                 if left <= 0 or STOP.is_set():
                     _answered.discard(store)  # not to be waited for again by whoever asks next
                     text = f"{store} has not answered for {now - started:.0f} s ({error.strerror})"
-                    raise OSError(errno.EIO, text, path) from error
+                    raise _StillGoneError(errno.EIO, text, path) from error
                 _say_waiting(store, str(error.strerror), left)
                 STOP.wait(min(pause, left))
                 pause = min(2 * pause, 10)
@@ -247,12 +251,16 @@ def copy(folder: str, entry: Entry, path: str) -> None:
     source = f"{folder.rstrip('/')}/{entry.path}"
     try:
         _copy(path, source)
+    except _StillGoneError:  # nothing can be asked of it
+        raise
     except OSError as error:
         if not is_file(source):
             raise SourceError("it went before it was copied") from error
         raise
     try:
         same = stat(folder, entry.path) == entry
+    except _StillGoneError:
+        raise
     except OSError as error:
         delete([path])
         raise SourceError(f"it went while it was copied ({error})") from error

@@ -1,5 +1,6 @@
 """`zerodce enhance` as a process: what it prints, and what is left when it is killed or interrupted."""
 
+import contextlib
 import csv
 import json
 import os
@@ -136,9 +137,11 @@ def test_an_interrupted_run_says_so_and_goes_on(photos: Path, undisturbed: Path)
 
 
 PLUGIN = '''
-"""Pillow decoders that end their process: one by itself, one as the kernel would."""
+"""Pillow decoders that end their process, by themselves or as the kernel would, or hang: one with Python's lock."""
+import ctypes
 import os
 import signal
+import time
 
 from PIL import Image, ImageFile
 
@@ -152,6 +155,10 @@ class Ending(ImageFile.ImageFile):
         self.kind = self.fp.read(8)[6:7]
 
     def load(self):
+        if self.kind == b"S":
+            time.sleep(1_000_000)
+        if self.kind == b"L":
+            ctypes.PyDLL(None).sleep(1_000_000)
         os.abort() if self.kind == b"A" else os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -188,6 +195,111 @@ def test_photos_that_end_the_process_are_rows_and_the_run_goes_on(
         failures = {row["path"]: row["stage"] for row in csv.DictReader(file)}
     assert failures == {"day0/05.ending": "crash", "day1/06.ending": "crash"}
     assert_same(out, undisturbed)
+
+
+PROCESSES = ("--", "--direct_running_mode=multi_processing", "--direct_num_workers=2")
+
+
+def failures_of(out: Path) -> dict[str, tuple[str, str]]:
+    with open(out / "failures.csv", newline="") as file:
+        return {row["path"]: (row["stage"], row["error"]) for row in csv.DictReader(file)}
+
+
+@pytest.mark.parametrize("mode", [(), PROCESSES], ids=["threads", "processes"])
+def test_a_decoder_that_hangs_costs_one_row(
+    photos: Path, undisturbed: Path, tmp_path: Path, with_plugin: dict[str, str], mode: tuple[str, ...]
+) -> None:
+    archive, out = tmp_path / "archive", tmp_path / "out"
+    shutil.copytree(photos, archive)
+    for name in ("day0/05.ending", "day1/07.ending"):
+        (archive / name).write_bytes(b"ENDINGS" + bytes(300))
+    process = start("enhance", archive, out, "--photo-timeout", 5, *mode, env=with_plugin)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 1, errors
+    assert "ended by a photo that took longer than its time limit" in errors
+    assert "Traceback" not in errors
+    failure = ("decode", "it took longer than 5 s (--photo-timeout)")
+    assert failures_of(out) == {"day0/05.ending": failure, "day1/07.ending": failure}
+    counts = json.loads((out / "run.json").read_text())["counts"]
+    assert (counts["found"], counts["enhanced"] + counts["skipped"], counts["failed"]) == (PHOTOS + 2, PHOTOS, 2)
+    assert_same(out, undisturbed)
+    assert len(list((out / ".zerodce" / "in_work").iterdir())) == 2  # the next run tries them alone
+
+    for path in archive.rglob("*.ending"):
+        path.unlink()
+    process = start("enhance", archive, out, *mode, env=with_plugin)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert list((out / ".zerodce" / "in_work").iterdir()) == []
+
+
+def test_a_decoder_that_hangs_with_the_lock_of_the_interpreter_costs_one_row(
+    photos: Path, tmp_path: Path, with_plugin: dict[str, str]
+) -> None:
+    archive, out = tmp_path / "archive", tmp_path / "out"
+    shutil.copytree(photos / "day0", archive)
+    (archive / "05.ending").write_bytes(b"ENDINGL" + bytes(300))
+    process = start("enhance", archive, out, "--photo-timeout", 2, env=with_plugin)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 1, errors
+    assert failures_of(out).keys() == {"05.ending"}
+    assert failures_of(out)["05.ending"][0] == "crash"
+    assert json.loads((out / "run.json").read_text())["counts"]["failed"] == 1
+
+
+def test_a_worker_process_that_crashes_costs_one_row(
+    photos: Path, undisturbed: Path, tmp_path: Path, with_plugin: dict[str, str]
+) -> None:
+    archive, out = tmp_path / "archive", tmp_path / "out"
+    shutil.copytree(photos, archive)
+    (archive / "day0" / "05.ending").write_bytes(b"ENDINGA" + bytes(300))
+    process = start("enhance", archive, out, *PROCESSES, env=with_plugin)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 1, errors
+    assert "ended by SIGABRT" in errors
+    assert "Traceback" not in errors
+    assert {path: stage for path, (stage, _) in failures_of(out).items()} == {"day0/05.ending": "crash"}
+    assert_same(out, undisturbed)
+
+
+def processes_of(marker: str) -> list[int]:
+    """The processes that have a variable in their environment, as all children of a process have it."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if marker.encode() in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.parametrize("rows", [None, 1], ids=["while it starts", "while a decoder hangs"])
+def test_worker_processes_end_with_the_command(
+    photos: Path, tmp_path: Path, with_plugin: dict[str, str], rows: int | None
+) -> None:
+    archive, out = tmp_path / "archive", tmp_path / "out"
+    shutil.copytree(photos / "day0", archive)
+    (archive / "01.ending").write_bytes(b"ENDINGS" + bytes(300))
+    marker = f"ZERODCE_TEST={tmp_path}"
+    process = start("enhance", archive, out, *PROCESSES, env=with_plugin | dict([marker.split("=")]))
+    try:
+        if rows is None:
+            deadline = time.monotonic() + 60
+            while len(processes_of(marker)) < 4:  # the command, that which works, and two workers
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        else:
+            wait_for_rows(process, out, rows)
+            time.sleep(1)
+        process.kill()
+        process.communicate()
+        deadline = time.monotonic() + 20
+        while processes_of(marker):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    finally:
+        for each in processes_of(marker):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -11,6 +11,7 @@ import boto3
 import click
 import numpy as np
 import pytest
+from apache_beam.io.aws import s3io
 from apache_beam.io.aws.clients.s3 import boto3_client, messages
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -179,6 +180,9 @@ def test_a_call_within_a_call_is_still_one_that_is_asking() -> None:
     with objects._reaching(f"{BUCKET}/a"):
         storage.exists(f"{BUCKET}/a")
         assert objects._asking.now
+        with pytest.raises(OSError, match="NoSuchBucket"):
+            storage.write("s3://not-there/a", b"1")
+        assert objects._asking.now
     assert not objects._asking.now
 
 
@@ -257,6 +261,48 @@ def test_an_outage_that_lasts_is_an_error(fragile: Fragile, capsys: pytest.Captu
         assert capsys.readouterr().err == ""
     fragile.begin()
     assert storage.read(f"{BUCKET}/a") == b"1"
+
+
+def test_a_copy_within_the_store_waits_wherever_the_store_goes(
+    fragile: Fragile, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before it is copied, or before the original is looked at again."""
+    storage.write(f"{BUCKET}/a", b"1")
+    entry = storage.stat(BUCKET, "a")
+    copy_paths = s3io.S3IO.copy_paths
+
+    def copied_and_gone(store: Any, pairs: Any) -> Any:
+        copied = copy_paths(store, pairs)
+        fragile.end()
+        begin.start()
+        return copied
+
+    for step in (None, copied_and_gone):
+        begin = threading.Timer(0.5, fragile.begin)
+        with pytest.MonkeyPatch.context() as patch:
+            if step:
+                patch.setattr(s3io.S3IO, "copy_paths", step)
+            else:
+                fragile.end()
+                begin.start()
+            assert storage.copy(BUCKET, entry, f"{BUCKET}/c", zlib.crc32(b"1")) == zlib.crc32(b"1")
+        begin.join()
+        assert f"Waiting for {BUCKET}" in capsys.readouterr().err
+        assert storage.read(f"{BUCKET}/c") == b"1"
+
+
+def test_a_copy_that_an_outage_breaks_off_blames_the_store_not_the_photo(fragile: Fragile) -> None:
+    storage.write(f"{BUCKET}/a", b"1")
+    entry = storage.stat(BUCKET, "a")
+    fragile.end()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objects, "WAIT_SECONDS", 0.2)
+        with pytest.raises(OSError, match=r"has not answered for \d s"):
+            storage.copy(BUCKET, entry, f"{BUCKET}/c", zlib.crc32(b"1"))
+        patch.setattr(objects, "_copy", lambda path, source: objects._answered.add(BUCKET))
+        with pytest.raises(OSError, match=r"has not answered for \d s"):
+            storage.copy(BUCKET, entry, f"{BUCKET}/c", zlib.crc32(b"1"))
+    fragile.begin()
 
 
 def test_a_store_that_has_never_answered_is_not_waited_for(

@@ -97,7 +97,8 @@ def test_a_copy_is_whole_or_not_there(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(content)
     os.utime(tmp_path / "a", (7.5, 7.5))
     copy = tmp_path / "copies" / "a"
-    storage.copy(str(tmp_path), storage.Entry("a", 7, 7.5), str(copy), zlib.crc32(content))
+    crc32 = storage.copy(str(tmp_path), storage.Entry("a", 7, 7.5), str(copy), zlib.crc32(content))
+    assert crc32 == zlib.crc32(copy.read_bytes())
     assert (copy.read_bytes(), copy.stat().st_mtime) == (content, 7.5)
 
     copy.unlink()

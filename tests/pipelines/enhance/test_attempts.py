@@ -73,14 +73,28 @@ def test_a_photo_that_is_never_finished_is_given_up_after_a_few_attempts(tmp_pat
         "stage": "crash",
         "error": f"it was begun {CLUSTER_LIMIT} times, and ended the process each time",
     }
-    assert worker.attempts.of_photo("a.png") == Attempt("a.png")  # alone once more in the next run
+    again = worker.prepare(task)  # as of a job that was begun anew
+    assert isinstance(again, Done)
+    assert again.record.failure == done.record.failure
+
+
+def test_a_run_leaves_what_the_next_one_has_to_try_alone(attempts: Attempts) -> None:
+    begun = Attempt("of a run before", 2)
+    given_up = [Attempt("slow", stage="decode", error="too slow"), Attempt("crash", 2, alone=True, crashed=True)]
+    for attempt in (*given_up, Attempt("in work"), begun):
+        attempts.write(attempt)
+    attempts.finish({"of a run before"}, ended=False)
+    assert {attempt.path: attempt for attempt in attempts.all()} == {each.path: each for each in (*given_up, begun)}
+    attempts.finish({"of a run before"}, ended=True)
+    expected = [Attempt("slow"), Attempt("crash"), begun]
+    assert {attempt.path: attempt for attempt in attempts.all()} == {each.path: each for each in expected}
 
 
 def test_a_crash_that_is_no_photos_doing_ends_the_command(
     attempts: Attempts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     attempts.write(Attempt("of a run before"))
-    monkeypatch.setattr(supervisor, "_end_of_child", lambda mask: (11, False))  # SIGSEGV, as wait tells it
+    monkeypatch.setattr(supervisor, "_end_of_child", lambda mask: (1, 11, False))  # SIGSEGV, as wait tells it
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
         assert supervisor.watch(attempts) == 1
@@ -131,3 +145,32 @@ def test_where_nothing_can_be_written_it_is_no_fault_of_the_photo(
     monkeypatch.setattr(Attempts, "write", lambda self, attempt: full(attempt))
     with pytest.raises(OutputError, match="No space left"):
         processor(tmp_path).prepare(Task("a.png", 1000, 1.0, "digest", "a.png", "", True))
+
+
+def test_a_photo_beyond_its_time_limit_is_a_row_with_its_stage(tmp_path: Path) -> None:
+    dark(0).save(tmp_path / "a.png")
+    worker = processor(tmp_path)
+    (tmp_path / "out" / ".zerodce").mkdir(parents=True)
+    task = Task("a.png", (tmp_path / "a.png").stat().st_size, 1.0, "digest", "a.png", "", True)
+    with worker._limited(task, "encode", 2_000_000) as step:
+        step.expired(step)
+    attempt = worker.attempts.of_photo("a.png")
+    assert attempt == Attempt("a.png", stage="encode", error="it took longer than 310 s (--photo-timeout)")
+    assert attempt.process == os.getpid()
+    done = worker.prepare(task)
+    assert isinstance(done, Done)
+    assert done.record.failure == {"stage": attempt.stage, "error": attempt.error}
+    assert worker.attempts.of_photo("a.png") == attempt  # no process of this run begins it again
+
+
+def test_only_what_was_alone_in_a_process_that_ended_is_condemned(attempts: Attempts) -> None:
+    for number in (1, 2):
+        attempts.write(Attempt(f"alone in {number}", 2, alone=True, process=number))
+    attempts.condemn(lambda process: process == 2)
+    assert [attempts.of_photo(f"alone in {number}").crashed for number in (1, 2)] == [False, True]
+
+
+@pytest.mark.parametrize(("code", "ending"), [(134, -6), (-9, -9), (3, 3), (130, 130), (-2, 130), (124, 124)])
+def test_a_process_ends_as_its_worker_did(code: int, ending: int) -> None:
+    script = f"from pipelines.enhance import supervisor; supervisor.end_like({code})"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60).returncode == ending

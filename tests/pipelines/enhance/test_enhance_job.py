@@ -308,8 +308,8 @@ def test_another_source_is_refused_and_nothing_of_the_first_is_touched(photos: P
                 run(source, out, option)
             assert error.value.exit_code == 2
             assert error.value.message == (
-                f"{out} holds what was made of {photos}, not of {source}: choose another folder, or replace it with "
-                "--overwrite"
+                f"{out} holds what was made of {photos}, not of {source}: choose another folder, replace it with "
+                "--overwrite, or, if these photos have only moved, go on with --same-archive"
             )
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     (tmp_path / "link").symlink_to(photos)
@@ -319,6 +319,70 @@ def test_another_source_is_refused_and_nothing_of_the_first_is_touched(photos: P
     assert [row["path"] for row in rows(out)] == ["0.png"]
     with pytest.raises(click.UsageError, match="holds what was made of"):
         run(photos, out)
+
+
+def test_an_archive_that_has_moved_goes_on_if_it_is_said_to_be_the_same(photos: Path, tmp_path: Path) -> None:
+    out, moved = tmp_path / "out", tmp_path / "other disk" / "archive"
+    assert run(photos, out) == 0
+    before = snapshot(out / "enhanced")
+    moved.parent.mkdir()
+    photos.rename(moved)
+    dark(9).save(moved / "new.png")
+    assert run(moved, out, "--same-archive") == 0
+    assert (counts(out)["skipped"], counts(out)["enhanced"]) == (4, 1)
+    assert snapshot(out / "enhanced").items() >= before.items()
+    assert run(moved, out) == 0  # from now on it is the archive of OUT
+    assert counts(out)["skipped"] == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda photo: photo.unlink(), r"1 of 4 .* differ, such as: 1\.png is not there$"),
+        (lambda photo: photo.write_bytes(b"1"), r"1 of 4 .*: 1\.png has 1 bytes, and had \d+$"),
+        (
+            lambda photo: os.utime(photo, (5, 5)),
+            r"1\.png is of 1970-01-01 00:00:05 \(UTC\), and was of 1970-01-12 ",
+        ),
+    ],
+)
+def test_an_archive_that_is_not_the_same_is_refused(
+    photos: Path, tmp_path: Path, change: Callable[[Path], None], said: str
+) -> None:
+    out = tmp_path / "out"
+    assert run(photos, out) == 0
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    photos.rename(tmp_path / "moved")
+    change(tmp_path / "moved" / "1.png")
+    with pytest.raises(click.UsageError, match=said) as error:
+        run(tmp_path / "moved", out, "--same-archive")
+    assert error.value.exit_code == 2
+    assert error.value.message.startswith(f"{tmp_path}/moved is not the archive that {out} was made of: ")
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_images_with_metadata_that_earlier_runs_left_are_counted(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run(photos, out) == 0
+    assert "unstripped" not in json.loads((out / "run.json").read_text())
+    (photos / "0.png").rename(tmp_path / "0.png")
+    image = out / "enhanced" / "1.png"
+    dark(7).save(image)  # edited
+    os.utime(image, (2e9, 2e9))
+    capsys.readouterr()
+    assert run(photos, out, "--strip-metadata") == 1
+    assert json.loads((out / "run.json").read_text())["unstripped"] == 4  # two of each
+    said = capsys.readouterr()
+    assert said.err.count("4 image(s) in OUT are of earlier runs, and may hold metadata: --overwrite replaces") == 1
+    assert run(photos, out, "--strip-metadata", "--overwrite") == 0
+    assert json.loads((out / "run.json").read_text())["unstripped"] == 2
+    for folder in ("enhanced", "autocontrast"):
+        (out / folder / "0.png").unlink()
+    assert run(photos, out, "--strip-metadata") == 0
+    assert json.loads((out / "run.json").read_text())["unstripped"] == 0
+    assert capsys.readouterr().err.count("may hold metadata") == 1  # of the run before
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -196,3 +197,13 @@ def test_damage_is_said_of_a_file_that_stays_as_well(tmp_path: Path) -> None:
     row = run(tmp_path / "photos", tmp_path / "out", "--strength", "0", "--no-autocontrast")["a.jpg"]
     assert row["notes"].startswith('the file is damaged: the decoder reports "premature end of data segment"; ')
     assert (tmp_path / "out" / "enhanced" / "a.jpg").read_bytes() == damaged
+
+
+def test_the_checksum_of_a_copy_is_that_of_the_copy(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(photos, out)
+    record = Journal(str(out / ".zerodce" / "journal")).read()["bright.jpg"]
+    assert record.unchanged == ("enhanced", "autocontrast")
+    contents = [(out / folder / "bright.jpg").read_bytes() for folder in ("enhanced", "autocontrast")]
+    assert record.crc32 == tuple(map(zlib.crc32, contents))
+    assert record.sizes == tuple(map(len, contents))

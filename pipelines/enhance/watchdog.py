@@ -1,0 +1,119 @@
+"""A time limit on the steps of a photo: one that takes longer ends its process, and so costs one photo, not the run.
+
+Nothing can end a thread in which a decoder hangs; so the whole process ends, after what it was about is written down.
+
+Imports nothing heavy: the process that watches over the job reads it as well.
+"""
+
+import contextlib
+import dataclasses
+import faulthandler
+import functools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+EXIT_CODE = 124
+"""Exit code of a process in which a step took longer than its limit, as that of the shell's `timeout`."""
+
+BASE_SECONDS = 300.0
+SECONDS_PER_MEGABYTE = 2.0
+SECONDS_PER_MEGAPIXEL = 5.0
+"""What a step may take by default: the base, and so much more for the size of the photo."""
+
+TICK_SECONDS = 0.5
+_SLACK_SECONDS = 30.0
+
+
+def seconds_for(photo_timeout: int | None, size: int, pixels: int = 0) -> float:
+    """The time limit of a step.
+
+    Args:
+        photo_timeout: Seconds that any step of any photo may take; None for a limit that grows with the photo.
+        size: Bytes of the file.
+        pixels: Pixels of the photo, as far as they are known.
+    """
+    if photo_timeout is not None:
+        return float(photo_timeout)
+    return BASE_SECONDS + SECONDS_PER_MEGABYTE * size / 1e6 + SECONDS_PER_MEGAPIXEL * pixels / 1e6
+
+
+@dataclasses.dataclass(eq=False)
+class Step:
+    """A step of a photo in work.
+
+    Attributes:
+        stage: Stage of the failure that it is if it takes too long.
+        limit: Seconds that it may take.
+        expired: Called with the step when it has taken longer; then the process ends.
+        spent: Seconds that it has taken.
+        waits: Whether it waits for other photos, which does not count.
+    """
+
+    stage: str
+    limit: float
+    expired: Callable[["Step"], None]
+    spent: float = 0.0
+    waits: bool = False
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Time spent inside does not count."""
+        self.waits = True
+        try:
+            yield
+        finally:
+            self.waits = False
+
+
+_steps: set[Step] = set()
+_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def limited(stage: str, limit: float, expired: Callable[[Step], None]) -> Iterator[Step]:
+    """A step of a photo, whose time is limited.
+
+    Args:
+        stage, limit, expired: Attributes of the `Step`.
+    """
+    _start()
+    step = Step(stage, limit, expired)
+    with _lock:
+        _steps.add(step)
+    try:
+        yield step
+    finally:
+        with _lock:
+            _steps.discard(step)
+
+
+@functools.cache
+def _start() -> None:
+    """Starts the thread that watches, once in a process."""
+    threading.Thread(name="watchdog", target=_watch, daemon=True).start()
+
+
+def _watch() -> None:
+    nowhere = open(os.devnull, "w")  # noqa: SIM115 (open as long as the process lives)
+    last = time.monotonic()
+    while True:
+        time.sleep(TICK_SECONDS)
+        now = time.monotonic()
+        passed, last = min(now - last, 2 * TICK_SECONDS), now  # while the process was stopped (Ctrl-Z), nothing worked
+        with _lock:
+            steps = [step for step in _steps if not step.waits]
+        for step in steps:
+            step.spent += passed
+        if late := [step for step in steps if step.spent > step.limit]:
+            for step in late:
+                with contextlib.suppress(Exception):  # then the photo counts as begun, and is tried alone
+                    step.expired(step)
+            os._exit(EXIT_CODE)
+        if steps:
+            # a decoder that hangs and keeps the interpreter's lock stops this thread too: then C ends the process
+            longest = max(step.limit - step.spent for step in steps)
+            faulthandler.dump_traceback_later(longest + _SLACK_SECONDS, exit=True, file=nowhere)
+        else:
+            faulthandler.cancel_dump_traceback_later()
