@@ -14,6 +14,14 @@ from pipelines.preprocess.options import preprocess
 _NO_READER = 141
 """Exit code where the reader of standard output has gone: what a shell shows for SIGPIPE."""
 
+EXTRAS = {
+    "tensorflow": ("TensorFlow", "train"),
+    "keras": ("Keras", "train"),
+    "matplotlib": ("Matplotlib", "train"),
+    "gdown": ("gdown", "lol"),
+}
+"""What some commands need besides: module, its name, and the extra that brings it."""
+
 
 def _printable(line: str) -> str:
     """A line of an error: names in it may hold what steers a terminal."""
@@ -38,6 +46,11 @@ class _OneLineErrors(click.Group):
                 error.ctx = None
             error.message = "\n".join(map(_printable, error.message.split("\n")))  # type: ignore[misc]
             raise
+        except ModuleNotFoundError as error:
+            if error.name not in EXTRAS:
+                raise
+            package, extra = EXTRAS[error.name]
+            raise click.ClickException(f"{package} is not installed: pip install 'zerodce[{extra}]'") from error
         except BrokenPipeError:
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (what is left to print has no reader)
             sys.exit(_NO_READER)

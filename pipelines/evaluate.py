@@ -6,7 +6,7 @@ import posixpath
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import numpy as np
@@ -116,6 +116,7 @@ class EvaluateSettings:
         denoise: Strength, 0 to 10, "auto" or "off".
         strength: What multiplies the light that an image gets, 0 to 2.
         look: "natural" or "bright".
+        backend: "numpy" or "tensorflow": what runs the network.
     """
 
     pairs: str | None
@@ -127,6 +128,7 @@ class EvaluateSettings:
     denoise: Denoise
     strength: float
     look: Look
+    backend: Literal["numpy", "tensorflow"] = "numpy"
 
 
 def evaluate(lol: str | None, settings: EvaluateSettings) -> int:

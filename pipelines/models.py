@@ -1,35 +1,70 @@
 """The model of a job: its file is read once, checked before anything is done, and loaded once in a process."""
 
-import contextlib
 import dataclasses
 import functools
+import hashlib
 import tempfile
 import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import click
 import cv2
 import numpy as np
+import threadpoolctl
 
 from pipelines import storage
 from zerodce.applying.enhancement import CurveSize, Denoise, Enhancer, Exposure
 from zerodce.applying.looks import Look
+from zerodce.inference.model import SHIPPED, CurveModel
 
 
-def read_model(path: str | None) -> bytes:
-    """The content of a model file, the shipped one if None.
+@dataclasses.dataclass(frozen=True)
+class ModelFile:
+    """A model file as a job holds it. Its content travels to the workers.
+
+    Attributes:
+        content: Content of the `.keras` file.
+        sha256: Its SHA-256.
+        shared: Whether all workers are threads of this process. Then a pickle only refers to the content, because Beam
+            compresses each pickle, at 30 ms for a model.
+    """
+
+    content: bytes = dataclasses.field(repr=False)
+    sha256: str
+    shared: bool = False
+
+    def __reduce__(self) -> tuple[Callable[..., "ModelFile"], tuple[object, ...]]:
+        if not self.shared:
+            return ModelFile, (self.content, self.sha256)
+        _SHARED[self.sha256] = self
+        return _shared, (self.sha256,)
+
+
+_SHARED: dict[str, ModelFile] = {}
+
+
+def _shared(sha256: str) -> ModelFile:
+    return _SHARED[sha256]
+
+
+def read_model(path: str | None, shared: bool = False) -> ModelFile:
+    """Reads a model file, the shipped one if the path is None.
+
+    Args:
+        path: Path of the file.
+        shared: As `ModelFile.shared`.
 
     Raises:
         click.ClickException: It cannot be read.
     """
-    from zerodce.pretrained import PATH
-
     try:
-        return storage.read(path or str(PATH))
+        content = storage.read(path or str(SHIPPED))
     except OSError as error:
         raise click.ClickException(f"the model {path} cannot be read: {error.strerror or error}") from error
+    return ModelFile(content, hashlib.sha256(content).hexdigest(), shared)
 
 
 def check_model(load: Callable[[], Enhancer], path: str | None) -> Enhancer:
@@ -44,6 +79,8 @@ def check_model(load: Callable[[], Enhancer], path: str | None) -> Enhancer:
     """
     try:
         return load()
+    except ModuleNotFoundError:
+        raise  # the command line says what to install
     except Exception as error:
         reason = str(error).split("\n", 1)[0]
         raise click.ClickException(
@@ -59,32 +96,30 @@ _loading = threading.Lock()
 
 
 def limit_threads(curve_size: CurveSize, workers: int | None) -> None:
-    """Has TensorFlow use one thread for small copies, which photos are estimated on while others are worked on.
-
-    Threads that wait for one another cost as much again as the network itself. To be called before TensorFlow is used
-    first; afterwards it changes nothing.
+    """Has the matrix products of NumPy use one thread for small copies, because photos are worked on side by side.
 
     Args:
         curve_size: Argument of `Enhancer`.
         workers: Threads for larger ones; one for each core if None.
     """
-    import tensorflow as tf
-
     small = curve_size == "auto" or (isinstance(curve_size, int) and curve_size <= SMALL)
-    with contextlib.suppress(RuntimeError):
-        tf.config.threading.set_intra_op_parallelism_threads(1 if small else workers or 0)
-        tf.config.threading.set_inter_op_parallelism_threads(1 if small else 0)
+    threadpoolctl.threadpool_limits(1 if small else workers, "blas")
 
 
 @dataclasses.dataclass(frozen=True)
 class Application:
-    """How a model is applied to photos: the arguments of `Enhancer`, of the same names."""
+    """How a model is applied to photos: the arguments of `Enhancer`, of the same names, and what runs the network.
+
+    Attributes:
+        backend: "numpy", or "tensorflow": Keras loads the model, and TensorFlow runs it.
+    """
 
     curve_size: CurveSize = "auto"
     exposure: Exposure = "auto"
     denoise: Denoise = "auto"
     strength: float = 1.0
     look: Look = "natural"
+    backend: Literal["numpy", "tensorflow"] = "numpy"
 
     @classmethod
     def of(cls, settings: object) -> "Application":
@@ -92,11 +127,11 @@ class Application:
         return cls(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(cls)})
 
 
-def load_enhancer(model: bytes, application: Application) -> Enhancer:
+def load_enhancer(model: ModelFile, application: Application) -> Enhancer:
     """The one enhancer of this process.
 
     Args:
-        model: The content of a `.keras` file.
+        model: The model file.
         application: How it is applied.
 
     Raises:
@@ -107,15 +142,21 @@ def load_enhancer(model: bytes, application: Application) -> Enhancer:
 
 
 @functools.lru_cache(maxsize=1)
-def _load_enhancer(model: bytes, application: Application) -> Enhancer:
+def _load_enhancer(model: ModelFile, application: Application) -> Enhancer:
+    cv2.setNumThreads(1)  # photos are worked on side by side already
+    options = dataclasses.asdict(application)
+    read = CurveModel.read if options.pop("backend") == "numpy" else _read_by_keras
+    return Enhancer(read(model.content), **options)
+
+
+def _read_by_keras(content: bytes) -> CurveModel:
     import keras
 
     from zerodce.training.model import ZeroDCE
 
-    cv2.setNumThreads(1)  # photos are worked on side by side already
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
-        path.write_bytes(model)
+        path.write_bytes(content)
         if not zipfile.is_zipfile(path):
             raise ValueError("it is no .keras file")
         loaded = keras.saving.load_model(path, compile=False)
@@ -123,4 +164,4 @@ def _load_enhancer(model: bytes, application: Application) -> Enhancer:
         raise ValueError(f"it holds a {type(loaded).__name__}, not a ZeroDCE")
     if not all(np.isfinite(weights).all() for weights in loaded.get_weights()):
         raise ValueError("some of its weights are not finite numbers")
-    return Enhancer(loaded, **dataclasses.asdict(application))
+    return CurveModel.on_keras(loaded)

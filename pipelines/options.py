@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import gc
 import logging
 import os
 import re
@@ -17,28 +16,6 @@ LOCAL_RUNNERS = ("DirectRunner", "FnApiRunner", "apache_beam.runners.portability
 """Names of the runner that works in this process."""
 
 _ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "GRPC_VERBOSITY": "ERROR"}
-
-
-_UNNEEDED = ("jax", "matplotlib", "pymongo")
-
-
-@contextlib.contextmanager
-def lean_imports() -> Iterator[None]:
-    """Halves the time of the imports inside it, which must not need what is left out.
-
-    TensorFlow, Keras and Beam import some packages only where these are installed, for what no photo needs; they find
-    them missing here. And garbage is collected only afterwards: there is hardly any.
-    """
-    missing = [name for name in _UNNEEDED if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(missing))  # type: ignore[arg-type]
-    gc.disable()
-    try:
-        yield
-    finally:
-        for name in missing:
-            del sys.modules[name]
-        gc.enable()
-        gc.freeze()
 
 
 def open_standard_streams() -> None:
@@ -239,6 +216,13 @@ def curve_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default="natural",
             show_default=True,
             help="natural: as much light as a photo's owner would keep. bright: everything is lit, nights too.",
+        ),
+        click.option(
+            "--backend",
+            type=click.Choice(["numpy", "tensorflow"]),
+            default="numpy",
+            show_default=True,
+            help="What runs the network. tensorflow: also networks that this version has no NumPy code for.",
         ),
     ):
         command = decorate(command)

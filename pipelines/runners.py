@@ -111,10 +111,16 @@ def pipeline_options(runner: str, beam_args: Sequence[str] = ()) -> PipelineOpti
     return options
 
 
+def in_one_process(options: PipelineOptions) -> bool:
+    """Whether all workers of a job are threads of this process."""
+    local = options.view_as(StandardOptions).runner == LOCAL
+    return local and options.view_as(DirectOptions).direct_running_mode == "in_memory"
+
+
 def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
     """An empty pipeline of a job; its worker processes on this machine, if it has such, end with this process."""
     direct = options.view_as(DirectOptions)
-    if options.view_as(StandardOptions).runner != LOCAL or direct.direct_running_mode != "multi_processing":
+    if options.view_as(StandardOptions).runner != LOCAL or in_one_process(options):
         return beam.Pipeline(options=options)
     direct.direct_running_mode = "in_memory"  # which leaves the runner the environment that it is given
     command = f"exec {shlex.quote(sys.executable)} -m pipelines.local_worker {os.getpid()}"

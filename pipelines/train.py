@@ -293,7 +293,7 @@ def run(
         "seconds": result.seconds,
         "images_per_second": round(rate, 3),
         "backend": keras.backend.backend(),
-        "versions": versions.of_run(),
+        "versions": versions.of_training(),
     }
     storage.write(str(target / "run.json"), json.dumps(record, indent=2).encode() + b"\n")
     click.echo(

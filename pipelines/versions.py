@@ -6,14 +6,19 @@ import platform
 from PIL import features
 
 _IMAGES = ("pillow", "simplejpeg", "numpy", "opencv-python-headless")
-_OF_RUN = ("zerodce", "tensorflow", "keras", "apache-beam", "numba", *_IMAGES)
+_OF_RUN = ("zerodce", "apache-beam", "numba", *_IMAGES)
 _OF_SHARDS = ("zerodce", *_IMAGES, "protobuf", "pillow-heif", "rawpy")
 _OF_WORKERS = ("apache-beam", "zerodce")
 
 
 def of_run() -> dict[str, str]:
-    """Versions of Python and of the packages that decide about the pixels of a photo or the weights of a model."""
+    """Versions of Python and of the packages that decide about the pixels of a photo."""
     return {"python": platform.python_version()} | _installed(*_OF_RUN)
+
+
+def of_training() -> dict[str, str]:
+    """Versions of Python and of the packages that decide about the weights of a model."""
+    return of_run() | _installed("tensorflow", "keras")
 
 
 def of_shards() -> dict[str, str]:

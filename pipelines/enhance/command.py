@@ -1,7 +1,6 @@
 """The command `zerodce enhance`: plans, runs the job with its progress shown, and says what came of it."""
 
 import dataclasses
-import hashlib
 import json
 import os
 import signal
@@ -61,9 +60,8 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
     elif settings.pairs is not None:  # photos that --exclude leaves out may be references
         folder, references, _ = folders.find(listing.folder, {})
         settings = dataclasses.replace(settings, reference=folder)
-    model = models.read_model(settings.model)
-    model_sha256 = hashlib.sha256(model).hexdigest()
-    digest = settings.digest_with(model_sha256)
+    model = models.read_model(settings.model, shared=runners.in_one_process(options))
+    digest = settings.digest_with(model.sha256)
     if not runners.is_local(settings.runner):
         check_cluster(options, settings.beam_args, [listing.folder, out])
     journal = Journal(storage.join(storage.absolute(out), f"{folders.STATE}/journal"))
@@ -89,7 +87,7 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
             run = {
                 "photos": photos,
                 "runner": settings.runner,
-                "settings": settings.decisive(model_sha256),
+                "settings": settings.decisive(model.sha256),
                 "pairs": settings.pairs,
                 "exclude": settings.exclude,
                 "ignored_by_extension": listing.ignored_by_extension,

@@ -107,14 +107,14 @@ class PhotoProcessor:
     Attributes:
         source: Folder of the originals.
         out: Folder of the results.
-        model: Content of the `.keras` file.
+        model: The model file.
         settings: Settings of the run.
         journal: Journal of finished and failed photos.
     """
 
     source: str
     out: str
-    model: bytes = dataclasses.field(repr=False)
+    model: models.ModelFile
     settings: EnhanceSettings
     journal: Journal
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import zerodce
 from pipelines.digests import digest
 
-if TYPE_CHECKING:  # it brings Keras along, which help does without
+if TYPE_CHECKING:  # these bring NumPy and numba along, which help does without
     from zerodce.applying.enhancement import CurveSize, Denoise, Exposure
     from zerodce.applying.looks import Look
 
@@ -31,6 +31,7 @@ class EnhanceSettings:
         denoise: Strength, 0 to 10, "auto" or "off".
         strength: What multiplies the light that a photo gets, 0 to 2.
         look: "natural" or "bright".
+        backend: "numpy" or "tensorflow": what runs the network.
         exclude: Patterns of relative paths that are ignored.
         autocontrast: Whether the PIL-autocontrast baselines are written.
         output_format: Format of all outputs; None for each photo's own.
@@ -67,6 +68,7 @@ class EnhanceSettings:
     unchanged: Literal["copy", "skip"] = dataclasses.field(default="copy", metadata=_DECISIVE)
     max_pixels: int = dataclasses.field(default=500_000_000, metadata=_DECISIVE)
     max_bytes: int = 4 * 10**9
+    backend: Literal["numpy", "tensorflow"] = "numpy"
     pairs: str | None = None
     exclude: tuple[str, ...] = ()
     max_memory: int | None = None

@@ -1,12 +1,10 @@
 """Applies a model to photos: estimates curves on a small copy or on every pixel, and applies them at full size."""
 
 import dataclasses
-import functools
 import math
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-import keras
 import numpy as np
 
 from zerodce.applying import looks
@@ -18,6 +16,10 @@ from zerodce.curves.exposure import find_factor
 from zerodce.curves.tones import KNOTS, apply_curves, tables
 from zerodce.images import metrics
 from zerodce.images.pixels import on_pixels, small_copy
+from zerodce.inference.model import CurveModel, shipped
+
+if TYPE_CHECKING:
+    from zerodce.training.model import ZeroDCE
 
 CurveSize = int | Literal["auto", "full"]
 """Long side, in pixels, of the small copy that the curves are estimated on; "full": the network sees every pixel."""
@@ -76,7 +78,8 @@ class Enhancer:
     """Applies a model to photos of any size.
 
     Args:
-        model: A `ZeroDCE`.
+        model: A `zerodce.inference.model.CurveModel`, or a `ZeroDCE`, whose weights are copied; the shipped one if
+            None.
         curve_size: Long side, in pixels, of the small copy that the curves are estimated on; "auto"; or "full": the
             network sees every pixel.
         exposure: Mean brightness to aim at, in [0, 1], or "auto"; `zerodce.curves.exposure` has the bounds.
@@ -91,7 +94,7 @@ class Enhancer:
 
     def __init__(
         self,
-        model: keras.Model,
+        model: "CurveModel | ZeroDCE | None" = None,
         curve_size: CurveSize = "auto",
         exposure: Exposure = "auto",
         denoise: Denoise = "auto",
@@ -108,10 +111,8 @@ class Enhancer:
             raise ValueError(f"a strength is a number from 0 to {MAX_STRENGTH:g}, not {strength!r}")
         if look not in get_args(Look):
             raise ValueError(f'a look is "natural" or "bright", not {look!r}')
-        self.model = model
-        self.network = model.network
-        self.network.jit_compile = False  # on a CPU oneDNN is faster than XLA, and compiles nothing for a new shape
-        self.sees_whole: bool = model.architecture.sees_whole
+        self.model = shipped() if model is None else CurveModel.of(model)
+        self.sees_whole = self.model.sees_whole
         self.full = curve_size == "full" and not self.sees_whole  # strengths at knots are read at every pixel anyway
         self.curve_size = AUTO_CURVE_SIZE if isinstance(curve_size, str) else curve_size
         self.exposure = exposure
@@ -171,17 +172,13 @@ class Enhancer:
                 above, before = min(HALO, top), min(HALO, left)
                 tile = photo[top - above : top + TILE + HALO, left - before : left + TILE + HALO]
                 seen = np.broadcast_to(tile, (*tile.shape[:2], 3)).astype(np.float32) / levels
-                maps = np.clip(self._maps(seen[np.newaxis])[0] * curves.strength, -1, 1)
+                maps = np.clip(self.model.forward(seen) * curves.strength, -1, 1)
                 inner = np.s_[above : above + TILE, before : before + TILE]
                 maps, pixels = maps[inner], seen[inner]
                 made = apply_curves(pixels, maps) * levels + 0.5
                 made = made if channels == 3 else made.mean(axis=2, keepdims=True)
                 enhanced[top : top + TILE, left : left + TILE] = made
         return enhanced
-
-    def _maps(self, images: np.ndarray) -> np.ndarray:
-        """The network's maps for a batch of float images in [0, 1]."""
-        return np.asarray(self.network.predict_on_batch(images), np.float32)
 
     def _estimate(self, small: np.ndarray) -> Curves:
         """The curves of a small copy: the model's, scaled to what the photo wants and the caller asked for."""
@@ -214,7 +211,7 @@ class Enhancer:
         """The photo's light, for a network that sees the whole photo; otherwise a factor on the network's output."""
         if self.sees_whole:
             return light.amount
-        factor = float(self.model.strength(small[np.newaxis].astype(np.float32) / 255)[0])
+        factor = self.model.strength(metrics.mean(small))
         if self.look == "natural":
             everything = looks.light(small, "bright").amount
             factor *= min(MAX_OF_BRIGHT, light.amount / everything) if everything else 0.0
@@ -224,7 +221,7 @@ class Enhancer:
         """The strengths of a small copy, times the shares of the look."""
         if self.sees_whole and light.nothing:
             return np.zeros((1, 1, KNOTS, 1))
-        grid = self.model.architecture.grid(self.network, small.astype(np.float32) / 255, amount)
+        grid = self.model.grid(small.astype(np.float32) / 255, amount)
         grid = grid * light.shares[:, np.newaxis]
         return np.rint((grid + light.added[:, np.newaxis]) * STEPS) / STEPS if self.sees_whole else grid
 
@@ -232,7 +229,7 @@ class Enhancer:
 def enhance(
     image: np.ndarray,
     *,
-    model: keras.Model | None = None,
+    model: "CurveModel | ZeroDCE | None" = None,
     curve_size: CurveSize = "auto",
     exposure: Exposure = "auto",
     denoise: Denoise = "auto",
@@ -243,7 +240,7 @@ def enhance(
 
     Args:
         image: (height, width, 3) RGB or (height, width) grey; uint8, uint16, or float in [0, 1]. Not changed.
-        model: A `ZeroDCE`; the shipped one if None.
+        model: As in `Enhancer`.
         curve_size: As in `Enhancer`.
         exposure: As in `Enhancer`.
         denoise: As in `Enhancer`.
@@ -257,14 +254,4 @@ def enhance(
         TypeError: The image is of another type.
         ValueError: The image is of another shape, or empty; or `Enhancer` does not take an option.
     """
-    if model is None:
-        model = _shipped()
     return on_pixels(Enhancer(model, curve_size, exposure, denoise, strength, look), image)
-
-
-@functools.cache
-def _shipped() -> keras.Model:
-    """The shipped model, loaded once in a process."""
-    from zerodce.pretrained import load_pretrained
-
-    return load_pretrained()

@@ -7,7 +7,7 @@ from zerodce.curves import tensors
 from zerodce.curves.brightening import brighten
 from zerodce.curves.tones import KNOTS, knot_weights, tables, tone
 from zerodce.images.fusion import fuse
-from zerodce.networks.tone_net import CONTEXT
+from zerodce.inference.networks import CONTEXT
 from zerodce.training import teacher
 
 TONE_CURVE = np.array([0.71, 0.73, 0.90, 1.07, 1.20, 1.23, 1.20, 1.16, 1.12, 1.07, 1.03, 1.03, 1.09, 1.22, 1.39, 1.47])

@@ -1,14 +1,15 @@
-"""The interface of a network: what training and enhancing need of it."""
+"""The interface of a network in Keras: what training needs of it."""
 
 from typing import Any, Protocol
 
 import keras
-import numpy as np
 from keras import KerasTensor
 
 
 class Architecture(Protocol):
     """One kind of network. A new kind is one such class and one entry of `zerodce.networks.ARCHITECTURES`.
+
+    Enhancing runs it on NumPy if `zerodce.inference.networks.FORWARD` has its forward pass, and on Keras otherwise.
 
     Attributes:
         sees_whole: Whether the network looks at the whole photo. Then it takes the light of the photo as an input and
@@ -38,16 +39,4 @@ class Architecture(Protocol):
 
         Returns:
             At least `maps`, float (batch, height, width, 24) in [-1, 1], and `enhanced`, images like the input.
-        """
-
-    def grid(self, network: keras.Model, image: np.ndarray, amount: float) -> np.ndarray:
-        """The curve strengths of a photo, from its small copy.
-
-        Args:
-            network: Result of `build`.
-            image: Float32 (height, width, 3) in [0, 1].
-            amount: The light of the photo, in [0, 1], for a network that sees the whole photo; otherwise a factor.
-
-        Returns:
-            Float64 (rows, columns, `zerodce.curves.tones.KNOTS`, 1 or 3): strengths by place and brightness.
         """

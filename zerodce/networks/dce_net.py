@@ -3,16 +3,12 @@
 from typing import Any
 
 import keras
-import numpy as np
 from keras import KerasTensor, ops
 
 from zerodce.curves import tones
 from zerodce.networks.layout import CHANNELS, LAYOUT, initializer
 
 FILTERS = 32
-
-CELLS = 8
-"""The bilateral grid fitted to the maps of a small copy has this many cells along each side of the photo."""
 
 
 def dce_net(initial_stddev: float | None = 0.02, dtype: Any = None) -> keras.Model:
@@ -71,7 +67,3 @@ class DCENet:
     ) -> dict[str, KerasTensor]:
         maps = ops.cast(network(images, training=training), "float32") * strength[:, None, None, None]
         return {"maps": maps, "enhanced": tones.apply_curves(images, maps)}
-
-    def grid(self, network: keras.Model, image: np.ndarray, amount: float) -> np.ndarray:
-        maps = np.asarray(network.predict_on_batch(image[np.newaxis]), np.float32)[0]
-        return tones.grid_of(image, maps * amount, CELLS)

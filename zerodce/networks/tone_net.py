@@ -3,17 +3,11 @@
 from typing import Any
 
 import keras
-import numpy as np
 from keras import KerasTensor, ops
 
 from zerodce.curves import tensors, tones
+from zerodce.inference.networks import CONTEXT, MAX_MULTIPLE, SEEN
 from zerodce.networks.layout import CHANNELS, LAYOUT, initializer
-
-CONTEXT, SEEN = 128, 64
-"""Sides in pixels: of the square to which the tone network scales a photo, and of its finest features."""
-
-MAX_MULTIPLE = 3.0
-"""The largest strength of a brightness, in multiples of the light: the teacher's brightest version."""
 
 
 @keras.saving.register_keras_serializable("zerodce")
@@ -141,8 +135,3 @@ class ToneNet:
             light = light * parts[:, None, None, None]
         around, enhanced = tensors.apply_strengths(images, network([images, light], training=training))
         return {"maps": ops.repeat(-around, CHANNELS * tones.ITERATIONS, axis=3), "enhanced": enhanced, "light": light}
-
-    def grid(self, network: keras.Model, image: np.ndarray, amount: float) -> np.ndarray:
-        light = np.full((1, 1, 1, 1), amount, np.float32)
-        strengths = np.asarray(network.predict_on_batch([image[np.newaxis], light]), np.float64)[0]
-        return strengths[np.newaxis, np.newaxis, :, np.newaxis]

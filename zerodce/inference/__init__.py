@@ -1,0 +1,1 @@
+"""Runs saved networks on NumPy and OpenCV, so that enhancing needs neither Keras nor TensorFlow."""
