@@ -1,7 +1,6 @@
 """The model of a process is loaded once."""
 
-import subprocess
-import sys
+import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,21 +10,22 @@ import click
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
+import threadpoolctl
 
 from pipelines import models
+from zerodce.inference.model import CurveModel
 
 
 def test_threads_that_ask_together_get_one_enhancer(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[Any] = []
-    load = keras.saving.load_model
+    read = CurveModel.read
 
-    def slow(*args: Any, **options: Any) -> Any:
-        loaded.append(load(*args, **options))
+    def slow(content: bytes) -> CurveModel:
+        loaded.append(read(content))
         time.sleep(0.1)
         return loaded[-1]
 
-    monkeypatch.setattr(keras.saving, "load_model", slow)
+    monkeypatch.setattr(CurveModel, "read", slow)
     model = models.read_model(None)
     with ThreadPoolExecutor(4) as pool:
         enhancers = list(pool.map(lambda _: models.load_enhancer(model, models.Application(17, 0.31, "off")), range(4)))
@@ -33,45 +33,50 @@ def test_threads_that_ask_together_get_one_enhancer(monkeypatch: pytest.MonkeyPa
     assert len({id(enhancer) for enhancer in enhancers}) == 1
 
 
-def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", ["numpy", "tensorflow"])
+def test_weights_that_are_no_numbers_are_refused(backend: Any, tmp_path: Path) -> None:
     """They would make black photos."""
     path = tmp_path / "model.keras"
-    path.write_bytes(models.read_model(None))
+    path.write_bytes(models.read_model(None).content)
     model = keras.saving.load_model(path, compile=False)
     weights = model.get_weights()
     weights[0].flat[0] = np.nan
     model.set_weights(weights)
     model.save(path)
+    damaged = models.read_model(str(path))
     with pytest.raises(click.ClickException, match="weights are not finite numbers") as error:
-        models.check_model(lambda: models.load_enhancer(path.read_bytes(), models.Application()), str(path))
+        models.check_model(lambda: models.load_enhancer(damaged, models.Application(backend=backend)), str(path))
     assert error.value.exit_code == 1
 
 
 @pytest.mark.parametrize(
-    ("curve_size", "workers", "threads"),
-    [("auto", 3, (1, 1)), (256, None, (1, 1)), (257, 3, (3, 0)), ("full", None, (0, 0))],
+    ("curve_size", "workers", "threads"), [("auto", 3, 1), (256, None, 1), (257, 3, 3), ("full", 2, 2)]
 )
-def test_small_copies_need_one_thread_of_tensorflow(
-    curve_size: Any, workers: int | None, threads: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    threading = tf.config.threading
-    found = {}
-    for kind in ("intra", "inter"):
-        monkeypatch.setattr(
-            threading, f"set_{kind}_op_parallelism_threads", lambda number, kind=kind: found.update({kind: number})
-        )
-    models.limit_threads(curve_size, workers)
-    assert (found["intra"], found["inter"]) == threads
+def test_small_copies_need_one_thread(curve_size: Any, workers: int | None, threads: int) -> None:
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        models.limit_threads(curve_size, workers)
+        assert {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"} == {
+            threads
+        }
 
 
-def test_the_command_really_limits_tensorflow(tmp_path: Path) -> None:
-    """In a process of its own: whatever runs an op of TensorFlow while it is imported makes the limit void."""
-    code = (
-        "import pipelines.enhance.command, tensorflow as tf\n"
-        "from pipelines import models\n"
-        "models.limit_threads('auto', 3)\n"
-        "print(tf.config.threading.get_intra_op_parallelism_threads())"
-    )
-    root = Path(__file__).parents[2]
-    result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    assert result.stdout.split() == ["1"]
+def test_a_file_that_threads_share_is_pickled_by_its_name() -> None:
+    """Beam pickles what it is given several times, and compresses it each time."""
+    shared, alone = models.read_model(None, shared=True), models.read_model(None)
+    assert len(pickle.dumps(shared)) < 200
+    assert pickle.loads(pickle.dumps(shared)) is shared
+    assert len(pickle.dumps(alone)) > len(alone.content) > 300_000
+    assert pickle.loads(pickle.dumps(alone)) == alone
+
+
+@pytest.mark.parametrize("look", ["natural", "bright"])
+def test_both_backends_give_the_same_pixels(look: Any) -> None:
+    model = models.read_model(None)
+    y, x = np.mgrid[0:300, 0:400] / 400
+    photo = np.rint(np.stack([90 * x, 60 * y, 80 * x * y + 5 * np.sin(99 * x)], axis=2).clip(0)).astype(np.uint8)
+    made = [
+        models.load_enhancer(model, models.Application(backend=backend, look=look))(photo)
+        for backend in ("numpy", "tensorflow")
+    ]
+    assert made[0].mean() > photo.mean() + 5
+    np.testing.assert_array_equal(*made)

@@ -1,8 +1,6 @@
 """What the commands share before anything heavy is imported."""
 
 import errno
-import gc
-import importlib
 import os
 import subprocess
 import sys
@@ -14,31 +12,9 @@ from click.testing import CliRunner
 from pipelines import cli
 from pipelines.enhance import supervisor
 from pipelines.enhance.options import enhance
-from pipelines.options import lean_imports, standard_output
+from pipelines.options import standard_output
 
-
-def test_what_no_photo_needs_is_missing_while_the_rest_is_imported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A package that would use matplotlib does without, and the next one finds it."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    for name in [name for name in sys.modules if name.split(".")[0] in ("jax", "matplotlib")]:
-        monkeypatch.delitem(sys.modules, name)
-    source = "try:\n    import matplotlib.colors as found\nexcept ImportError:\n    found = None\n"
-    for name in ("lean", "whole"):
-        (tmp_path / f"{name}_package.py").write_text(source)
-    with lean_imports():
-        assert not gc.isenabled()
-        assert importlib.import_module("lean_package").found is None
-    assert gc.isenabled()
-    assert importlib.import_module("whole_package").found.to_hex("red") == "#ff0000"
-
-
-def test_what_is_there_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", gc)
-    with lean_imports():
-        assert sys.modules["matplotlib"] is gc
-    assert sys.modules["matplotlib"] is gc
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -95,3 +71,26 @@ def test_other_errors_are_none_of_standard_output() -> None:
     with pytest.raises(OSError, match="of a file"), standard_output():
         raise OSError("of a file")
     assert sys.stdout is stream
+
+
+@pytest.mark.parametrize(
+    ("command", "missing", "said"),
+    [
+        (["train", "in", "out"], "keras", "Keras is not installed: pip install 'zerodce[train]'"),
+        (["evaluate", "in"], "keras", "Keras is not installed: pip install 'zerodce[train]'"),
+        (["records", "stats", "in"], "matplotlib", "Matplotlib is not installed: pip install 'zerodce[train]'"),
+        (["download", "out"], "gdown", "gdown is not installed: pip install 'zerodce[lol]'"),
+    ],
+)
+def test_what_an_extra_brings_is_named_at_once(command: list[str], missing: str, said: str, tmp_path: Path) -> None:
+    """In a process of its own, where the package cannot be imported."""
+    code = f"import sys; sys.modules[{missing!r}] = None; from pipelines import cli; cli.main({command!r})"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (found.returncode, found.stderr) == (1, f"Error: {said}\n")
+    assert not list(tmp_path.iterdir())

@@ -11,7 +11,7 @@ from PIL import Image
 
 import zerodce
 from zerodce.images.metrics import psnr
-from zerodce.pretrained import PATH
+from zerodce.inference.model import SHIPPED
 from zerodce.training.recipes import FUSION
 
 pytestmark = pytest.mark.slow
@@ -38,7 +38,7 @@ def curves_alone(model: keras.Model, image: np.ndarray) -> np.ndarray:
 def test_the_file_holds_the_tone_network_and_no_optimizer(model: keras.Model) -> None:
     assert model.recipe == FUSION
     assert model.network.name == "tone_net"
-    assert PATH.stat().st_size < 400_000
+    assert SHIPPED.stat().st_size < 400_000
     assert not hasattr(model, "optimizer") or model.optimizer is None
 
 

@@ -65,7 +65,12 @@ class CurveModel:
             raise ValueError(f"it is a damaged .keras file: {error}") from error
         if config.get("registered_name") != _CLASS:
             raise ValueError(f"it holds a {config.get('class_name')}, not a ZeroDCE")
-        recipe = Recipe(**config["config"]["recipe"])
+        try:
+            recipe = Recipe(**config["config"]["recipe"])
+        except KeyError:
+            raise ValueError("it holds no recipe") from None
+        except TypeError as error:
+            raise ValueError(f"its recipe is not one of this version: {error}") from error
         try:
             with h5py.File(io.BytesIO(stored)) as file:
                 weights = _weights(file)

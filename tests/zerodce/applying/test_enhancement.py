@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-from types import SimpleNamespace
 from unittest import mock
 
 import cv2
@@ -20,7 +19,7 @@ from zerodce.curves.brightening import brighten, surroundings
 from zerodce.curves.tones import apply_curves
 from zerodce.images import metrics
 from zerodce.images.pixels import small_copy
-from zerodce.networks import ARCHITECTURES
+from zerodce.inference.model import CurveModel
 from zerodce.training.model import ZeroDCE
 from zerodce.training.recipes import FUSION, SIX
 
@@ -95,10 +94,8 @@ def test_tiles_of_full_mode_are_the_whole_image(light: np.ndarray, monkeypatch: 
 def test_full_mode_of_a_grey_photo_is_the_mean_of_the_channels() -> None:
     """Curves of red, green and blue of their own: -0.5, -0.3 and -0.1 in each of eight iterations."""
     maps = np.tile(np.float32([-0.5, -0.3, -0.1]), 8)
-    model = SimpleNamespace(
-        architecture=ARCHITECTURES["dce_net"],
-        network=SimpleNamespace(predict_on_batch=lambda images: np.broadcast_to(maps, (*images.shape[:3], 24))),
-        strength=lambda images: np.ones(1),
+    model = CurveModel(
+        dataclasses.replace(SIX, well_exposed=None), False, lambda image: np.broadcast_to(maps, (*image.shape[:2], 24))
     )
     photo = np.full((40, 50, 1), 30, np.uint8)
     enhancer = Enhancer(model, "full", denoise="off", look="bright")
