@@ -8,7 +8,7 @@ import click
 
 from pipelines.options import WordOrNumber
 
-if TYPE_CHECKING:  # it brings Keras along, which help does without
+if TYPE_CHECKING:  # these bring Keras along, which help does without
     from zerodce.applying.enhancement import CurveSize, Denoise, Exposure
     from zerodce.applying.looks import Look
 
@@ -18,7 +18,7 @@ def option(default: Any, name: str = "", *, decisive: bool = False, **more: Any)
 
     Args:
         default: The default as a user writes it; the field holds what `type` makes of it. A bool makes a flag, which
-            turns the default round.
+            gives the opposite.
         name: Name of the option, such as `--format`; that of the field if empty.
         decisive: Whether a result depends on the option: where it differs, the result is made anew.
         more: Further arguments of `click.option`, such as `help` and `type`.
