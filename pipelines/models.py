@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from pipelines import storage
-from zerodce.applying.enhancement import CurveSize, Denoise, Enhancer, Exposure
-from zerodce.applying.looks import Look
+from pipelines.settings import Application
+from zerodce.applying.enhancement import CurveSize, Enhancer
 
 
 def read_model(path: str | None) -> bytes:
@@ -74,22 +74,6 @@ def limit_threads(curve_size: CurveSize, workers: int | None) -> None:
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(1 if small else workers or 0)
         tf.config.threading.set_inter_op_parallelism_threads(1 if small else 0)
-
-
-@dataclasses.dataclass(frozen=True)
-class Application:
-    """How a model is applied to photos: the arguments of `Enhancer`, of the same names."""
-
-    curve_size: CurveSize = "auto"
-    exposure: Exposure = "auto"
-    denoise: Denoise = "auto"
-    strength: float = 1.0
-    look: Look = "natural"
-
-    @classmethod
-    def of(cls, settings: object) -> "Application":
-        """That of the settings of a command, which have fields of the same names."""
-        return cls(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(cls)})
 
 
 def load_enhancer(model: bytes, application: Application) -> Enhancer:
