@@ -22,7 +22,6 @@ from pipelines import folders, storage
 from pipelines.enhance import plan as planning
 from pipelines.enhance import results
 from pipelines.enhance.journal import Journal, PhotoRecord
-from pipelines.enhance.options import enhance
 from pipelines.enhance.plan import Task
 from pipelines.enhance.settings import EnhanceSettings
 
@@ -64,8 +63,7 @@ def measure(count: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         photos, out = os.path.join(folder, "photos"), os.path.join(folder, "out")
         make_files(Path(photos), count)
-        options = enhance.make_context("enhance", [photos, out, "--no-autocontrast"]).params
-        settings = EnhanceSettings(**{name: options[name] for name in EnhanceSettings.__dataclass_fields__})
+        settings = EnhanceSettings(autocontrast=False)
         digest = settings.digest_with("0" * 64)
         journal = Journal(storage.join(out, f"{folders.STATE}/journal"))
 

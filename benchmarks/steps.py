@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import hashlib
 import os
 import pkgutil
 import threading
@@ -106,7 +105,7 @@ def of_photos(folder: Path, out: Path, *options: str) -> tuple[dict[str, float],
     parameters = enhance.make_context("enhance", [str(folder), str(out), *options]).params
     settings = EnhanceSettings(**{name: value for name, value in parameters.items() if name not in ("photos", "out")})
     model = models.read_model(settings.model)
-    digest = settings.digest_with(hashlib.sha256(model).hexdigest())
+    digest = settings.digest_with(model.sha256)
     journal = Journal(str(out / folders.STATE / "journal"))
     processor = PhotoProcessor(str(folder), str(out), model, settings, journal)
     plan = make_plan(folders.find(str(folder)), str(out), settings, digest, {}, [], {})

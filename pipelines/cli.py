@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from pipelines.enhance.options import enhance
-from pipelines.options import curve_options, open_standard_streams, silence_libraries, standard_output
+from pipelines.options import open_standard_streams, silence_libraries, standard_output
 from pipelines.preprocess.options import preprocess
+from pipelines.settings import Application, options_of
 
 _NO_READER = 141
 """Exit code where the reader of standard output has gone: what a shell shows for SIGPIPE."""
@@ -166,7 +167,7 @@ def train(
 )
 @click.option("--out", default="evaluation", show_default=True, help="Folder for evaluation.csv and comparison.png.")
 @click.option("--model", help="A model.keras that `zerodce train` wrote.  [default: the shipped weights]")
-@curve_options
+@options_of(Application)
 def evaluate(lol: str | None, **options: Any) -> None:
     """Compare with the well-exposed images of LOL, the LoL data set or a part of it, at native size.
 

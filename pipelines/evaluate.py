@@ -6,7 +6,7 @@ import posixpath
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 import numpy as np
@@ -17,10 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines import folders, models, photos, progress, references, storage
+from pipelines.settings import Application
 from pipelines.tables import to_csv
 from tfrecord_tools.records import printable
-from zerodce.applying.enhancement import CurveSize, Denoise, Enhancer, Exposure
-from zerodce.applying.looks import Look
+from zerodce.applying.enhancement import Enhancer
 from zerodce.curves.exposure import WELL_EXPOSED
 from zerodce.evaluating import evaluation
 from zerodce.images import fusion, metrics
@@ -103,7 +103,7 @@ class Bracket:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateSettings:
+class EvaluateSettings(Application):
     """What is compared; each as `zerodce evaluate --help` explains the option.
 
     Attributes:
@@ -111,24 +111,12 @@ class EvaluateSettings:
         brackets: Path of a list of series of exposures; None for pairs.
         out: Folder of the results.
         model: Path of a model file; None for the shipped one.
-        curve_size: Long side, in pixels, of the copy that the curves are estimated on, "auto" or "full".
-        exposure: Mean brightness aimed at, 0 to 1, or "auto".
-        denoise: Strength, 0 to 10, "auto" or "off".
-        strength: What multiplies the light that an image gets, 0 to 2.
-        look: "natural" or "bright".
-        backend: "numpy" or "tensorflow": what runs the network.
     """
 
     pairs: str | None
     brackets: str | None
     out: str
     model: str | None
-    curve_size: CurveSize
-    exposure: Exposure
-    denoise: Denoise
-    strength: float
-    look: Look
-    backend: Literal["numpy", "tensorflow"] = "numpy"
 
 
 def evaluate(lol: str | None, settings: EvaluateSettings) -> int:
@@ -166,7 +154,7 @@ def evaluate(lol: str | None, settings: EvaluateSettings) -> int:
         else:
             found = listed_pairs(pairs, lol)
     content = models.read_model(settings.model)
-    application = models.Application.of(settings)
+    application = Application.of(settings)
     enhancer = models.check_model(lambda: models.load_enhancer(content, application), settings.model)
     try:
         rows, failures, sheet = score_all(found, enhancer, kind)

@@ -8,7 +8,6 @@ import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import click
 import cv2
@@ -16,8 +15,8 @@ import numpy as np
 import threadpoolctl
 
 from pipelines import storage
-from zerodce.applying.enhancement import CurveSize, Denoise, Enhancer, Exposure
-from zerodce.applying.looks import Look
+from pipelines.settings import Application
+from zerodce.applying.enhancement import CurveSize, Enhancer
 from zerodce.inference.model import SHIPPED, CurveModel
 
 
@@ -104,27 +103,6 @@ def limit_threads(curve_size: CurveSize, workers: int | None) -> None:
     """
     small = curve_size == "auto" or (isinstance(curve_size, int) and curve_size <= SMALL)
     threadpoolctl.threadpool_limits(1 if small else workers, "blas")
-
-
-@dataclasses.dataclass(frozen=True)
-class Application:
-    """How a model is applied to photos: the arguments of `Enhancer`, of the same names, and what runs the network.
-
-    Attributes:
-        backend: "numpy", or "tensorflow": Keras loads the model, and TensorFlow runs it.
-    """
-
-    curve_size: CurveSize = "auto"
-    exposure: Exposure = "auto"
-    denoise: Denoise = "auto"
-    strength: float = 1.0
-    look: Look = "natural"
-    backend: Literal["numpy", "tensorflow"] = "numpy"
-
-    @classmethod
-    def of(cls, settings: object) -> "Application":
-        """That of the settings of a command, which have fields of the same names."""
-        return cls(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(cls)})
 
 
 def load_enhancer(model: ModelFile, application: Application) -> Enhancer:

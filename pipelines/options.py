@@ -1,4 +1,4 @@
-"""What the options of the commands share: their types, groups of them, the start as a module, a quiet terminal."""
+"""What the options of the commands share: their types, the start as a module, a quiet terminal."""
 
 import argparse
 import contextlib
@@ -144,89 +144,6 @@ class ByteCount(click.ParamType):
         if count < 1:
             self.fail(f"{value!r} is less than a byte.", param, ctx)
         return count
-
-
-def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """A command with the options that both Beam jobs take."""
-    for decorate in (
-        click.argument("beam_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM OPTIONS]"),
-        click.option("--overwrite", is_flag=True, help="Start anew instead of going on from what OUT holds."),
-        click.option(
-            "--workers",
-            type=click.IntRange(1),
-            help="Threads per process.  [default: one for each core]",
-        ),
-        click.option(
-            "--runner",
-            default="DirectRunner",
-            show_default=True,
-            help="DirectRunner (this machine), FlinkRunner, DataflowRunner, ... Their options follow `--`.",
-        ),
-    ):
-        command = decorate(command)
-    return command
-
-
-pairs_option = click.option(
-    "--pairs",
-    metavar="CSV",
-    help="CSV with the columns low,ref: which reference belongs to which image, instead of the same name. Paths are "
-    "relative to the folder of the images, those of references to --reference where it is given.",
-)
-"""The option that says which reference belongs to which image."""
-
-
-def curve_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """A command with the options that say how a model is applied to a photo."""
-    for decorate in (
-        click.option(
-            "--denoise",
-            type=WordOrNumber(click.FloatRange(0, 10), "auto", "off"),
-            default="auto",
-            show_default=True,
-            metavar="auto|off|STRENGTH",
-            help="Take out the noise that brightening adds; STRENGTH multiplies what auto takes out.",
-        ),
-        click.option(
-            "--exposure",
-            type=WordOrNumber(click.FloatRange(0, 1), "auto"),
-            default="auto",
-            show_default=True,
-            metavar="auto|VALUE",
-            help="The mean brightness aimed at, 0 to 1. A note in its row tells of a photo that does not reach it.",
-        ),
-        click.option(
-            "--curve-size",
-            type=WordOrNumber(click.IntRange(16), "auto", "full"),
-            default="auto",
-            show_default=True,
-            help="Long side in PIXELS of the copy that the curves are estimated on. full: every pixel, which is slow, "
-            "for models of the recipes six, paper and original.",
-        ),
-        click.option(
-            "--strength",
-            type=click.FloatRange(0, 2),
-            default=1.0,
-            show_default=True,
-            help="Multiplies the light that a photo gets: 0 is the original, 2 the most.",
-        ),
-        click.option(
-            "--look",
-            type=click.Choice(["natural", "bright"]),
-            default="natural",
-            show_default=True,
-            help="natural: as much light as a photo's owner would keep. bright: everything is lit, nights too.",
-        ),
-        click.option(
-            "--backend",
-            type=click.Choice(["numpy", "tensorflow"]),
-            default="numpy",
-            show_default=True,
-            help="What runs the network. tensorflow: also networks that this version has no NumPy code for.",
-        ),
-    ):
-        command = decorate(command)
-    return command
 
 
 def run_as_module(command: click.Command, argv: Sequence[str] | None = None) -> None:

@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import TextIO
 
 EXIT_CODE = 124
 """Exit code of a process in which a step took longer than its limit, as that of the shell's `timeout`."""
@@ -64,7 +65,9 @@ class Step:
         try:
             yield
         finally:
-            self.waits = False
+            with _lock:
+                self.waits = False
+                _arm()
 
 
 _steps: set[Step] = set()
@@ -82,6 +85,7 @@ def limited(stage: str, limit: float, expired: Callable[[Step], None]) -> Iterat
     step = Step(stage, limit, expired)
     with _lock:
         _steps.add(step)
+        _arm()  # the decoder may take the interpreter's lock before the thread looks
     try:
         yield step
     finally:
@@ -95,8 +99,20 @@ def _start() -> None:
     threading.Thread(name="watchdog", target=_watch, daemon=True).start()
 
 
+@functools.cache
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w")  # open as long as the process lives
+
+
+def _arm() -> None:
+    """Has C end the process if a decoder hangs and keeps the interpreter's lock, which stops `_watch`, too."""
+    if left := [step.limit - step.spent for step in _steps if not step.waits]:
+        faulthandler.dump_traceback_later(max(left) + _SLACK_SECONDS, exit=True, file=_nowhere())
+    else:
+        faulthandler.cancel_dump_traceback_later()
+
+
 def _watch() -> None:
-    nowhere = open(os.devnull, "w")  # noqa: SIM115 (open as long as the process lives)
     last = time.monotonic()
     while True:
         time.sleep(TICK_SECONDS)
@@ -111,9 +127,5 @@ def _watch() -> None:
                 with contextlib.suppress(Exception):  # then the photo counts as begun, and is tried alone
                     step.expired(step)
             os._exit(EXIT_CODE)
-        if steps:
-            # a decoder that hangs and keeps the interpreter's lock stops this thread too: then C ends the process
-            longest = max(step.limit - step.spent for step in steps)
-            faulthandler.dump_traceback_later(longest + _SLACK_SECONDS, exit=True, file=nowhere)
-        else:
-            faulthandler.cancel_dump_traceback_later()
+        with _lock:
+            _arm()

@@ -1,4 +1,4 @@
-"""The options of `zerodce preprocess`, as one object from the command line to the workers."""
+"""The options of `zerodce preprocess` and their help, as one object from the command line to the workers."""
 
 import dataclasses
 import re
@@ -6,58 +6,7 @@ from typing import Any
 
 import click
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PreprocessSettings:
-    """How a data set is made, and how the run is done; each as `zerodce preprocess --help` explains the option.
-
-    Attributes:
-        size: Width and height of the stored images, in pixels.
-        train_count: LoL: number of images, in sorted order, that are for training.
-        split: Fractions such as `train=0.8,val=0.1,test=0.1`; None for the default rule.
-        split_file: Path of a CSV with the columns path,split; None for the default rule.
-        reference: Folder of well-exposed images; None for LoL's own, or none.
-        pairs: Path of a CSV with the columns low,ref; None for references of the same names.
-        resize: `stretch`, `fit` or `crop`.
-        encoding: `png` or `jpeg`.
-        damaged: `keep` or `reject`, of JPEG files that the decoder warns of.
-        shard_records: Records in a shard, at most; None for about 64 MiB.
-        max_rejected: Number of rejected images that is accepted; None for any, with exit code 1.
-        workers: Threads per process; None for one a core.
-        runner: Name of the Beam runner.
-        beam_args: Further Beam options.
-        overwrite: Whether the data set in the folder is deleted first.
-        verify: Whether a finished data set is read whole, and not only counted, before it is called complete.
-    """
-
-    size: tuple[int, int]
-    train_count: int
-    split: str | None
-    split_file: str | None
-    reference: str | None
-    pairs: str | None = None
-    resize: str
-    encoding: str
-    damaged: str = "keep"
-    shard_records: int | None
-    max_rejected: int | None
-    workers: int | None
-    runner: str
-    beam_args: tuple[str, ...]
-    overwrite: bool
-    verify: bool
-
-    def decisive(self, split_rule: str) -> dict[str, Any]:
-        """All that the shards depend on besides the images, as `manifest.json` holds it."""
-        return {
-            "size": f"{self.size[0]}x{self.size[1]}",
-            "resize": self.resize,
-            "encoding": self.encoding,
-            "split_rule": split_rule,
-            "shard_records": self.shard_records,
-            # None for the default, as in a manifest of an older version
-            "damaged": None if self.damaged == "keep" else self.damaged,
-        }
+from pipelines.settings import JobSettings, option
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -70,3 +19,53 @@ def parse_size(text: str) -> tuple[int, int]:
     if not match:
         raise click.UsageError(f"--size {text} is neither a number of pixels nor WIDTHxHEIGHT, such as 256 or 320x240")
     return int(match[1]), int(match[2] or match[1])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PreprocessSettings(JobSettings):
+    """How a data set is made, and how the run is done. Each field is an option of `zerodce preprocess`.
+
+    Attributes:
+        size: Width and height, in pixels.
+        reference: None is for LoL's own, or none.
+    """
+
+    size: tuple[int, int] = option("256", type=parse_size, metavar="TEXT", help="Pixels, or WIDTHxHEIGHT.")
+    train_count: int = option(
+        400, type=click.IntRange(1), help="LoL: how many images, in sorted order, are for training."
+    )
+    split: str | None = option(None, help="Any folder: train=0.8,val=0.1,test=0.1, by a stable hash of the name.")
+    split_file: str | None = option(None, help="CSV with the columns path,split.")
+    reference: str | None = option(None, help="Folder of well-exposed images of the same names.")
+    resize: str = option(
+        "stretch",
+        type=click.Choice(["stretch", "fit", "crop"]),
+        help="How an image of another shape comes to the size; fit keeps its shape, so a side may be shorter.",
+    )
+    encoding: str = option("png", type=click.Choice(["png", "jpeg"]))
+    damaged: str = option(
+        "keep",
+        type=click.Choice(["keep", "reject"]),
+        help="JPEG files that the decoder warns of: keep what it makes of them, or reject them.",
+    )
+    shard_records: int | None = option(
+        None, type=click.IntRange(1), help="Records in a shard.  [default: about 64 MiB]"
+    )
+    max_rejected: int | None = option(
+        None,
+        type=click.IntRange(0),
+        help="Accept so many unreadable images, and fail if there are more.  [default: accept any, but exit with 1]",
+    )
+    verify: bool = option(False, help="Read all of a finished data set, and make again what is not as it was made.")
+
+    def decisive(self, split_rule: str) -> dict[str, Any]:
+        """All that the shards depend on besides the images, as `manifest.json` holds it."""
+        return {
+            "size": f"{self.size[0]}x{self.size[1]}",
+            "resize": self.resize,
+            "encoding": self.encoding,
+            "split_rule": split_rule,
+            "shard_records": self.shard_records,
+            # None for the default, as in a manifest of an older version
+            "damaged": None if self.damaged == "keep" else self.damaged,
+        }

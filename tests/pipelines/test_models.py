@@ -27,8 +27,9 @@ def test_threads_that_ask_together_get_one_enhancer(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(CurveModel, "read", slow)
     model = models.read_model(None)
+    application = models.Application(curve_size=17, exposure=0.31, denoise="off")
     with ThreadPoolExecutor(4) as pool:
-        enhancers = list(pool.map(lambda _: models.load_enhancer(model, models.Application(17, 0.31, "off")), range(4)))
+        enhancers = list(pool.map(lambda _: models.load_enhancer(model, application), range(4)))
     assert len(loaded) == 1
     assert len({id(enhancer) for enhancer in enhancers}) == 1
 

@@ -9,7 +9,6 @@ from PIL import Image
 
 from pipelines import models, storage
 from pipelines.enhance.journal import Journal
-from pipelines.enhance.options import enhance
 from pipelines.enhance.photo import Done, PhotoProcessor, Prepared
 from pipelines.enhance.plan import Task
 from pipelines.enhance.settings import EnhanceSettings
@@ -34,12 +33,6 @@ def test_the_small_copy_has_the_size_asked_for(tmp_path: Path, curve_size: int, 
     assert prepared.small.shape == shape
     np.testing.assert_array_equal(prepared.small, pixels.small_copy(photo, curve_size))
     assert prepared.preview.shape == (533, 800, 3)
-
-
-def test_the_command_and_the_settings_have_the_same_defaults() -> None:
-    params = enhance.make_context("enhance", ["photos", "out"]).params
-    assert (params.pop("photos"), params.pop("out")) == ("photos", "out")
-    assert EnhanceSettings(**params) == EnhanceSettings()
 
 
 def test_metadata_that_an_encoder_cannot_take_is_a_note_in_the_row(tmp_path: Path) -> None:

@@ -58,3 +58,25 @@ def test_time_in_which_the_process_was_stopped_does_not_count() -> None:
     process.send_signal(18)  # SIGCONT
     assert process.communicate(timeout=60) == ("done\n", None)
     assert process.returncode == 0
+
+
+HOLDING = """
+import ctypes, faulthandler, sys
+from pipelines.enhance import watchdog
+
+watchdog._SLACK_SECONDS = 1.0
+hang = ctypes.PyDLL(None).sleep  # which keeps the interpreter's lock
+with watchdog.limited("decode", 0.5, print) as step:
+    if sys.argv[1] == "later":
+        with step.waiting():
+            __import__("time").sleep(1.2)
+    hang(30)
+"""
+
+
+@pytest.mark.parametrize("begins", ["at once", "later"])
+def test_a_step_that_keeps_the_lock_of_the_interpreter_from_its_start_ends_its_process(begins: str) -> None:
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", HOLDING, begins], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode, done.stderr) == ("", 1, "")
+    assert time.monotonic() - started < 20

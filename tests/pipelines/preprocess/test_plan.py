@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from pipelines.preprocess import plan
-from pipelines.preprocess.options import preprocess
 from pipelines.preprocess.plan import DatasetPlan
 from pipelines.preprocess.settings import PreprocessSettings
 
@@ -22,9 +21,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def make_plan(folder: str, **options: Any) -> DatasetPlan:
-    defaults = preprocess.make_context("preprocess", [folder, "out"]).params
-    settings = {name: value for name, value in defaults.items() if name not in ("data", "out")}
-    return plan.make_plan(folder, PreprocessSettings(**settings | options))
+    return plan.make_plan(folder, PreprocessSettings(**options))
 
 
 def shard_sizes(made: DatasetPlan) -> list[int]:

@@ -30,22 +30,7 @@ from tfrecord_tools import Manifest, read_manifest, read_records, verify
 
 pytestmark = pytest.mark.slow
 
-DEFAULTS = {
-    "size": "16",
-    "train_count": 400,
-    "split": None,
-    "split_file": None,
-    "reference": None,
-    "resize": "stretch",
-    "encoding": "png",
-    "shard_records": 4,
-    "max_rejected": None,
-    "workers": 2,
-    "runner": "DirectRunner",
-    "overwrite": False,
-    "verify": False,
-    "beam_args": (),
-}
+DEFAULTS = {"size": "16", "shard_records": 4, "workers": 2}
 
 
 def run(data: Path, out: Path, **options) -> int:

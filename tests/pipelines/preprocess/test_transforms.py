@@ -12,8 +12,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from PIL import Image
 
 from pipelines.options import LOCAL_RUNNERS
-from pipelines.preprocess.options import preprocess
-from pipelines.preprocess.settings import PreprocessSettings, parse_size
+from pipelines.preprocess.settings import PreprocessSettings
 from pipelines.preprocess.shards import ShardWriter, Source
 from pipelines.preprocess.transforms import MakeShards, finished_here
 from pipelines.workers import WorkerRequirements
@@ -35,10 +34,7 @@ def writer(tmp_path: Path) -> ShardWriter:
     for number in range(4):
         Image.fromarray(np.full((8, 8, 3), 10 * number, np.uint8)).save(folder / f"{number}.png")
     (folder / "broken.png").write_bytes(b"no image")
-    params = preprocess.make_context("preprocess", [str(folder), str(tmp_path / "out"), "--size", "8"]).params
-    settings = {name: value for name, value in params.items() if name not in ("data", "out")}
-    writer = ShardWriter(str(folder), str(folder), str(tmp_path / "out"), PreprocessSettings(**settings), "digest")
-    assert writer.settings.size == parse_size("8")
+    writer = ShardWriter(str(folder), str(folder), str(tmp_path / "out"), PreprocessSettings(size=(8, 8)), "digest")
     writer.plan(NAMES[0], [source(f"{number}.png") for number in range(3)])
     writer.plan(NAMES[1], [source("3.png"), source("broken.png")])
     return writer
