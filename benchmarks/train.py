@@ -38,11 +38,11 @@ from pipelines import evaluate, photos
 from pipelines.cli import preprocess
 from zerodce.curves.tones import apply_curves
 from zerodce.networks.dce_net import dce_net
+from zerodce.recipes import PAPER, SIX
 from zerodce.training import losses
 from zerodce.training import run as training
 from zerodce.training.callbacks import WeightAverage
 from zerodce.training.model import ZeroDCE
-from zerodce.training.recipes import PAPER, SIX
 
 SIZE, BATCH = 256, 32
 EXAMPLE_BATCH = 16

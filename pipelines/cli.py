@@ -48,9 +48,10 @@ class _OneLineErrors(click.Group):
             error.message = "\n".join(map(_printable, error.message.split("\n")))  # type: ignore[misc]
             raise
         except ModuleNotFoundError as error:
-            if error.name not in EXTRAS:
+            missing = (error.name or "").partition(".")[0]
+            if missing not in EXTRAS:
                 raise
-            package, extra = EXTRAS[error.name]
+            package, extra = EXTRAS[missing]
             raise click.ClickException(f"{package} is not installed: pip install 'zerodce[{extra}]'") from error
         except BrokenPipeError:
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (what is left to print has no reader)
@@ -143,8 +144,8 @@ def train(
     """Train a model on DATASET, which `preprocess` wrote, and leave it in OUT."""
     silence_libraries()
     from pipelines import train as job
+    from zerodce.recipes import OF_RECIPE, RECIPES
     from zerodce.training import run as training
-    from zerodce.training.recipes import OF_RECIPE, RECIPES
 
     dtype = {"auto": training.fastest_dtype(), "bfloat16": "mixed_bfloat16", "off": "float32"}[mixed_precision]
     chosen = RECIPES["six" if recipe == "default" else recipe]

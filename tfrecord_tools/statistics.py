@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import ImageStat
 
 from tfrecord_tools.decoding import decode
@@ -128,9 +130,6 @@ def plot(measured: dict[str, dict[str, Measured]], encoding: str) -> bytes:
         measured: Result of `measure`.
         encoding: Encoding of the stored images, for the label.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(10, 0.6 + 2.4 * len(measured)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(measured), 2, squeeze=False, sharex="col")

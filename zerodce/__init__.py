@@ -16,8 +16,8 @@ REVISION = 2
 
 _HOMES = {
     "ZeroDCE": "zerodce.training.model",
-    "Recipe": "zerodce.training.recipes",
-    "RECIPES": "zerodce.training.recipes",
+    "Recipe": "zerodce.recipes",
+    "RECIPES": "zerodce.recipes",
     "denoise": "zerodce.applying.denoising",
     "enhance": "zerodce.applying.enhancement",
     "load_pretrained": "zerodce.pretrained",

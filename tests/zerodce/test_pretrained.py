@@ -12,7 +12,7 @@ from PIL import Image
 import zerodce
 from zerodce.images.metrics import psnr
 from zerodce.inference.model import SHIPPED
-from zerodce.training.recipes import FUSION
+from zerodce.recipes import FUSION
 
 pytestmark = pytest.mark.slow
 

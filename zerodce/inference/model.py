@@ -15,7 +15,7 @@ import numpy as np
 
 from zerodce.curves import tones
 from zerodce.inference.networks import FORWARD
-from zerodce.training.recipes import Recipe
+from zerodce.recipes import Recipe
 
 SHIPPED = Path(__file__).parents[1] / "pretrained" / "zerodce.keras"
 """The shipped weights; `zerodce/pretrained/MODEL_CARD.md` describes them."""

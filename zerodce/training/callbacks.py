@@ -15,10 +15,10 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from zerodce.recipes import Recipe
 from zerodce.training import plots
 from zerodce.training.losses import LOSSES
 from zerodce.training.model import ZeroDCE, loss_columns
-from zerodce.training.recipes import Recipe
 
 Monitor = Literal["total_loss", "psnr", "ssim"]
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from keras import KerasTensor, ops
 
+from zerodce.recipes import Recipe
 from zerodce.training import teacher, writeup
-from zerodce.training.recipes import Recipe
 
 
 def color_constancy(enhanced: KerasTensor) -> KerasTensor:

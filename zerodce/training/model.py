@@ -9,8 +9,8 @@ from keras import KerasTensor, ops
 
 from zerodce.networks import ARCHITECTURES
 from zerodce.networks.layout import LAYOUT
+from zerodce.recipes import FUSION, Recipe
 from zerodce.training import losses
-from zerodce.training.recipes import FUSION, Recipe
 
 TOTAL = "total_loss"
 

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zerodce.recipes import FUSION, Recipe
 from zerodce.training import plots
 from zerodce.training.callbacks import (
     Identity,
@@ -27,7 +28,6 @@ from zerodce.training.callbacks import (
     write_history,
 )
 from zerodce.training.model import ZeroDCE
-from zerodce.training.recipes import FUSION, Recipe
 
 _SHUFFLE_BYTES = 2**28
 _SAMPLES = 4

@@ -31,8 +31,8 @@ from pipelines.enhance.settings import EnhanceSettings
 from pipelines.photos import reading, writing
 from pipelines.workers import WorkerRequirements
 from zerodce.applying.enhancement import Enhancer
+from zerodce.recipes import SIX
 from zerodce.training.model import ZeroDCE
-from zerodce.training.recipes import SIX
 
 pytestmark = pytest.mark.slow
 

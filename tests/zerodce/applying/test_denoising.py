@@ -1,4 +1,4 @@
-from types import SimpleNamespace
+import dataclasses
 
 import numpy as np
 import pytest
@@ -10,8 +10,9 @@ from benchmarks import scenes
 from zerodce.applying import denoising
 from zerodce.applying.enhancement import Enhancer
 from zerodce.applying.noise import estimate_noise
+from zerodce.inference.model import CurveModel
 from zerodce.kernels import grain
-from zerodce.networks import ARCHITECTURES
+from zerodce.recipes import SIX
 
 
 def noisy(level: float, sigma: float, shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
@@ -20,17 +21,12 @@ def noisy(level: float, sigma: float, shape: tuple[int, ...], dtype: type = np.u
     return np.rint(np.clip(values, 0, 255) * unit).astype(dtype)
 
 
-def model(*parameters: float) -> SimpleNamespace:
-    """Stands in for a ZeroDCE: the same curve everywhere."""
+def model(*parameters: float) -> CurveModel:
+    """The same curve everywhere."""
     maps = np.zeros((8, 3), np.float32)
     maps[: len(parameters)] = np.reshape(parameters, (-1, 1))
-    return SimpleNamespace(
-        network=SimpleNamespace(
-            predict_on_batch=lambda images: np.broadcast_to(maps.reshape(24), (*images.shape[:3], 24))
-        ),
-        architecture=ARCHITECTURES["dce_net"],
-        strength=lambda images: np.ones(1),
-    )
+    recipe = dataclasses.replace(SIX, well_exposed=None)
+    return CurveModel(recipe, False, lambda image: np.broadcast_to(maps.reshape(24), (*image.shape[:2], 24)))
 
 
 @pytest.mark.parametrize("shape", [(300, 400, 3), (301, 403)])

@@ -20,8 +20,8 @@ from zerodce.curves.tones import apply_curves
 from zerodce.images import metrics
 from zerodce.images.pixels import small_copy
 from zerodce.inference.model import CurveModel
+from zerodce.recipes import FUSION, SIX
 from zerodce.training.model import ZeroDCE
-from zerodce.training.recipes import FUSION, SIX
 
 pytestmark = pytest.mark.slow
 

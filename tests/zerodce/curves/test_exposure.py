@@ -1,4 +1,4 @@
-from types import SimpleNamespace
+import dataclasses
 
 import numpy as np
 import pytest
@@ -10,7 +10,8 @@ from zerodce.applying.enhancement import Enhancer
 from zerodce.curves.brightening import brighten
 from zerodce.curves.exposure import AUTO_MAX_FACTOR, MAX_CHANGE, MAX_FACTOR, find_factor
 from zerodce.curves.tones import KNOTS, tables
-from zerodce.networks import ARCHITECTURES
+from zerodce.inference.model import CurveModel
+from zerodce.recipes import SIX
 
 pytestmark = pytest.mark.slow
 
@@ -104,12 +105,8 @@ def test_photos_that_are_nearly_alike_come_out_nearly_alike():
 
 
 def test_the_enhancer_reports_the_mean_of_what_it_returns():
-    maps = np.tile(np.float32([-0.4] * 24), (1, 32, 48, 1))
-    model = SimpleNamespace(
-        architecture=ARCHITECTURES["dce_net"],
-        network=SimpleNamespace(predict_on_batch=lambda images: maps),
-        strength=lambda images: np.ones(1),
-    )
+    maps = np.tile(np.float32([-0.4] * 24), (32, 48, 1))
+    model = CurveModel(dataclasses.replace(SIX, well_exposed=None), False, lambda image: maps)
     photo = np.random.default_rng(0).integers(0, 90, (32, 48, 3), dtype=np.uint8)
     for exposure in ("auto", 0.3, 0.4):
         enhancer = Enhancer(model, 48, exposure)

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from zerodce.inference import layers
 from zerodce.inference.model import SHIPPED, CurveModel, shipped
+from zerodce.recipes import FUSION, RECIPES, SIX
 from zerodce.training.model import ZeroDCE
-from zerodce.training.recipes import FUSION, RECIPES, SIX
 
 ROOT = Path(__file__).parents[3]
 sides = st.integers(1, 20)

@@ -12,9 +12,9 @@ from keras import ops
 from zerodce.applying.enhancement import enhance
 from zerodce.curves import tones
 from zerodce.networks import ARCHITECTURES
+from zerodce.recipes import FUSION, SIX
 from zerodce.training.losses import LOSSES, Loss
 from zerodce.training.model import ZeroDCE
-from zerodce.training.recipes import FUSION, SIX
 
 
 class OneStrength:

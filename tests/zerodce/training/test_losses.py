@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from zerodce.recipes import ORIGINAL, PAPER
 from zerodce.training import losses, writeup
 from zerodce.training.model import ZeroDCE
-from zerodce.training.recipes import ORIGINAL, PAPER
 
 SHAPES = [(1, 32, 48), (3, 64, 32)]
 """Batch, height, width: two sizes and two batch sizes."""

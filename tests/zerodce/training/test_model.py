@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 
 from zerodce.curves import tensors
+from zerodce.recipes import FUSION, ORIGINAL, PAPER, RECIPES, SIX, Recipe
 from zerodce.training import losses, teacher
 from zerodce.training.losses import LOSSES
 from zerodce.training.model import ZeroDCE
-from zerodce.training.recipes import FUSION, ORIGINAL, PAPER, RECIPES, SIX, Recipe
 
 pytestmark = pytest.mark.slow
 

@@ -13,12 +13,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from zerodce.recipes import FUSION, PAPER, SIX
 from zerodce.training import plots
 from zerodce.training import run as training
 from zerodce.training.callbacks import Identity, Progress, StopAfterBest, TrainingError, WeightAverage
 from zerodce.training.losses import LOSSES
 from zerodce.training.model import ZeroDCE
-from zerodce.training.recipes import FUSION, PAPER, SIX
 from zerodce.training.run import TrainingSettings
 
 pytestmark = pytest.mark.slow

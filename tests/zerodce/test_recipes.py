@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import pytest
 
+from zerodce.recipes import FUSION, ORIGINAL, PAPER, RECIPES, SIX, Recipe
 from zerodce.training.losses import LOSSES
 from zerodce.training.model import ZeroDCE
-from zerodce.training.recipes import FUSION, ORIGINAL, PAPER, RECIPES, SIX, Recipe
 
 TERMS = [name for name in LOSSES if name != "fusion"]
 
