@@ -1,11 +1,6 @@
 # The image of a Beam worker: the SDK harness of the same Beam and Python, this package and its model.
 FROM apache/beam_python3.11_sdk:2.77.0
 
-# a CPU job, with nothing of TensorFlow's start in the log
-ENV KERAS_BACKEND=tensorflow \
-    TF_CPP_MIN_LOG_LEVEL=3 \
-    CUDA_VISIBLE_DEVICES=-1
-
 WORKDIR /opt/zerodce
 COPY setup.py pyproject.toml README.md LICENSE ./
 COPY zerodce zerodce
@@ -14,6 +9,6 @@ COPY pipelines pipelines
 # pyproject.toml bounds the versions
 # hadolint ignore=DL3013
 RUN pip install --no-cache-dir '.[heif,raw,aws,gcp]' \
-    && python -c "from zerodce.pretrained import load_pretrained; load_pretrained()"
+    && python -c "from zerodce.inference.model import shipped; shipped()"
 
 # the entry point is that of the base image: a worker, or with --worker_pool a pool of them

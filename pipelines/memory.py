@@ -10,8 +10,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-BASE = 900 * 2**20
-"""Bytes that a process of a job takes before its first photo: TensorFlow, Beam, the model."""
+BASE = 350 * 2**20
+"""Bytes that a process of a job takes before its first photo: Beam, numba, the model."""
 
 BYTES_PER_PIXEL = 24
 """What a photo of 8 bits takes at most while it is decoded, brightened and encoded, for each of its pixels.

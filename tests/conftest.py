@@ -1,6 +1,8 @@
 """What all tests share: quiet libraries, the real images where they are at hand, and no silent skips in CI."""
 
+import importlib.util
 import os
+import re
 from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -17,6 +19,22 @@ hypothesis.settings.register_profile(
     "busy machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("busy machine")
+
+
+SMALL_INSTALL = importlib.util.find_spec("tensorflow") is None
+_TRAINING = re.compile(
+    r"^ *(import|from) (tensorflow|keras|jax|gdown|zerodce\.(training|networks|pretrained|evaluating)"
+    r"|zerodce\.curves import tensors|tfrecord_tools(\.| import )statistics|pipelines import (download|evaluate)"
+    r"|tests\.pipelines\.enhance\.test_enhance_job)",
+    re.MULTILINE,
+)
+"""What a test file imports that needs the extra `train` or `lol`."""
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leaves out what needs the extra `train` where that is not installed."""
+    training = SMALL_INSTALL and collection_path.suffix == ".py" and _TRAINING.search(collection_path.read_text())
+    return True if training else None
 
 
 @pytest.fixture(scope="session")

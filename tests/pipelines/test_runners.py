@@ -34,7 +34,10 @@ def test_a_job_that_is_stopped_while_it_is_submitted_is_cancelled() -> None:
     job.start()
     assert pipeline.submitting.wait(10)
     threading.Timer(0.2, pipeline.submitted.set).start()
-    job.stop()
+    try:
+        job.stop()
+    finally:
+        runners.STOP.clear()  # for the jobs of other tests in this process
     assert pipeline.cancelled.is_set()
     assert not job.is_alive()
 

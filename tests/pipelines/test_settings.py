@@ -10,7 +10,6 @@ import pytest
 import zerodce
 from pipelines import cli
 from pipelines.enhance.settings import EnhanceSettings
-from pipelines.evaluate import EvaluateSettings
 from pipelines.preprocess.settings import PreprocessSettings
 from pipelines.settings import Application, option, options_of
 
@@ -40,6 +39,7 @@ def test_a_command_without_options_makes_the_default_settings(command: str) -> N
 
 
 def test_evaluate_applies_a_model_as_enhance_does() -> None:
+    EvaluateSettings = pytest.importorskip("pipelines.evaluate").EvaluateSettings  # noqa: N806
     assert Application.of(EvaluateSettings(**made("evaluate"))) == Application() == Application.of(EnhanceSettings())
     settings = EvaluateSettings(**made("evaluate", "--look", "bright", "--curve-size", "full"))
     assert Application.of(settings) == Application(look="bright", curve_size="full")
