@@ -36,10 +36,12 @@ def enhance(photos: str, out: str, **options: Any) -> None:
     silence_libraries()
     memory.keep_freed()
     gc.disable()  # imports leave nothing to collect, and take a quarter longer with it
+    from pipelines import first_run
     from pipelines.enhance import command
 
     gc.freeze()
     gc.enable()
-    code = command.enhance(photos, out, EnhanceSettings(**options))
+    with first_run.compiling_beside():
+        code = command.enhance(photos, out, EnhanceSettings(**options))
     supervisor.end_undisturbed()
     sys.exit(code)

@@ -94,6 +94,8 @@ def brighten(photo: np.ndarray, tables: np.ndarray, around: np.ndarray | None = 
         raise ValueError(f"tables of shape {tables.shape} do not fit a photo of shape {photo.shape}")
     photo = np.ascontiguousarray(photo)
     enhanced = np.empty_like(photo)
+    photo = photo.view()
+    photo.flags.writeable = False  # as the pixels of a decoded photo are; numba would compile both kinds
     if around is not None and tables.shape[:2] + tables.shape[3:] != (1, 1, 1):
         raise ValueError(f"tables of shape {tables.shape} differ by place or channel; surroundings are for others")
     caps = _caps(tables)

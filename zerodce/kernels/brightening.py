@@ -223,6 +223,17 @@ def _store(curve, start, n, scale, row):
 
 
 @_compiled
+def _between(first, second, part, row):
+    """Writes a row of tables between two others; a loop, because the check of a whole assignment compiles for 3 s."""
+    columns, count, parts = row.shape
+    for column in range(columns):
+        for level in range(count):
+            for c in range(parts):
+                start = first[column, level, c]
+                row[column, level, c] = start + part * (second[column, level, c] - start)
+
+
+@_compiled
 def apply_rows(photo, tables, enhanced, levels, iterations, hue, around, caps, colours):
     """Writes the enhanced rows of a photo.
 
@@ -258,7 +269,7 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue, around, caps, c
             down = position(y, height, rows)
             upper = int(down)
             part = np.float32(down - upper)
-            row[:] = tables[upper] + part * (tables[min(upper + 1, rows - 1)] - tables[upper])
+            _between(tables[upper], tables[min(upper + 1, rows - 1)], part, row)
         if local:
             spread_row(around, y, height, slopes, offsets)
         for start in range(0, width, TILE):
@@ -271,7 +282,8 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue, around, caps, c
             _strengths(row, start, n, width, at, share, strength)
             for c in range(channels):
                 s, after = strength[min(c, parts - 1)], curve[c]
-                after[:] = value[c]
+                for x in range(n):
+                    after[x] = value[c, x]
                 for _ in range(iterations):
                     for x in range(n):
                         after[x] = iterated(after[x], s[x])
