@@ -366,3 +366,19 @@ def test_a_reader_that_goes_ends_it_with_141(photos: Path, tmp_path: Path) -> No
     assert process.wait(timeout=300) == 141
     assert process.stderr
     assert process.stderr.read() == ""
+
+
+def test_a_machine_of_one_gigabyte_is_enough_for_photos_of_12_megapixels(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    light = np.random.default_rng(0).integers(0, 90, (300, 400, 3), np.uint8)
+    for number in range(4):
+        photo = Image.fromarray(np.roll(light, 50 * number, axis=1)).resize((4000, 3000), Image.Resampling.BICUBIC)
+        photo.save(tmp_path / "photos" / f"{number}.jpg", quality=90)
+    process = start("enhance", tmp_path / "photos", tmp_path / "out", "--max-memory", "1GB", "--workers", 4)
+    assert process.stdout is not None
+    process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["counts"]["enhanced"] == 4
+    assert usage.ru_maxrss * 1024 < 10**9

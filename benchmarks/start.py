@@ -1,0 +1,77 @@
+"""Start, memory and size of installations of zerodce, one beside the other: what one photo costs.
+
+    python -m venv before && before/bin/pip install zerodce==...
+    python -m venv now && now/bin/pip install '.[heif,raw]'
+    python -m benchmarks.start photo.jpg before/bin/zerodce now/bin/zerodce
+
+The commands take turns. The first run of each compiles the loops over pixels into a cache of its own, which the other
+runs read.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import rich.console
+import rich.markdown
+
+
+def run(command: Path, photo: Path, cache: Path) -> tuple[float, float, float]:
+    """Enhances a photo into an empty folder: wall seconds, core seconds, and peak resident memory in MB."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(cache)}
+        environment.pop("PYTHONPATH", None)
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [command, "enhance", photo, Path(folder) / "out"],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit(f"{command} ended with exit code {process.returncode}")
+        return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def size(command: Path) -> float:
+    """Size of the environment of a command in MB, the space on the disk."""
+    environment = command.absolute().parents[1]
+    return sum(path.lstat().st_blocks * 512 for path in environment.rglob("*") if not path.is_symlink()) / 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("commands", type=Path, nargs="+", help="each the `zerodce` of an environment")
+    parser.add_argument("--runs", type=int, default=5)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as caches:
+        cache = {command: Path(caches) / str(index) for index, command in enumerate(options.commands)}
+        first = {command: run(command, options.photo, cache[command]) for command in options.commands}
+        later: dict[Path, list[tuple[float, float, float]]] = {command: [] for command in options.commands}
+        for _ in range(options.runs):
+            for command in options.commands:
+                later[command].append(run(command, options.photo, cache[command]))
+    lines = [
+        "| | first run ever, s | later runs, s | of the first command | core s | peak memory, MB | size, MB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    base = None
+    for command in options.commands:
+        wall, core, peak = (statistics.median(values) for values in zip(*later[command], strict=True))
+        base = base or wall
+        lines.append(
+            f"| {command} | {first[command][0]:.1f} | {wall:.2f} | {wall / base:.2f} | {core:.2f} | {peak:.0f} "
+            f"| {size(command):.0f} |"
+        )
+    rich.console.Console().print(rich.markdown.Markdown("\n".join(lines)))
+
+
+if __name__ == "__main__":
+    main()
