@@ -244,7 +244,7 @@ def profile(photos: Path, small: Path) -> None:
             columns.append(_profile(one, many, folder))
     lines = ["| core-ms per MP | " + " | ".join(f"{kind} | their floor" for kind in kinds) + " |"]
     lines.append("|---" * (1 + 2 * len(columns)) + "|")
-    for step in (*steps.STEPS, "the rest", "threads of TensorFlow", "Beam and handing over", "all"):
+    for step in (*steps.STEPS, "the rest", "Beam and handing over", "all"):
         values = (value for ours, floor in columns for value in (ours.get(step), floor.get(step)))
         lines.append(f"| {step} | " + " | ".join("" if value is None else f"{value:.2f}" for value in values) + " |")
     show(lines)
@@ -261,7 +261,7 @@ def _profile(one: Path, many: Path, folder: Path) -> tuple[dict[str, float], dic
         alone.submit(steps.of_photos, one, folder / "warm").result()
         seconds, process = alone.submit(steps.of_photos, many, folder / "out").result()
     ours = {step: value * scale for step, value in seconds.items()}
-    ours["threads of TensorFlow"] = process * scale - sum(ours.values())
+    ours["the rest"] += process * scale - sum(ours.values())  # what no thread of the pool did
     whole = (enhance(many).cpu_seconds - enhance(one).cpu_seconds) * 1000 / (total - megapixels(one))
     return ours | {"Beam and handing over": whole - process * scale, "all": whole}, floor
 

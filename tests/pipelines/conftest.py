@@ -1,7 +1,16 @@
-"""What tests of photo files share."""
+"""What tests of jobs and of photo files share."""
+
+import sys
 
 import pytest
 from PIL import ImageCms
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_stopped() -> None:
+    """A job that a test stopped would stop those of the tests after it in the same process."""
+    if runners := sys.modules.get("pipelines.runners"):
+        runners.STOP.clear()
 
 
 @pytest.fixture(scope="session")
