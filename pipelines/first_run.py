@@ -21,7 +21,8 @@ def compiling_beside() -> Iterator[None]:
     The first photo has the rest compiled meanwhile. Both processes keep their machine code on disk. A photo never waits
     for the other process: at worst the filter is compiled twice.
     """
-    from zerodce.kernels.brightening import find_strengths  # which the import of the curves has called
+    import zerodce.curves.tones  # noqa: F401 (calls the function)
+    from zerodce.kernels.brightening import find_strengths
 
     if not find_strengths.stats.cache_misses:
         yield

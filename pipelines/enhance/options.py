@@ -37,11 +37,12 @@ def enhance(photos: str, out: str, **options: Any) -> None:
     memory.keep_freed()
     gc.disable()  # imports leave nothing to collect, and take a quarter longer with it
     from pipelines import first_run
-    from pipelines.enhance import command
 
-    gc.freeze()
-    gc.enable()
     with first_run.compiling_beside():
+        from pipelines.enhance import command
+
+        gc.freeze()
+        gc.enable()
         code = command.enhance(photos, out, EnhanceSettings(**options))
     supervisor.end_undisturbed()
     sys.exit(code)

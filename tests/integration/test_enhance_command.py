@@ -382,3 +382,17 @@ def test_a_machine_of_one_gigabyte_is_enough_for_photos_of_12_megapixels(tmp_pat
     assert process.returncode == 0
     assert json.loads((tmp_path / "out" / "run.json").read_text())["counts"]["enhanced"] == 4
     assert usage.ru_maxrss * 1024 < 10**9
+
+
+def test_the_first_run_says_that_it_compiles_and_the_next_does_not(tmp_path: Path) -> None:
+    photo = tmp_path / "a.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 60, (200, 300, 3), np.uint8)).save(photo)
+    said = []
+    for out in ("first", "second"):
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+        process = start("enhance", photo, tmp_path / out, env=environment)
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+        said.append("Compiling for this processor. Only the first run does that." in errors)
+    assert said == [True, False]
+    assert (tmp_path / "first/enhanced/a.png").read_bytes() == (tmp_path / "second/enhanced/a.png").read_bytes()

@@ -25,6 +25,7 @@ def shards(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_load_and_plain_tensorflow_read_the_same_images(shards: Path) -> None:
+    pytest.importorskip("tensorflow")
     expected = sorted(pixels(index).tobytes() for index in range(10))
     for code in PYTHON[:2]:
         names: dict = {}
