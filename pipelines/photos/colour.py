@@ -110,7 +110,7 @@ def _middle(profile: bytes, at: int) -> float | None:
     if profile[at : at + 4] == b"para":
         (kind,) = struct.unpack_from(">H", profile, at + 8)
         numbers = struct.unpack_from(f">{(1, 3, 4, 5, 7)[kind]}l", profile, at + 12)
-        g, a, b, *more = (*(number / 65536 for number in numbers), *((1.0, 0.0) if kind == 0 else ()))
+        g, a, b, *more = [number / 65536 for number in numbers] + ([1.0, 0.0] if kind == 0 else [])
         offset = more[0] if kind == 2 else more[2] if kind == 4 else 0.0
         return float((a / 2 + b) ** g + offset)
     return None

@@ -131,12 +131,18 @@ _BY_PLUGIN = {
     ".exr": "OpenEXR",
     ".bpg": "BPG",
     ".flif": "FLIF",
+    ".hdr": "Radiance HDR",
+    ".psb": "PSB",
+    ".xcf": "XCF",
 }
 UNREADABLE |= set(_BY_PLUGIN.values())
 _NO_PHOTOS = frozenset({"MPEG"})  # films are no photos, by whatever name Pillow knows them
 _JUNK_NAMES = frozenset({"thumbs.db"})
 _JUNK_FOLDERS = frozenset(
-    {"@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found"}
+    {
+        *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "network trash folder"),
+        *("$recycle.bin", "recycler", "system volume information", "lost+found", "__macosx"),
+    }
 )
 
 

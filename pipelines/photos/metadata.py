@@ -299,7 +299,9 @@ class Metadata:
         """What of it the format can hold, and a note for everything else."""
         if not written.metadata:
             lost = self.exif or self.icc_profile or self.xmp
-            return Metadata(dpi=self.dpi, comments=self.comments), [f"metadata dropped ({written.name} holds none)"] if lost else []
+            return Metadata(dpi=self.dpi, comments=self.comments), [
+                f"metadata dropped ({written.name} holds none)"
+            ] if lost else []
         kept, notes = self, []
         longest = written.longest_block or sys.maxsize
         if self.exif and len(self.exif.data) + len(_PREFIX) > longest:

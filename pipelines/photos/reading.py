@@ -32,7 +32,8 @@ except ImportError:
 MAX_PIXELS = 500_000_000
 _ONE_PICTURE = frozenset({"PSD", "ICO", "ICNS"})  # whose further frames are layers or sizes of the same
 _MANY_CHANNELS = 1000  # more are damage
-_SUBFILE_TYPE = 254  # TIFF's tag, whose first bit marks a reduced image
+_SUBFILE_TYPE, _REDUCED_OR_MASK = 254, 1 | 4  # TIFF's tag, and its bits
+_OLD_SUBFILE_TYPE, _OLD_REDUCED = 255, 2
 _NOT_RAW = (b"\xff\xd8\xff", b"\x89PNG")
 _HEIF_STARTS = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")}
 
@@ -113,7 +114,7 @@ def load(
         depth = depth_of(image, content)
         if image.format != "RAW":  # which is decoded already
             admit(image.width * image.height, depth.bits)
-        notes = _other_pictures(image, content)
+        notes = list(dict.fromkeys([*_other_pictures(image, content), *unread.notes(image, content)]))
         stored = _stored_orientation(image, content)
         pixels, damage = decode_jpeg(image, content)
         if pixels is None:
@@ -261,7 +262,9 @@ def _reading(content: bytes, path: str) -> Iterator[None]:
             if str(error).startswith("Unsupported"):
                 raise PhotoError("unsupported", str(error)) from error
             if str(error).startswith("decoder error"):  # libtiff's
-                raise PhotoError("decode", f"damaged, or compressed in a way that is not read here ({error})") from error
+                raise PhotoError(
+                    "decode", f"damaged, or compressed in a way that is not read here ({error})"
+                ) from error
             raise
 
 
@@ -313,11 +316,14 @@ def _open(
 
 
 def _skip_reduced_pages(image: Image.Image) -> None:
-    """Goes to the first page of a TIFF that is no thumbnail of another; stays at the first if all are."""
+    """Goes to the first page of a TIFF that is no thumbnail or mask of another; stays at the first if all are."""
     tags = vars(image)
     page = 0
     with contextlib.suppress(Exception):  # what is wrong with the others is no fault of the first
-        while tags["tag_v2"].get(_SUBFILE_TYPE, 0) & 1:
+        while (
+            tags["tag_v2"].get(_SUBFILE_TYPE, 0) & _REDUCED_OR_MASK
+            or tags["tag_v2"].get(_OLD_SUBFILE_TYPE) == _OLD_REDUCED
+        ):
             page += 1
             image.seek(page)
         return
@@ -350,7 +356,7 @@ def _stored_orientation(image: Image.Image, content: bytes) -> int:
 
 
 def _other_pictures(image: Image.Image, content: bytes) -> list[str]:
-    """A note for each further picture, map or film in a file, and for what else is not read."""
+    """A note for each further picture, map or film in a file."""
     notes = []
     try:
         count = _count_frames(image, content)
@@ -361,14 +367,15 @@ def _other_pictures(image: Image.Image, content: bytes) -> list[str]:
     if image.format == "MPO" and count > 1:
         notes.append("second MPO image dropped" if count == 2 else f"{count - 1} further MPO images dropped")
     elif count > 1:
-        notes.append(f"first frame of {count}")
+        page = image.tell() + 1 if image.format == "TIFF" else 1
+        notes.append(f"first frame of {count}" if page == 1 else f"page {page} of {count}, after thumbnails and masks")
     xmp = image.info.get("xmp", b"")
     with_gain_map = isinstance(xmp, bytes) and b"hdrgm:Version" in xmp
     if with_gain_map or any("gainmap" in name for name in image.info.get("aux", ())):
         notes.append(unread.GAIN_MAP)
     if image.info.get("depth_images"):
         notes.append("depth map dropped")
-    return list(dict.fromkeys([*notes, *unread.notes(image, content)]))
+    return notes
 
 
 def _count_frames(image: Image.Image, content: bytes) -> int:

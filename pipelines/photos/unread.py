@@ -15,16 +15,18 @@ GAIN_MAP = "gain map dropped"
 
 _EXIF = b"Exif\x00\x00"
 _RESOLUTION, _EXIF_RESOURCE, _XMP_RESOURCE = 1005, 1058, 1060  # Photoshop's numbers
+_OF_THE_OWNER = (1028, 1034, 1035)  # IPTC, copyright and its address; the others tell of the layers and of the window
 _RAW_PROFILE = "Raw profile type "  # ImageMagick's name
 _LAYERS_OF_PHOTOSHOP = 37724  # TIFF's tag
 _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _EXIF_UUID = b"JpgTiffExif->JP2"
 _BMP_V5, _EMBEDDED = 124, b"DEBM"
+_PICTURES, _MPF = 0xB002, b"MPF\x00"  # the tag of an MPO's list of pictures, and what stands before the tags
 # beginnings of the segments of a JPEG that Pillow reads, or that tell only how it was encoded
 _READ = {
     "APP0": (b"",),
     "APP1": (b"Exif\x00", b"http://ns.adobe.com/xap/1.0/\x00", b"http://ns.adobe.com/xmp/extension/\x00"),
-    "APP2": (b"ICC_PROFILE\x00", b"MPF\x00"),
+    "APP2": (b"ICC_PROFILE\x00", _MPF),
     "APP12": (b"Ducky",),
     "APP13": (b"Photoshop 3.0\x00", b"Adobe_CM"),
     "APP14": (b"Adobe",),
@@ -33,6 +35,8 @@ _READ = {
 _CREDENTIALS = "content credentials (C2PA) dropped"
 _KNOWN_SEGMENTS = {"JP": _CREDENTIALS, "FLIR": "thermal data (FLIR) dropped"}
 _MARK = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+_NO_PROFILE = "ICC profile unreadable and dropped"
+_MUCH = 16_384  # bytes behind an image, which are more than what cameras leave there for their makers
 _FILLING = b"\x00\xff\r\n "
 _AUXILIARY = re.compile(rb"auxC\x00{4}([\x21-\x7e]+)\x00")
 _KEPT_OR_NOTED = ("alpha", "depth", "auxid:1", "auxid:2", "gainmap")
@@ -71,6 +75,18 @@ def _of_bmp(image: Image.Image, content: bytes) -> dict[str, Any]:
     return {"icc_profile": content[14 + offset : 14 + offset + length]}
 
 
+def _of_gif(image: Image.Image, content: bytes) -> dict[str, Any]:
+    start = content.find(b"\x0bXMP DataXMP") + 12
+    end = content.find(b"\x01\xff\xfe\xfd", start)
+    read = {"xmp": content[start:end]} if start > 11 and end > 0 else {}
+    start = content.find(b"\x0bICCRGBG1012") + 12
+    blocks = []
+    while start > 11 and content[start]:  # each with its length before it
+        blocks.append(content[start + 1 : start + 1 + content[start]])
+        start += 1 + content[start]
+    return read | {"icc_profile": b"".join(blocks)}
+
+
 def _of_jpeg2000(image: Image.Image, content: bytes) -> dict[str, Any]:
     read: dict[str, Any] = {}
     for name, start, end in boxes(content):
@@ -80,7 +96,7 @@ def _of_jpeg2000(image: Image.Image, content: bytes) -> dict[str, Any]:
             read["exif"] = _EXIF + content[start + 16 : end].removeprefix(_EXIF)
         elif name == b"jp2h":
             colours = [(a, b) for kind, a, b in boxes(content, start, end) if kind == b"colr"]
-            read |= {"icc_profile": content[a + 3 : b] for a, b in colours if content[a] == 2}
+            read["icc_profile"] = next((content[a + 3 : b] for a, b in colours if content[a] == 2), b"")
     return read
 
 
@@ -93,7 +109,8 @@ def _of_png(image: Image.Image, content: bytes) -> dict[str, Any]:
 def _of_psd(image: Image.Image, content: bytes) -> dict[str, Any]:
     assert isinstance(image, PsdImagePlugin.PsdImageFile)
     resources = {number: data for number, _, data in image.resources}
-    read: dict[str, Any] = {"photoshop": resources, "xmp": resources.get(_XMP_RESOURCE)}
+    owners = {number: resources[number] for number in _OF_THE_OWNER if number in resources}
+    read: dict[str, Any] = {"photoshop": owners, "xmp": resources.get(_XMP_RESOURCE)}
     if block := resources.get(_EXIF_RESOURCE):
         read["exif"] = _EXIF + block
     if len(resources.get(_RESOLUTION, b"")) >= 12:
@@ -127,15 +144,18 @@ def _lost_of_ico(image: Image.Image, content: bytes) -> list[str]:
 
 def _lost_of_jpeg(image: Image.Image, content: bytes) -> list[str]:
     lost = []
-    for name, body in getattr(image, "applist", ()):
+    segments = getattr(image, "applist", ())
+    for name, body in segments:
         if not body.startswith(_READ.get(name, ())):
             kind = (re.match(rb"[\w .-]{2,20}", body) or [b""])[0].decode().strip()
-            lost.append(_KNOWN_SEGMENTS.get(kind, f"segment {name}{kind and f' ({kind})'} dropped"))
-    behind = _behind_jpeg(content) if image.format == "JPEG" else b""
+            lost.append(_KNOWN_SEGMENTS.get(kind, f"maker's data dropped (segment {name}{kind and f', {kind}'})"))
+    if not image.info.get("icc_profile") and any(body.startswith(b"ICC_PROFILE\x00") for _, body in segments):
+        lost.append(_NO_PROFILE)
+    behind = _behind_jpeg(content) if image.format == "JPEG" else _behind_mpo(image, content)
     if (behind.endswith(b"SEFT") and b"MotionPhoto_Data" in behind) or b"ftyp" in behind[:64]:
         lost.append(FILM)
-    elif behind:
-        lost.append(f"{len(behind):,} bytes behind the image dropped")
+    elif behind.endswith(b"SEFT") or len(behind) >= _MUCH:
+        lost.append(f"{len(behind):,} bytes of other data behind the image dropped")
     return lost
 
 
@@ -157,12 +177,21 @@ def _behind_jpeg(content: bytes) -> bytes:
     return b""
 
 
+def _behind_mpo(image: Image.Image, content: bytes) -> bytes:
+    """What follows the last picture of an MPO."""
+    pictures = getattr(image, "mpinfo", {}).get(_PICTURES, ())
+    last = max((picture["DataOffset"] for picture in pictures), default=0)
+    return _behind_jpeg(content[content.index(_MPF) + len(_MPF) + last :]) if last else b""
+
+
 def _lost_of_jpeg2000(image: Image.Image, content: bytes) -> list[str]:
     return ["XML dropped" for name, _, _ in boxes(content) if name == b"xml "]
 
 
 def _lost_of_png(image: Image.Image, content: bytes) -> list[str]:
     lost = [_CREDENTIALS] if b"caBX" in content[:10_000] else []
+    if b"iCCP" in content[:10_000] and not image.info.get("icc_profile"):
+        lost.append(_NO_PROFILE)
     at = content.find(b"acTL", 0, 10_000)
     if at > 0 and getattr(image, "n_frames", 1) == 1 and int.from_bytes(content[at + 4 : at + 8]) != 1:
         lost.append("animation unreadable and dropped")
@@ -182,6 +211,7 @@ def _lost_of_tiff(image: Image.Image, content: bytes) -> list[str]:
 
 _READERS: dict[str, Callable[[Any, bytes], dict[str, Any]]] = {
     "BMP": _of_bmp,
+    "GIF": _of_gif,
     "JPEG2000": _of_jpeg2000,
     "PNG": _of_png,
     "PSD": _of_psd,

@@ -53,8 +53,8 @@ def updated(xmp: bytes, orientation: int) -> tuple[bytes, list[str]]:
     if orientation != 1 and _prefix(xmp, _REGIONS):
         turned = _turned_regions(xmp, orientation) if orientation else None
         if turned is None:
-            turned, _ = _without(xmp, _REGIONS, rb"Regions")
-            notes.append("face regions dropped, which were not turned with the photo")
+            turned, count = _without(xmp, _REGIONS, rb"Regions")
+            notes += ["face regions dropped, which were not turned with the photo"] if count else []
         xmp = turned
     if orientation != 1:
         for namespace, names, thing in _PLACES:
