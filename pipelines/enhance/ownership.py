@@ -19,6 +19,7 @@ from pipelines.photos import is_whole
 LIST = f"{folders.STATE}/outputs"
 """The folder of the list of outputs, relative to the folder of the results."""
 
+_LONGEST = 3600.0  # seconds between an image and its record
 _SLACK = 2.0  # seconds: file systems round the time of a file
 
 
@@ -86,7 +87,8 @@ class Ownership:
         """
         if record is None or not record.crc32 or not storage.is_local(self.out):
             return False
-        if abs(entry.mtime - record.mtime) <= _SLACK or entry.mtime <= record.time + _SLACK:
+        # it has the time of its photo, or that of its writing, which came before the record
+        if abs(entry.mtime - record.mtime) <= _SLACK or -_LONGEST <= entry.mtime - record.time <= _SLACK:
             return False
         content = storage.read(storage.join(self.out, image))
         if (len(content), zlib.crc32(content)) in zip(record.sizes, record.crc32, strict=True):

@@ -453,11 +453,15 @@ def test_images_of_others_are_never_replaced_nor_deleted(photos: Path, tmp_path:
     assert (out / "enhanced/empty/later.png").read_bytes() == b"mine"
 
 
-def test_an_image_that_was_edited_is_kept_and_one_that_was_cut_is_made_again(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [60.0, -20 * 365 * 86400.0])
+def test_an_image_that_was_edited_is_kept_and_one_that_was_cut_is_made_again(
+    photos: Path, tmp_path: Path, seconds: float
+) -> None:
+    """Edited just now, or replaced by an older version, which keeps its time."""
     out = tmp_path / "out"
     assert run(photos, out) == 0
     first = snapshot(out)
-    later = time.time() + 60
+    later = time.time() + seconds
     dark(9).save(out / "enhanced/0.png")  # by hand, in another program
     (out / "enhanced/1.png").write_bytes(first["enhanced/1.png"][0][:-40])
     (out / "enhanced/2.png").write_bytes(first["enhanced/2.png"][0])  # touched, but the same
