@@ -185,7 +185,8 @@ def evaluate(lol: str | None, settings: EvaluateSettings) -> int:
     except OSError as error:
         raise click.ClickException(f"{out} cannot be written ({error.strerror or error}): choose another") from None
     counted = f"{len(rows)} dark images of {len(found) - len(failures)} scenes" if brackets else f"{len(rows)} pairs"
-    click.echo(f"{counted}, {len(failures)} failed: {storage.join(out, 'evaluation.csv')}, comparison.png")
+    place = printable(storage.join(out, "evaluation.csv"))
+    click.echo(f"{counted}, {len(failures)} failed: {place}, comparison.png")
     return 1 if failures else 0
 
 

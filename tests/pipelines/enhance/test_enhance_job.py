@@ -591,6 +591,8 @@ def test_no_name_steers_the_terminal_and_no_row_tells_where_the_archive_is(
     assert run(photos, tmp_path / "out", "--dry-run") == 0
     assert "\x1b" not in (said := capsys.readouterr().out)
     assert "esc\\x1b[2J\\n.png" in said
+    assert run(photos, tmp_path / "of\x1b[2J", "--strip-metadata") == 0
+    assert "\x1b" not in "".join(capsys.readouterr())
     read = storage.read
 
     def refusing(path: str, *arguments: Any) -> bytes:
