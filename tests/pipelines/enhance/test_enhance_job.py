@@ -612,8 +612,9 @@ def test_every_file_of_the_page_is_known() -> None:
     assert {name for name in output_folder.TABLES if name.startswith("report/")} == written
 
 
+@pytest.mark.parametrize("options", [(), ("--overwrite",)])
 def test_an_original_is_never_written_through_a_mount(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:
     """Where nobody may mount, a folder that has the device and inode of one of the originals stands in for it."""
     out = tmp_path / "out"
@@ -628,11 +629,15 @@ def test_an_original_is_never_written_through_a_mount(
         return real(photos / "x" if there else path, *arguments, **named)
 
     monkeypatch.setattr(os, "stat", stat)
-    assert run(photos, out) == 1
+    assert run(photos, out, *options) == 1
     (failure,) = rows(out, "failures.csv")
     assert (failure["path"], failure["stage"]) == ("trip ü/3.jpg", "write")
     assert "through a mount" in failure["error"]
     assert list(mounted.iterdir()) == []
+
+    mounted = out / "report" / "thumbs"  # a folder of the page
+    with pytest.raises(click.UsageError, match="report/thumbs in the results is the folder of originals x"):
+        run(photos, out, *options)
 
 
 def test_only_what_is_ours_is_removed(photos: Path, tmp_path: Path) -> None:
