@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pipelines import storage
-from pipelines.progress import track
+from pipelines.progress import Console, track
 from tfrecord_tools import DatasetError, read_manifest, read_records, verify
 from tfrecord_tools.manifest import FILENAME, Manifest
 from tfrecord_tools.records import printable

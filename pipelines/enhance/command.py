@@ -11,7 +11,6 @@ from typing import Any
 import apache_beam as beam
 import click
 import rich.box
-import rich.console
 import rich.table
 from apache_beam.options.pipeline_options import PipelineOptions
 from rich.text import Text
@@ -264,4 +263,4 @@ def say_result(out: str, run: dict[str, Any], as_json: bool) -> None:
     table.add_row("to look at", Text(printable(storage.join(out, "report.html")), overflow="fold"))
     if counts["failed"]:
         table.add_row("what failed", Text(printable(storage.join(out, "failures.csv")), overflow="fold"))
-    rich.console.Console().print(table)
+    progress.Console().print(table)

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import apache_beam as beam
 import click
 from apache_beam.options.pipeline_options import PipelineOptions
-from rich.console import Console
 
 from pipelines import folders, progress, runners, storage, versions
 from pipelines.digests import digest
@@ -147,7 +146,7 @@ def _finished_elsewhere(writer: ShardWriter, shards: set[str]) -> Iterator[list[
 def say_result(out: str, manifest: Manifest) -> None:
     """Prints the closing table."""
     counts = manifest.counts
-    Console().print(split_table(manifest))
+    progress.Console().print(split_table(manifest))
     click.echo(f"split       {manifest.split_rule}")
     click.echo(f"images      {counts['found']:,} = {counts['records']:,} written + {counts['rejected']:,} rejected")
     click.echo(f"references  {counts['references']:,}; {counts['without_reference']:,} images have none")
