@@ -36,8 +36,14 @@ class _OneLineErrors(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         open_standard_streams()
-        with standard_output():
-            return super().main(*args, **kwargs)
+        try:
+            with standard_output():
+                return super().main(*args, **kwargs)
+        finally:
+            try:
+                sys.stderr.flush()
+            except OSError:  # a full disk: Python would end with 120, whatever the command returns
+                sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (what is left to print has no place)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

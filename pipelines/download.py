@@ -15,6 +15,7 @@ from gdown.exceptions import DownloadError
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from pipelines import folders, progress, storage
+from tfrecord_tools.records import printable
 
 FILE_ID = "1lNHqJmW8IJwpBbQkJC8ElfZZyBiWcDTi"
 URL = f"https://drive.google.com/uc?id={FILE_ID}"
@@ -53,7 +54,7 @@ def download(out: str, *, url: str | None, sha256: str | None) -> int:
     folders.refuse_links_out(out, [folders.STATE, _UNPACKED, *PARTS])
     if all((target / part).exists() for part in PARTS) and not archive.exists():
         refuse_empty(target)
-        click.echo(f"{out} is complete already: {contents(target)}")
+        click.echo(f"{printable(out)} is complete already: {contents(target)}")
         return 0
     try:
         with folders.lock(out):
@@ -78,7 +79,7 @@ def download(out: str, *, url: str | None, sha256: str | None) -> int:
     except OSError as error:
         raise click.ClickException(f"{out} cannot be written ({error.strerror or error}): choose another") from None
     refuse_empty(target)
-    click.echo(f"{out}: {contents(target)}")
+    click.echo(f"{printable(out)}: {contents(target)}")
     return 0
 
 

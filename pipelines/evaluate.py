@@ -12,7 +12,6 @@ import click
 import numpy as np
 from PIL import Image
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -175,7 +174,8 @@ def evaluate(lol: str | None, settings: EvaluateSettings) -> int:
     except OSError as error:
         raise click.ClickException(f"{out} cannot be written ({error.strerror or error}): choose another") from None
     counted = f"{len(rows)} dark images of {len(found) - len(failures)} scenes" if brackets else f"{len(rows)} pairs"
-    click.echo(f"{counted}, {len(failures)} failed: {storage.join(out, 'evaluation.csv')}, comparison.png")
+    place = printable(storage.join(out, "evaluation.csv"))
+    click.echo(f"{counted}, {len(failures)} failed: {place}, comparison.png")
     return 1 if failures else 0
 
 
@@ -341,7 +341,7 @@ def mean_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def show(rows: Sequence[dict[str, Any]], means: Sequence[dict[str, Any]]) -> None:
     """Prints PSNR by method of each image, where these are few, and all measures of the means, a method in a row."""
-    console = Console()
+    console = progress.Console()
     if len(rows) <= SHOWN:
         table = Table(box=box.SIMPLE, padding=(0, 0, 0, 1), pad_edge=False)
         table.add_column("PSNR in dB", overflow="fold")

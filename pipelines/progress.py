@@ -1,13 +1,15 @@
 """What a person or a program sees while a job works: a bar, plain lines, or JSON lines."""
 
+import errno
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TypeVar
 
 import click
-from rich.console import Console
+import rich.console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,6 +18,15 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+
+
+class Console(rich.console.Console):
+    """Rich's console, which leaves it to the command line what a reader that has gone means."""
+
+    def on_broken_pipe(self) -> None:
+        """Raises BrokenPipeError; Rich itself would end the process with 1."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
 
 _Element = TypeVar("_Element")
 

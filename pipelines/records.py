@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipelines import storage
-from pipelines.progress import track
+from pipelines.progress import Console, track
 from tfrecord_tools import DatasetError, read_manifest, read_records, verify
 from tfrecord_tools.manifest import FILENAME, Manifest
+from tfrecord_tools.records import printable
 
 _ROWS = 5
 _LISTED_FAULTS = 50
@@ -45,14 +46,14 @@ def inspect(dataset: str) -> None:
         "notes": "; ".join(f"{note}: {count:,}" for note, count in manifest.notes.items()) or "none",
         "versions": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
     }.items():
-        click.echo(f"{name:<10}{text}")
+        click.echo(printable(f"{name:<10}{text}"))
     click.echo("\nkeys of a record")
     for key, kind in manifest.features.items():
-        click.echo(f"  {key:<20}{kind}")
+        click.echo(printable(f"  {key:<20}{kind}"))
     for split in manifest.splits:
         if not manifest.records(split):
             continue
-        click.echo(f"\nfirst records of {split}")
+        click.echo(f"\nfirst records of {printable(split)}")
         try:
             for _, record in zip(range(_ROWS), read_records(dataset, split), strict=False):
                 stored = record.image
@@ -67,7 +68,7 @@ def split_table(manifest: Manifest) -> Table:
     table = Table("split", "records", "references", "shards", "MB", box=None, pad_edge=False)
     for split, shards in manifest.splits.items():
         table.add_row(
-            split,
+            Text(printable(split)),
             f"{manifest.records(split):,}",
             f"{sum(shard.references for shard in shards):,}",
             f"{len(shards):,}",
@@ -84,7 +85,7 @@ def check(dataset: str, workers: int | None) -> int:
     faults = verify(dataset, workers=workers, progress=lambda shard: next(steps, None))
     next(steps, None)
     for fault in faults[:_LISTED_FAULTS]:
-        click.echo(str(fault))
+        click.echo(printable(str(fault)))
     if len(faults) > _LISTED_FAULTS:
         click.echo(f"and {len(faults) - _LISTED_FAULTS:,} more")
     if faults:
@@ -117,7 +118,7 @@ def stats(dataset: str, out: str | None, workers: int | None) -> None:
             means = (f"{values[name]['mean']:.3f}" for name in ("brightness", "kilobytes"))
             table.add_row(split, kind, f"{values['images']:,}", *means)
     Console().print(table)
-    click.echo(f"to look at  {storage.join(folder, 'statistics.png')}")
+    click.echo(printable(f"to look at  {storage.join(folder, 'statistics.png')}"))
 
 
 def export(dataset: str, out: str | None, sheet: bool) -> None:
@@ -144,7 +145,7 @@ def export(dataset: str, out: str | None, sheet: bool) -> None:
         raise click.ClickException(f"{folder} cannot be written ({error.strerror or error}): choose another") from None
     if written != expected:
         raise click.ClickException(f"{expected} images are in {dataset}, but {written} were written")
-    click.echo(f"{written:,} images in {folder}")
+    click.echo(printable(f"{written:,} images in {folder}"))
 
 
 def _write(path: str, content: bytes) -> None:

@@ -20,6 +20,7 @@ from rich.progress import TextColumn
 import tfrecord_tools
 from pipelines import folders, progress, storage, versions
 from tfrecord_tools.manifest import FILENAME
+from tfrecord_tools.records import printable
 from zerodce.training import run as training
 from zerodce.training.callbacks import TEMPORARY_NAME, TrainingError
 from zerodce.training.run import TrainingSettings
@@ -148,7 +149,12 @@ class Terminal(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         rate = self._rate(self.params["steps"])
         text = f"epoch {epoch + 1}/{self.epochs}: {summary(logs or {})}, {rate:.1f} images/s"
-        self.bar.console.print(text, highlight=False, soft_wrap=True)
+        self.say(text)
+
+    def say(self, text: str) -> None:
+        """Prints a line. Standard error that cannot be written, on a full disk, ends no training."""
+        with contextlib.suppress(OSError):
+            self.bar.console.print(text, highlight=False, soft_wrap=True)
 
     def _rate(self, steps: int) -> float:
         """Images a second of this epoch, whose last batch may be a little smaller than counted here."""
@@ -266,12 +272,9 @@ def run(
     target = files.target
     steps = -(-data["train"] // settings.batch_size)
     terminal = Terminal(settings.epochs, steps, settings.batch_size)
-    say = terminal.bar.console.print
-    say(
+    terminal.say(
         f"{data['train']} images to train on, {data['val']} to validate ({data['val_with_reference']} with a "
-        f"reference), {data['width']}x{data['height']}; recipe {settings.recipe.name}, {settings.dtype}",
-        highlight=False,
-        soft_wrap=True,
+        f"reference), {data['width']}x{data['height']}; recipe {settings.recipe.name}, {settings.dtype}"
     )
     try:
         with terminal.bar:
@@ -298,7 +301,7 @@ def run(
     storage.write(str(target / "run.json"), json.dumps(record, indent=2).encode() + b"\n")
     click.echo(
         f"{result.epochs} epochs in {datetime.timedelta(seconds=round(result.seconds))}, {rate:.1f} images/s; "
-        f"kept epoch {result.best['epoch']}: {summary(result.best)}\n{target / 'model.keras'}"
+        f"kept epoch {result.best['epoch']}: {summary(result.best)}\n{printable(str(target / 'model.keras'))}"
     )
     return 0
 

@@ -10,7 +10,6 @@ from typing import Any
 import apache_beam as beam
 import click
 import rich.box
-import rich.console
 import rich.table
 from apache_beam.options.pipeline_options import PipelineOptions
 from rich.text import Text
@@ -203,7 +202,9 @@ def run_job(
         click.echo(f"Interrupted with {missing} photos to go: the same command goes on from here.", err=True)
         return 130
     if reason:
-        click.echo(f"Error: {reason}; {missing} photos are to go: the same command goes on from here.", err=True)
+        click.echo(
+            f"Error: {printable(reason)}; {missing} photos are to go: the same command goes on from here.", err=True
+        )
     return 1 if reason or counts["failed"] else 0
 
 
@@ -257,7 +258,7 @@ def say_result(out: str, run: dict[str, Any], as_json: bool) -> None:
         table.add_row("needed nothing", f"{unchanged:,} of {done:,}")
     speed = run["megapixels"] / run["seconds"] if run["seconds"] else 0.0
     table.add_row("megapixels", f"{run['megapixels']:,.1f} in {run['seconds']:.1f} s, {speed:.1f} MP/s")
-    table.add_row("to look at", Text(storage.join(out, "report.html"), overflow="fold"))
+    table.add_row("to look at", Text(printable(storage.join(out, "report.html")), overflow="fold"))
     if counts["failed"]:
-        table.add_row("what failed", Text(storage.join(out, "failures.csv"), overflow="fold"))
-    rich.console.Console().print(table)
+        table.add_row("what failed", Text(printable(storage.join(out, "failures.csv")), overflow="fold"))
+    progress.Console().print(table)

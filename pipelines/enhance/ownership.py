@@ -11,6 +11,8 @@ import uuid
 import zlib
 from collections.abc import Iterable, Mapping
 
+import click
+
 from pipelines import folders, storage
 from pipelines.enhance.journal import PhotoRecord
 from pipelines.enhance.settings import IMAGE_FOLDERS
@@ -19,6 +21,8 @@ from pipelines.photos import is_whole
 LIST = f"{folders.STATE}/outputs"
 """The folder of the list of outputs, relative to the folder of the results."""
 
+_OF_THE_PAGE = ("report/data", "report/thumbs")
+_LONGEST = 3600.0  # seconds between an image and its record
 _SLACK = 2.0  # seconds: file systems round the time of a file
 
 
@@ -47,12 +51,13 @@ class Ownership:
         self.known = known
         self.present = present
 
-    def refusal(self, photo: str, output: str) -> str | None:
+    def refusal(self, photo: str, output: str, overwrite: bool = False) -> str | None:
         """Why the images of a photo may not be written; None if they may.
 
         Args:
             photo: Relative path of the photo.
             output: Relative path of its output.
+            overwrite: Whether all but originals may be replaced.
         """
         for folder in IMAGE_FOLDERS:
             image = f"{folder}/{output}"
@@ -61,13 +66,21 @@ class Ownership:
                 continue
             if original:
                 return f"{image} would lie in the folder of originals {original}, through a mount: unmount it"
-            if entry is None:
+            if entry is None or overwrite:
                 continue
             if not self._is_ours(photo, output):
                 return f"{image} is there already, and not from zerodce: move it away, or replace it with --overwrite"
             if self._is_edited(image, entry, self.known.get(photo)):
                 return f"{image} was edited since it was written: move it away, or replace it with --overwrite"
         return None
+
+    def check_folders(self) -> None:
+        """Raises click.UsageError if a folder of the page is one of the originals, through a mount."""
+        for folder in _OF_THE_PAGE:
+            if original := self._originals_at(f"{folder}/file"):
+                raise click.UsageError(
+                    f"{folder} in the results is the folder of originals {original}, through a mount: unmount it"
+                )
 
     def _speaks_for_itself(self, photo: str, image: str) -> bool:
         """Whether the worker refuses the image with a reason of its own: a link, or the original itself."""
@@ -86,7 +99,8 @@ class Ownership:
         """
         if record is None or not record.crc32 or not storage.is_local(self.out):
             return False
-        if abs(entry.mtime - record.mtime) <= _SLACK or entry.mtime <= record.time + _SLACK:
+        # it has the time of its photo, or that of its writing, which came before the record
+        if abs(entry.mtime - record.mtime) <= _SLACK or -_LONGEST <= entry.mtime - record.time <= _SLACK:
             return False
         content = storage.read(storage.join(self.out, image))
         if (len(content), zlib.crc32(content)) in zip(record.sizes, record.crc32, strict=True):

@@ -132,12 +132,10 @@ def make_plan(
     lying = entries_of(out)
     todo = _not_done(tasks, known, lying, out, settings)
     plan.skipped = len(tasks) - len(todo)
-    if settings.overwrite:
-        plan.todo = todo
-        return plan
     ownership = Ownership(out, listing.folder, outputs, known, lying)
+    ownership.check_folders()
     for task in todo:
-        if reason := ownership.refusal(task.path, task.output):
+        if reason := ownership.refusal(task.path, task.output, settings.overwrite):
             plan.refused.append(PhotoRecord(*task.version, failure={"stage": "write", "error": reason}))
         else:
             plan.todo.append(task)

@@ -4,6 +4,7 @@ The values of a photo stay in its own space. So the space has to travel along: a
 no display shows as it lies (PQ, HLG, linear light) would be taken for a dark photo, and is refused.
 """
 
+import contextlib
 import functools
 import struct
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 from PIL import Image, ImageCms
 
+from pipelines.photos.boxes import primary_nclx
 from pipelines.photos.errors import PhotoError
 
 PNG_CHUNKS = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
@@ -18,7 +20,8 @@ PNG_CHUNKS = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
 
 _UNSHOWN = {8: "linear light", 16: "PQ (HDR)", 18: "HLG (HDR)"}  # transfer functions of ITU-T H.273
 _P3, _BT2020 = 12, 9  # primaries of H.273
-_LINEAR_GAMMA = 100_000  # of the chunk gAMA
+_LINEAR_GAMMA = 90_000  # of the chunk gAMA, and above: 100,000 is linear
+_SRGB_GAMMA, _SRGB_CHROMATICITIES = 45_455, (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 # red, green and blue as ICC has them, adapted to D50
 _PRIMARIES = {
     _P3: ("P3  ", ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407))),
@@ -50,18 +53,67 @@ def named(image: Image.Image, content: bytes) -> dict[str, Any]:
         chunks = {name: data for name, data in _chunks(content) if name in PNG_CHUNKS}
         if len(chunks.get(b"cICP", b"")) == 4:
             primaries, transfer = chunks[b"cICP"][0], chunks[b"cICP"][1]
-        elif not image.info.get("icc_profile") and b"sRGB" not in chunks and _gamma(chunks) == _LINEAR_GAMMA:
+        elif not image.info.get("icc_profile") and b"sRGB" not in chunks and _gamma(chunks) >= _LINEAR_GAMMA:
             transfer = 8
     elif image.format in ("HEIF", "AVIF"):
-        at = content.find(b"colrnclx")
-        if 0 <= at <= len(content) - 12:
-            primaries, transfer = struct.unpack_from(">HH", content, at + 8)
+        with contextlib.suppress(struct.error, IndexError):  # the decoder says what is wrong with the file
+            primaries, transfer = primary_nclx(content)
+    profile = image.info.get("icc_profile")
+    if isinstance(profile, bytes) and transfer not in _UNSHOWN:
+        transfer = transfer_of(profile)
     if transfer in _UNSHOWN:
         raise PhotoError("unsupported", f"{image.format} of {_UNSHOWN[transfer]} values, which are not read here")
     found: dict[str, Any] = {CHUNKS: chunks} if chunks else {}
-    if primaries in _PRIMARIES and not image.info.get("icc_profile"):
+    if primaries in _PRIMARIES and not profile:
         found["icc_profile"] = profile_of(primaries)
     return found
+
+
+def are_those_of_srgb(chunks: dict[bytes, bytes]) -> bool:
+    """Whether gAMA and cHRM of a PNG, if they are there, say nothing but sRGB."""
+    numbers = struct.pack(">8L", *_SRGB_CHROMATICITIES)
+    return abs(_gamma(chunks) - _SRGB_GAMMA) <= 100 and chunks.get(b"cHRM", numbers) == numbers
+
+
+@functools.lru_cache(maxsize=64)
+def transfer_of(profile: bytes) -> int:
+    """The number (H.273) of the transfer function of an ICC profile, if no display shows it as it lies; else 0.
+
+    Args:
+        profile: A profile, which may be damaged. One with tables for all three channels together is not looked into.
+    """
+    try:
+        (count,) = struct.unpack_from(">L", profile, 128)
+        tags = {name: at for name, at, _ in struct.iter_unpack(">4sLL", profile[132 : 132 + 12 * min(count, 100)])}
+        if b"cicp" in tags:
+            return profile[tags[b"cicp"] + 9]
+        curve = tags.get(b"rTRC") or tags.get(b"kTRC")
+        middle = None if b"A2B0" in tags or not curve else _middle(profile, curve)
+    except (struct.error, IndexError, ArithmeticError, TypeError):
+        return 0
+    # half the value is 0.21 of the light in sRGB, 0.29 at a gamma of 1.8, and 0.16 at a gamma of 2.6
+    if not isinstance(middle, float) or _DARKEST < middle < _LIGHTEST:
+        return 0
+    return 8 if middle >= _LIGHTEST else 16 if middle < _DARKEST / 2 else 18
+
+
+_DARKEST, _LIGHTEST = 0.12, 0.45
+
+
+def _middle(profile: bytes, at: int) -> float | None:
+    """The light of half the value, as a share of the most; None where the curve is of an unknown kind."""
+    if profile[at : at + 4] == b"curv":
+        (count,) = struct.unpack_from(">L", profile, at + 8)
+        if count <= 1:
+            return 0.5 ** (struct.unpack_from(">H", profile, at + 12)[0] / 256 if count else 1.0)
+        return float(struct.unpack_from(">H", profile, at + 12 + 2 * (count // 2))[0] / 65535)
+    if profile[at : at + 4] == b"para":
+        (kind,) = struct.unpack_from(">H", profile, at + 8)
+        numbers = struct.unpack_from(f">{(1, 3, 4, 5, 7)[kind]}l", profile, at + 12)
+        g, a, b, *more = [number / 65536 for number in numbers] + ([1.0, 0.0] if kind == 0 else [])
+        offset = more[0] if kind == 2 else more[2] if kind == 4 else 0.0
+        return float((a / 2 + b) ** g + offset)
+    return None
 
 
 def _gamma(chunks: dict[bytes, bytes]) -> int:

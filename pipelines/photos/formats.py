@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import posixpath
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -61,7 +62,8 @@ class Format:
         bits: The most bits of a value that it holds.
         metadata: Whether it holds EXIF, an ICC profile and XMP.
         chunks: Whether it holds the chunks of a PNG: named texts, and those of colour.
-        segments: Whether it holds the segments of a JPEG: comments, IPTC and other resources of Photoshop.
+        comments: How many comments it holds.
+        resources: Whether it holds IPTC and other resources of Photoshop.
         longest_block: The most bytes of one block of metadata; None for any number.
         options: Pillow's `save` options for an encoding.
     """
@@ -74,7 +76,8 @@ class Format:
     bits: int = 8
     metadata: bool = False
     chunks: bool = False
-    segments: bool = False
+    comments: int = 0
+    resources: bool = False
     longest_block: int | None = None
     options: Callable[[Encoding], dict[str, Any]] = _no_options
 
@@ -89,15 +92,16 @@ FORMATS = {
             ".jpg",
             ("JPG",),
             metadata=True,
-            segments=True,
+            comments=sys.maxsize,
+            resources=True,
             longest_block=65533,
             options=_jpeg_options,
         ),
         Format("PNG", "PNG", ".png", alpha=True, bits=16, metadata=True, chunks=True),
         Format("WEBP", "WebP", ".webp", alpha=True, metadata=True, options=_webp_options),
-        Format("TIFF", "TIFF", ".tif", ("TIF",), alpha=True, bits=16, metadata=True),
+        Format("TIFF", "TIFF", ".tif", ("TIF",), alpha=True, bits=16, metadata=True, resources=True),
         Format("BMP", "BMP", ".bmp"),
-        Format("JPEG2000", "JPEG2000", ".jp2", ("JP2",), alpha=True),
+        Format("JPEG2000", "JPEG2000", ".jp2", ("JP2",), alpha=True, comments=1),
         Format("AVIF", "AVIF", ".avif", alpha=True, metadata=True, options=_avif_options),
     )
 }
@@ -127,12 +131,18 @@ _BY_PLUGIN = {
     ".exr": "OpenEXR",
     ".bpg": "BPG",
     ".flif": "FLIF",
+    ".hdr": "Radiance HDR",
+    ".psb": "PSB",
+    ".xcf": "XCF",
 }
 UNREADABLE |= set(_BY_PLUGIN.values())
 _NO_PHOTOS = frozenset({"MPEG"})  # films are no photos, by whatever name Pillow knows them
 _JUNK_NAMES = frozenset({"thumbs.db"})
 _JUNK_FOLDERS = frozenset(
-    {"@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found"}
+    {
+        *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "network trash folder"),
+        *("$recycle.bin", "recycler", "system volume information", "lost+found", "__macosx"),
+    }
 )
 
 

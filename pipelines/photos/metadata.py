@@ -16,8 +16,11 @@ from pipelines.photos.pixels import to_srgb, turned_point
 _PREFIX = b"Exif\x00\x00"
 _THUMBNAIL_SIDE = 160  # pixels, as the EXIF standard has it
 _INTEGER_CODES = {3: "H", 4: "L"}  # EXIF's SHORT and LONG
-_OF_OLD_PIXELS = frozenset({1005, 1033, 1036})  # Photoshop's resolution, which is kept apart, and thumbnails
+# Photoshop's resolution, profile, EXIF and XMP, which go their own way, and thumbnails
+_OF_OLD_PIXELS = frozenset({1005, 1033, 1036, 1039, 1058, 1060})
 _LONGEST_RESOURCES = 65000  # bytes, which fit into one segment
+# texts of a PNG that hold what goes its own way; ImageMagick's of IPTC stay
+_NO_TEXTS = ("XML:", *(f"Raw profile type {name}" for name in ("exif", "xmp", "icc", "icm", "APP1")))
 _XMP_HEADER = len(b"http://ns.adobe.com/xap/1.0/\x00")
 # tags of a TIFF directory that describe how its own pixels are stored
 _STORAGE_TAGS = frozenset({254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281})
@@ -30,7 +33,7 @@ _STORAGE_TAGS |= {
     34377,
     34675,
     37724,
-}  # XMP and ICC go their own way; Photoshop's hold the old pixels
+}  # XMP, ICC and Photoshop's resources go their own way; its layers hold the old pixels
 _AREA_TAGS = (0x9214, 0xA214)  # SubjectArea and SubjectLocation
 _WITH_OFFSETS = frozenset({ExifTags.IFD.MakerNote, ExifTags.IFD.Interop})
 _FIRST_RAW_TAG = 50_000  # DNG and makers keep how their sensor data is stored above
@@ -296,7 +299,9 @@ class Metadata:
         """What of it the format can hold, and a note for everything else."""
         if not written.metadata:
             lost = self.exif or self.icc_profile or self.xmp
-            return Metadata(dpi=self.dpi), [f"metadata dropped ({written.name} holds none)"] if lost else []
+            return Metadata(dpi=self.dpi, comments=self.comments), [
+                f"metadata dropped ({written.name} holds none)"
+            ] if lost else []
         kept, notes = self, []
         longest = written.longest_block or sys.maxsize
         if self.exif and len(self.exif.data) + len(_PREFIX) > longest:
@@ -322,14 +327,16 @@ class Metadata:
             "xmp": self.xmp,
             "comment": b"".join(self.comments[-1:]),
         }
-        segments = [(b"\xff\xfe", comment) for comment in self.comments[:-1]]
-        if self.resources:
-            blocks = (
-                b"8BIM" + struct.pack(">HHL", number, 0, len(data)) + data + bytes(len(data) % 2)
-                for number, data in self.resources
-            )
-            segments.append((b"\xff\xed", b"Photoshop 3.0\x00" + b"".join(blocks)))
-        options["extra"] = b"".join(mark + struct.pack(">H", len(body) + 2) + body for mark, body in segments)
+        blocks = b"".join(
+            b"8BIM" + struct.pack(">HHL", number, 0, len(data)) + data + bytes(len(data) % 2)
+            for number, data in self.resources
+        )
+        if written.name == "TIFF":
+            options["resources"] = blocks
+        elif written.name == "JPEG":
+            segments = [(b"\xff\xfe", comment) for comment in self.comments[:-1]]
+            segments += [(b"\xff\xed", b"Photoshop 3.0\x00" + blocks)] if blocks else []
+            options["extra"] = b"".join(mark + struct.pack(">H", len(body) + 2) + body for mark, body in segments)
         if written.chunks:
             options["pnginfo"] = text = PngImagePlugin.PngInfo()
             for chunk, data in self.colours:
@@ -357,7 +364,7 @@ def _exif(image: Image.Image, written: Format, orientation: int) -> tuple[Exif |
             exif = Exif.parse(block, orientation) if block else None
             notes.append(f"maker note and thumbnail dropped (EXIF too long for {written.name})")
         moves = written.name == "TIFF" or image.format == "TIFF"
-        if moves and ExifTags.IFD.MakerNote in directory:
+        if (moves and ExifTags.IFD.MakerNote in directory) or image.info.get("maker_notes"):
             notes.append("maker notes dropped")
     except Exception:  # Pillow's parser raises whatever damaged data leads it to
         return None, [*notes, "EXIF unreadable and dropped"]
@@ -370,6 +377,7 @@ def _colours(image: Image.Image, written: Format, profile: bytes) -> tuple[tuple
     if chunks and written.chunks:
         return tuple(chunks.items()), []
     lost = {b"gAMA", b"cHRM"} & chunks.keys() and not profile and b"sRGB" not in chunks
+    lost = lost and not colour.are_those_of_srgb(chunks)
     return (), ["gamma and primaries (gAMA, cHRM) dropped"] if lost else []
 
 
@@ -377,7 +385,7 @@ def _text(image: Image.Image, written: Format) -> tuple[tuple[tuple[str, str], .
     """PNG's chunks of text, and notes."""
     if not isinstance(image, PngImagePlugin.PngImageFile):
         return (), []
-    texts = tuple((k, str(v)) for k, v in image.text.items() if not k.startswith(("XML:", "Raw profile")))
+    texts = tuple((k, str(v)) for k, v in image.text.items() if not k.startswith(_NO_TEXTS))
     return (texts, []) if written.chunks else ((), ["text chunks dropped"] if texts else [])
 
 
@@ -387,9 +395,9 @@ def _resources(image: Image.Image, written: Format) -> tuple[tuple[tuple[int, by
     if not isinstance(photoshop, dict):
         return (), []
     kept = tuple((number, data) for number, data in photoshop.items() if number not in _OF_OLD_PIXELS)
-    if not written.segments and kept:
+    if not written.resources and kept:
         return (), ["IPTC and Photoshop resources dropped"]
-    if sum(len(data) + 16 for _, data in kept) < _LONGEST_RESOURCES:
+    if not written.longest_block or sum(len(data) + 16 for _, data in kept) < _LONGEST_RESOURCES:
         return kept, []
     return (), ["Photoshop resources too long and dropped"]
 
@@ -398,9 +406,10 @@ def _comments(image: Image.Image, written: Format) -> tuple[tuple[bytes, ...], l
     """Comments, and notes."""
     segments = [body for name, body in getattr(image, "applist", ()) if name == "COM"]
     last, notes = _bytes(image.info, "comment", "comment")  # the last of them, or what another format has for it
-    if segments and not written.segments:
+    kept = (*segments[:-1], last) if last else ()
+    if len(kept) > written.comments:
         notes.append("comment dropped")
-    return (*segments[:-1], last) if last else (), notes
+    return kept, notes
 
 
 def _bytes(info: dict[Any, Any], name: str, called: str) -> tuple[bytes, list[str]]:

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from pipelines.photos.errors import PhotoError
-from pipelines.photos.raw_exif import exif_of_raw
+from pipelines.photos.raw_exif import exif_of_raw, others_of_raw
 
 DNG_VERSION_TAG = 50706
 
@@ -49,5 +49,5 @@ def open_raw(
         raise PhotoError("decode", f"damaged RAW file ({type(error).__name__})") from None
     image = Image.fromarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels)
     image.format = "RAW"
-    image.info["exif"] = exif_of_raw(content)
+    image.info.update(exif=exif_of_raw(content), **others_of_raw(content))
     return image

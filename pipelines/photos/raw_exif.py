@@ -3,6 +3,7 @@
 import io
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 from PIL import ExifTags, Image
 
@@ -14,6 +15,8 @@ _PANASONIC = b"IIU\x00"
 _OF_SENSOR = range(0x100)  # Panasonic's first directory tells of the sensor under these tags
 _FUJIFILM, _MINOLTA, _CANON = b"FUJIFILMCCD-RAW", b"\x00MRM", b"ftypcrx "
 _BOXES = (b"moov", b"uuid")  # that hold boxes of their own
+_XMP_TAG = 700
+_HEAD = 10_000  # bytes, in which the directories of a CR3 begin
 _UUID = 16  # bytes of the name of a uuid box
 
 
@@ -36,6 +39,26 @@ def exif_of_raw(content: bytes) -> bytes | None:
         return exif_of_tags(tags)
     except Exception:  # damaged metadata does not cost the photo
         return b"damaged"
+
+
+def others_of_raw(content: bytes) -> dict[str, Any]:
+    """What the tags of a RAW file hold besides EXIF, as it goes into the `info` of an image.
+
+    Args:
+        content: The file.
+
+    Returns:
+        `xmp`; `original_orientation`, which LibRaw applies; and `maker_notes`, if there are some.
+    """
+    try:
+        tags = _tags(content)
+        if tags is None:
+            return {}
+        maker_notes = ExifTags.IFD.MakerNote in tags.get_ifd(ExifTags.IFD.Exif) or b"CMT3" in content[:_HEAD]
+        found = {"xmp": tags.get(_XMP_TAG), "original_orientation": tags.get(ExifTags.Base.Orientation)}
+        return {name: value for name, value in found.items() if value} | ({"maker_notes": True} if maker_notes else {})
+    except Exception:  # which `exif_of_raw` tells
+        return {}
 
 
 def _tags(content: bytes) -> Image.Exif | None:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from pipelines.memory import CancelledError
-from pipelines.photos import colour
+from pipelines.photos import colour, unread
 from pipelines.photos.errors import PhotoError, described, failing_as
 from pipelines.photos.formats import LOSSY, UNREADABLE, Format, named_format, written_format
 from pipelines.photos.jpeg import DAMAGED, decode_jpeg
@@ -31,7 +31,9 @@ except ImportError:
 
 MAX_PIXELS = 500_000_000
 _ONE_PICTURE = frozenset({"PSD", "ICO", "ICNS"})  # whose further frames are layers or sizes of the same
-_SUBFILE_TYPE = 254  # TIFF's tag, whose first bit marks a reduced image
+_MANY_CHANNELS = 1000  # more are damage
+_SUBFILE_TYPE, _REDUCED_OR_MASK = 254, 1 | 4  # TIFF's tag, and its bits
+_OLD_SUBFILE_TYPE, _OLD_REDUCED = 255, 2
 _NOT_RAW = (b"\xff\xd8\xff", b"\x89PNG")
 _HEIF_STARTS = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")}
 
@@ -112,7 +114,7 @@ def load(
         depth = depth_of(image, content)
         if image.format != "RAW":  # which is decoded already
             admit(image.width * image.height, depth.bits)
-        notes = _other_pictures(image, content)
+        notes = list(dict.fromkeys([*_other_pictures(image, content), *unread.notes(image, content)]))
         stored = _stored_orientation(image, content)
         pixels, damage = decode_jpeg(image, content)
         if pixels is None:
@@ -256,6 +258,14 @@ def _reading(content: bytes, path: str) -> Iterator[None]:
             raise PhotoError("decode", "not an image, or damaged at its start") from None
         except NotImplementedError as error:
             raise PhotoError("unsupported", str(error)) from error
+        except OSError as error:
+            if str(error).startswith("Unsupported"):
+                raise PhotoError("unsupported", str(error)) from error
+            if str(error).startswith("decoder error"):  # libtiff's
+                raise PhotoError(
+                    "decode", f"damaged, or compressed in a way that is not read here ({error})"
+                ) from error
+            raise
 
 
 def _unread_kind(content: bytes) -> str:
@@ -268,6 +278,8 @@ def _unread_kind(content: bytes) -> str:
             tags.load(file)
             bits, channels = tags[258], tags.get(277, 1)
             kind = {3: "float ", 2: "signed "}.get(tags.get(339, (1,))[0], "")
+            if not kind and bits[0] in (1, 8, 16) and not 4 < channels < _MANY_CHANNELS:
+                return ""
             return f"TIFF of {bits[0]} bit {kind}values in {channels} channels"
         if content[:2] == b"\xff\xd8":
             position = 2
@@ -298,16 +310,20 @@ def _open(
         raise PhotoError("too_large", f"{image.width}x{image.height} is more than --max-pixels {max_pixels}")
     if image.format == "TIFF" and DNG_VERSION_TAG in vars(image)["tag_v2"]:
         return open_raw(content, max_pixels, admit, half_size)
+    image.info.update(unread.found(image, content))
     image.info.update(**colour.named(image, content))
     return image
 
 
 def _skip_reduced_pages(image: Image.Image) -> None:
-    """Goes to the first page of a TIFF that is no thumbnail of another; stays at the first if all are."""
+    """Goes to the first page of a TIFF that is no thumbnail or mask of another; stays at the first if all are."""
     tags = vars(image)
     page = 0
     with contextlib.suppress(Exception):  # what is wrong with the others is no fault of the first
-        while tags["tag_v2"].get(_SUBFILE_TYPE, 0) & 1:
+        while (
+            tags["tag_v2"].get(_SUBFILE_TYPE, 0) & _REDUCED_OR_MASK
+            or tags["tag_v2"].get(_OLD_SUBFILE_TYPE) == _OLD_REDUCED
+        ):
             page += 1
             image.seek(page)
         return
@@ -324,6 +340,9 @@ def _orientation(image: Image.Image) -> int:
 
 def _stored_orientation(image: Image.Image, content: bytes) -> int:
     """EXIF orientation of the stored picture, before Pillow turns it; 0 if it is turned, and nobody says how."""
+    if image.format == "RAW":
+        named = image.info.get("original_orientation", 1)
+        return named if isinstance(named, int) else 1
     if image.format != "HEIF":
         return _orientation(image)
     if named := image.info.get("original_orientation"):
@@ -348,15 +367,14 @@ def _other_pictures(image: Image.Image, content: bytes) -> list[str]:
     if image.format == "MPO" and count > 1:
         notes.append("second MPO image dropped" if count == 2 else f"{count - 1} further MPO images dropped")
     elif count > 1:
-        notes.append(f"first frame of {count}")
+        page = image.tell() + 1 if image.format == "TIFF" else 1
+        notes.append(f"first frame of {count}" if page == 1 else f"page {page} of {count}, after thumbnails and masks")
     xmp = image.info.get("xmp", b"")
     with_gain_map = isinstance(xmp, bytes) and b"hdrgm:Version" in xmp
     if with_gain_map or any("gainmap" in name for name in image.info.get("aux", ())):
-        notes.append("gain map dropped")
+        notes.append(unread.GAIN_MAP)
     if image.info.get("depth_images"):
         notes.append("depth map dropped")
-    if image.format in ("JPEG", "MPO") and content.endswith(b"SEFT") and b"MotionPhoto_Data" in content:  # Samsung's
-        notes.append("video of a motion photo dropped")
     return notes
 
 

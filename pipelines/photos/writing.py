@@ -15,6 +15,7 @@ from pipelines.photos.metadata import tags_of_photo
 from pipelines.photos.pixels import eight_bit_values, image_of
 from pipelines.photos.reading import Photo
 
+_PHOTOSHOP = 34377  # TIFF's tag of Photoshop's resources
 _PNG_HEADER = 33  # bytes of signature and IHDR
 _STRIP = 1 << 20  # bytes of a TIFF strip before compression
 
@@ -144,6 +145,9 @@ def _tiff(pixels: np.ndarray, options: dict[str, Any]) -> bytes:
         directory[TiffImagePlugin.ICCPROFILE] = options["icc_profile"]
     if "xmp" in options:
         directory[TiffImagePlugin.XMP] = options["xmp"]
+    if "resources" in options:
+        directory.tagtype[_PHOTOSHOP] = 1
+        directory[_PHOTOSHOP] = options["resources"]
     sizes = [len(strip) for strip in strips]
     directory[TiffImagePlugin.IMAGEWIDTH] = width
     directory[TiffImagePlugin.IMAGELENGTH] = height

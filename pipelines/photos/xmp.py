@@ -6,12 +6,22 @@ from pipelines.photos.pixels import turned_point
 
 _GONE = (
     ("http://ns.google.com/photos/1.0/camera/", rb"(?:MotionPhoto|MicroVideo)\w*", "video of a motion photo dropped"),
+    ("http://ns.oplus.com/photos/1.0/camera/", rb"(?:MotionPhoto|Video)\w*", "video of a motion photo dropped"),
     ("http://ns.adobe.com/hdr-gain-map/1.0/", rb"\w+", "gain map dropped"),
     ("http://ns.google.com/photos/1.0/depthmap/", rb"\w+", "depth map dropped"),
     ("http://ns.adobe.com/xmp/note/", rb"HasExtendedXMP", "extended XMP dropped"),
     ("http://ns.google.com/photos/1.0/container/", rb"Directory", ""),
 )
 """Namespaces and names of properties that tell of what the new file does not hold, and what to say of it."""
+
+_PLACES = (
+    ("http://ns.microsoft.com/photo/1.2/", rb"RegionInfo", "face regions"),
+    ("http://ns.acdsee.com/regions/", rb"Regions", "face regions"),
+    ("http://iptc.org/std/Iptc4xmpExt/2008-02-29/", rb"ImageRegion", "image regions"),
+    ("http://ns.adobe.com/camera-raw-settings/1.0/", rb"Crop\w+|HasCrop", "crop"),
+    ("http://ns.google.com/photos/1.0/panorama/", rb"\w+", "panorama data"),
+)
+"""Namespaces and names of properties that describe places in the picture and are not turned here."""
 
 LONGEST = 16_000_000
 """Bytes of the longest packet that is kept."""
@@ -43,10 +53,15 @@ def updated(xmp: bytes, orientation: int) -> tuple[bytes, list[str]]:
     if orientation != 1 and _prefix(xmp, _REGIONS):
         turned = _turned_regions(xmp, orientation) if orientation else None
         if turned is None:
-            turned, _ = _without(xmp, _REGIONS, rb"Regions")
-            notes.append("face regions dropped, which were not turned with the photo")
+            turned, count = _without(xmp, _REGIONS, rb"Regions")
+            notes += ["face regions dropped, which were not turned with the photo"] if count else []
         xmp = turned
-    return xmp, notes
+    if orientation != 1:
+        for namespace, names, thing in _PLACES:
+            xmp, count = _without(xmp, namespace, names)
+            if count:
+                notes.append(f"{thing} dropped, which {'was' if thing == 'crop' else 'were'} not turned with the photo")
+    return xmp, list(dict.fromkeys(notes))
 
 
 def _prefix(xmp: bytes, namespace: str) -> bytes:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import apache_beam as beam
 import click
 from apache_beam.options.pipeline_options import PipelineOptions
-from rich.console import Console
 
 from pipelines import folders, progress, runners, storage, versions
 from pipelines.digests import digest
@@ -19,6 +18,7 @@ from pipelines.preprocess.transforms import MakeShards, finished_here
 from pipelines.records import split_table
 from pipelines.workers import WorkerRequirements, check_cluster
 from tfrecord_tools.manifest import FILENAME, REJECTED, Manifest
+from tfrecord_tools.records import printable
 
 _LISTED = 5  # names in a message
 _POLL_SECONDS = 5.0  # between looks at storage, where the work is done elsewhere
@@ -59,14 +59,14 @@ def preprocess(data: str, out: str, settings: PreprocessSettings) -> int:
             faults = dataset_folder.find_faults(writer, manifest, plan) if manifest else set()
             if manifest is not None and not faults:
                 dataset_folder.refuse_rejected(out, manifest.counts["rejected"], settings.max_rejected)
-                click.echo(f"{out} is complete already: nothing to do.", err=True)
+                click.echo(f"{printable(out)} is complete already: nothing to do.", err=True)
             else:
                 digests = dataset_folder.begin(writer, decisive, plan)
                 names = list(plan.shards)
                 if manifest is not None:
                     more = f" and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
                     listed = ", ".join(sorted(faults)[:_LISTED])
-                    click.echo(f"{out} is not whole: {listed}{more} will be made again.", err=True)
+                    click.echo(printable(f"{out} is not whole: {listed}{more} will be made again."), err=True)
                     dataset_folder.reopen(writer, manifest, digests, plan, faults)
                     names = [name for name in names if name in faults]
                 run_job(writer, plan, names, options, runners.is_local(settings.runner))
@@ -146,11 +146,11 @@ def _finished_elsewhere(writer: ShardWriter, shards: set[str]) -> Iterator[list[
 def say_result(out: str, manifest: Manifest) -> None:
     """Prints the closing table."""
     counts = manifest.counts
-    Console().print(split_table(manifest))
+    progress.Console().print(split_table(manifest))
     click.echo(f"split       {manifest.split_rule}")
     click.echo(f"images      {counts['found']:,} = {counts['records']:,} written + {counts['rejected']:,} rejected")
     click.echo(f"references  {counts['references']:,}; {counts['without_reference']:,} images have none")
     click.echo(f"ignored     {counts['ignored']:,} other files")
     for note, count in manifest.notes.items():
         click.echo(f"note        {note}: {count:,}")
-    click.echo(f"to look at  {storage.join(out, FILENAME)}")
+    click.echo(printable(f"to look at  {storage.join(out, FILENAME)}"))

@@ -452,11 +452,15 @@ def test_images_of_others_are_never_replaced_nor_deleted(photos: Path, tmp_path:
     assert (out / "enhanced/empty/later.png").read_bytes() == b"mine"
 
 
-def test_an_image_that_was_edited_is_kept_and_one_that_was_cut_is_made_again(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [60.0, -20 * 365 * 86400.0])
+def test_an_image_that_was_edited_is_kept_and_one_that_was_cut_is_made_again(
+    photos: Path, tmp_path: Path, seconds: float
+) -> None:
+    """Edited just now, or replaced by an older version, which keeps its time."""
     out = tmp_path / "out"
     assert run(photos, out) == 0
     first = snapshot(out)
-    later = time.time() + 60
+    later = time.time() + seconds
     dark(9).save(out / "enhanced/0.png")  # by hand, in another program
     (out / "enhanced/1.png").write_bytes(first["enhanced/1.png"][0][:-40])
     (out / "enhanced/2.png").write_bytes(first["enhanced/2.png"][0])  # touched, but the same
@@ -586,6 +590,8 @@ def test_no_name_steers_the_terminal_and_no_row_tells_where_the_archive_is(
     assert run(photos, tmp_path / "out", "--dry-run") == 0
     assert "\x1b" not in (said := capsys.readouterr().out)
     assert "esc\\x1b[2J\\n.png" in said
+    assert run(photos, tmp_path / "of\x1b[2J", "--strip-metadata") == 0
+    assert "\x1b" not in "".join(capsys.readouterr())
     read = storage.read
 
     def refusing(path: str, *arguments: Any) -> bytes:
@@ -605,8 +611,9 @@ def test_every_file_of_the_page_is_known() -> None:
     assert {name for name in output_folder.TABLES if name.startswith("report/")} == written
 
 
+@pytest.mark.parametrize("options", [(), ("--overwrite",)])
 def test_an_original_is_never_written_through_a_mount(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:
     """Where nobody may mount, a folder that has the device and inode of one of the originals stands in for it."""
     out = tmp_path / "out"
@@ -621,11 +628,15 @@ def test_an_original_is_never_written_through_a_mount(
         return real(photos / "x" if there else path, *arguments, **named)
 
     monkeypatch.setattr(os, "stat", stat)
-    assert run(photos, out) == 1
+    assert run(photos, out, *options) == 1
     (failure,) = rows(out, "failures.csv")
     assert (failure["path"], failure["stage"]) == ("trip ü/3.jpg", "write")
     assert "through a mount" in failure["error"]
     assert list(mounted.iterdir()) == []
+
+    mounted = out / "report" / "thumbs"  # a folder of the page
+    with pytest.raises(click.UsageError, match="report/thumbs in the results is the folder of originals x"):
+        run(photos, out, *options)
 
 
 def test_only_what_is_ours_is_removed(photos: Path, tmp_path: Path) -> None:

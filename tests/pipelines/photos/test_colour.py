@@ -7,7 +7,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, TiffImagePlugin
 
 from pipelines.photos import PhotoError, decode, encode, load
 from pipelines.photos.colour import profile_of
@@ -107,7 +107,7 @@ def test_a_thumbnail_page_is_not_the_photo(tmp_path: object) -> None:
             content = content[: at + 8] + struct.pack("<L", 0) + content[at + 12 :]
     photo = load(content, "a.tif")
     np.testing.assert_array_equal(photo.pixels, PIXELS)
-    assert photo.notes == ["first frame of 2"]
+    assert photo.notes == ["page 2 of 2, after thumbnails and masks"]
 
 
 def test_kinds_that_pillow_knows_not_are_named() -> None:
@@ -144,3 +144,122 @@ def test_a_real_profile_keeps_grey_neutral(data: object) -> None:
     mean = photo.pixels.reshape(-1, 3).mean(axis=0)
     assert np.ptp(mean) < 2
     assert mean.mean() == pytest.approx(45, abs=2)
+
+
+def with_curve(curve: bytes, grey: bool = False) -> bytes:
+    """The profile of sRGB with another curve, by another name."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    (count,) = struct.unpack_from(">L", profile, 128)
+    for entry in range(132, 132 + 12 * count, 12):
+        if profile[entry : entry + 4] in (b"rTRC", b"gTRC", b"bTRC"):
+            struct.pack_into(">LL", profile, entry + 4, len(profile), len(curve))
+    profile += curve + bytes(-len(curve) % 4)
+    struct.pack_into(">L", profile, 0, len(profile))
+    return bytes(profile).replace("sRGB".encode("utf-16-be"), "mine".encode("utf-16-be"))
+
+
+def sampled(light: np.ndarray) -> bytes:
+    return b"curv" + struct.pack(">LL", 0, len(light)) + np.rint(light * 65535).astype(">u2").tobytes()
+
+
+VALUES = np.linspace(0, 1, 1024)
+PQ_POWER = VALUES ** (1 / 78.84375)
+PQ = (np.maximum(PQ_POWER - 0.8359375, 0) / (18.8515625 - 18.6875 * PQ_POWER)) ** (1 / 0.1593017578125)
+
+
+@pytest.mark.parametrize(
+    ("curve", "kind"),
+    [
+        (b"curv" + struct.pack(">LL", 0, 0), "linear light"),
+        (b"curv" + struct.pack(">LLH", 0, 1, 256), "linear light"),
+        (b"para" + struct.pack(">LHHl", 0, 0, 0, 65536), "linear light"),
+        (sampled(VALUES), "linear light"),
+        (sampled(PQ), r"PQ \(HDR\)"),
+        (sampled(VALUES**2 / 3), r"HLG \(HDR\)"),
+        (b"curv" + struct.pack(">LLH", 0, 1, 461), None),  # gamma 1.8
+        (b"curv" + struct.pack(">LLH", 0, 1, 666), None),  # gamma 2.6
+        (b"para" + struct.pack(">LHH5l", 0, 3, 0, 157286, 62119, 3417, 5072, 2651), None),  # sRGB's
+        (b"para" + struct.pack(">LHH", 0, 9, 0), None),
+        (b"", None),
+    ],
+)
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
+def test_a_profile_of_linear_light_or_hdr_is_refused(format_: str, curve: bytes, kind: str | None) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(PIXELS).save(buffer, format_, icc_profile=with_curve(curve))
+    if kind is None:
+        load(buffer.getvalue(), f"a.{format_.lower()}")
+        return
+    with pytest.raises(PhotoError, match=f"unsupported: {format_} of {kind} values"):
+        load(buffer.getvalue(), f"a.{format_.lower()}")
+
+
+def test_a_profile_may_name_its_transfer_function() -> None:
+    profile = bytearray(with_curve(b"cicp" + bytes(4) + bytes((9, 16, 0, 1))))
+    profile[132:136] = b"cicp"
+    (profile[136:144],) = [struct.pack(">LL", len(profile) - 12, 12)]
+    buffer = io.BytesIO()
+    Image.fromarray(PIXELS).save(buffer, "PNG", icc_profile=bytes(profile))
+    with pytest.raises(PhotoError, match=r"unsupported: PNG of PQ"):
+        load(buffer.getvalue(), "a.png")
+
+
+@pytest.mark.parametrize("with_profile", [False, True])
+def test_the_colours_of_another_picture_in_the_file_do_not_count(with_profile: bool) -> None:
+    """As in the HEIC of a phone whose gain map leads to an HDR picture."""
+    pillow_heif = pytest.importorskip("pillow_heif")
+    image = Image.fromarray(PIXELS)
+    if with_profile:
+        image.info["icc_profile"] = profile_of(12)
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(image).save(buffer, save_nclx_profile=False)
+    content = bytearray(buffer.getvalue())
+    assert b"colrnclx" not in content
+    more = struct.pack(">L4s4sHHHB", 19, b"colr", b"nclx", 9, 16, 9, 128)
+    ends = {name: content.find(name) - 4 for name in (b"meta", b"iprp", b"ipco")}
+    end = ends[b"ipco"] + struct.unpack_from(">L", content, ends[b"ipco"])[0]
+    for at in ends.values():
+        struct.pack_into(">L", content, at, struct.unpack_from(">L", content, at)[0] + len(more))
+    content[end:end] = more
+    _move_items(content, len(more))
+    photo = load(bytes(content), "a.heic")
+    assert photo.metadata.icc_profile == (profile_of(12) if with_profile else b"")
+
+
+def _move_items(content: bytearray, by: int) -> None:
+    """Corrects where the items of a HEIC lie, as libheif writes it: version 0, each with a base and offsets."""
+    at = content.find(b"iloc")
+    assert (content[at + 4], content[at + 8], content[at + 9]) == (0, 0x44, 0x40)
+    (count,) = struct.unpack_from(">H", content, at + 10)
+    position = at + 12
+    for _ in range(count):
+        _, _, base, extents = struct.unpack_from(">HHLH", content, position)
+        if base:
+            struct.pack_into(">L", content, position + 4, base + by)
+        position += 10
+        for _ in range(extents):
+            if not base:
+                struct.pack_into(">L", content, position, struct.unpack_from(">L", content, position)[0] + by)
+            position += 8
+
+
+def test_pages_that_are_masks_or_old_thumbnails_are_not_the_photo() -> None:
+    for tag, value in ((254, 4), (255, 2)):
+        pages = [Image.fromarray(cv2.resize(PIXELS, (8, 6))), Image.fromarray(PIXELS)]
+        for page, number in zip(pages, (value, 0), strict=True):
+            tags = TiffImagePlugin.ImageFileDirectory_v2()
+            tags[tag] = number
+            page.encoderinfo = {"tiffinfo": tags}
+        buffer = io.BytesIO()
+        first = pages[0].encoderinfo["tiffinfo"]
+        pages[0].save(buffer, "TIFF", save_all=True, append_images=pages[1:], tiffinfo=first)
+        photo = load(buffer.getvalue(), "a.tif")
+        np.testing.assert_array_equal(photo.pixels, PIXELS)
+
+
+def test_gamma_and_primaries_of_srgb_are_no_loss() -> None:
+    gamma = (b"gAMA", struct.pack(">L", 45_455))
+    primaries = (b"cHRM", struct.pack(">8L", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000))
+    assert load(png(gamma, primaries), "a.png", output_format="jpeg").notes == ["PNG written as JPEG"]
+    other = (b"gAMA", struct.pack(">L", 55_000))
+    assert "gamma and primaries (gAMA, cHRM) dropped" in load(png(other), "a.png", output_format="jpeg").notes

@@ -126,3 +126,16 @@ def test_a_bad_profile_is_no_damage_of_the_pixels() -> None:
     broken = content[:first] + content[second:]
     assert decode(broken)[1] == ""
     np.testing.assert_array_equal(photos.load(broken, "a.jpg").pixels, by_pillow(content))
+
+
+def test_damage_of_cmyk_is_a_note_as_well() -> None:
+    pixels = np.random.default_rng(0).integers(0, 200, (64, 96, 4), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels, "CMYK").save(buffer, "JPEG")
+    content = bytearray(buffer.getvalue())
+    assert photos.load(bytes(content), "a.jpg").damage == ""
+    middle = len(content) // 2
+    content[middle : middle + 40] = bytes(40)
+    content[middle + 10 : middle + 12] = b"\xff\xd5"
+    photo = photos.load(bytes(content), "a.jpg")
+    assert photo.damage.startswith("the file is damaged")

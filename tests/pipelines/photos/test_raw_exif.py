@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 
 from pipelines import photos
 from pipelines.photos import raw
-from pipelines.photos.raw_exif import exif_of_raw
+from pipelines.photos.raw_exif import exif_of_raw, others_of_raw
 
 DATE, ISO = "2024:05:06 07:08:09", 3200
 
@@ -125,3 +125,15 @@ def test_what_cannot_be_read_is_a_note(content: bytes, notes: list[str], monkeyp
     assert raw.open_raw(content, 10**6).size == (8, 8)
     photo = photos.load(content, "a.orf")
     assert photo.notes == [*notes, "RAW written as JPEG"]
+
+
+@pytest.mark.parametrize("make", [tiff, minolta], ids=["TIFF", "MRW"])
+def test_xmp_and_the_orientation_are_read_and_maker_notes_are_named(make: Callable[[], bytes]) -> None:
+    assert others_of_raw(make()) == {"original_orientation": 6}
+    tags = Image.Exif()
+    tags[700] = b"<x:xmpmeta/>"
+    tags.get_ifd(ExifTags.IFD.Exif)[ExifTags.IFD.MakerNote] = b"of the maker"
+    found = others_of_raw(tags.tobytes().removeprefix(b"Exif\x00\x00"))
+    assert found == {"xmp": b"<x:xmpmeta/>", "maker_notes": True}
+    for damaged in (b"", b"II*\x00", make()[:60]):
+        others_of_raw(damaged)

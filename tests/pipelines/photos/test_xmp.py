@@ -93,3 +93,40 @@ def test_a_hostile_packet_takes_no_time(hostile: bytes, orientation: int) -> Non
 
 def test_a_packet_beyond_all_bounds_is_dropped() -> None:
     assert xmp.updated(bytes(xmp.LONGEST + 1), 1) == (b"", ["XMP too long and dropped"])
+
+
+@pytest.mark.parametrize(
+    ("namespace", "body", "note"),
+    [
+        (
+            "http://ns.microsoft.com/photo/1.2/",
+            b"<p:RegionInfo><q:Regions/></p:RegionInfo>",
+            "face regions dropped, which were not turned with the photo",
+        ),
+        (
+            "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
+            b"<p:ImageRegion><rdf:Bag/></p:ImageRegion>",
+            "image regions dropped, which were not turned with the photo",
+        ),
+        (
+            "http://ns.adobe.com/camera-raw-settings/1.0/",
+            b"<p:CropTop>0.1</p:CropTop><p:HasCrop>True</p:HasCrop>",
+            "crop dropped, which was not turned with the photo",
+        ),
+        (
+            "http://ns.google.com/photos/1.0/panorama/",
+            b"<p:FullPanoWidthPixels>9</p:FullPanoWidthPixels>",
+            "panorama data dropped, which were not turned with the photo",
+        ),
+    ],
+)
+def test_other_places_go_with_a_note_if_the_photo_was_turned(namespace: str, body: bytes, note: str) -> None:
+    head = HEAD + b' xmlns:p="' + namespace.encode() + b'"><dc:title>Night</dc:title>'
+    assert xmp.updated(head + body + TAIL, 1) == (head + body + TAIL, [])
+    assert xmp.updated(head + body + TAIL, 6) == (head + TAIL, [note])
+
+
+def test_films_of_other_makers_leave_nothing_that_points_to_them() -> None:
+    head = HEAD + b' xmlns:o="http://ns.oplus.com/photos/1.0/camera/"'
+    packet = head + b' o:MotionPhotoOwner="oplus" o:VideoLength="1032">' + TAIL
+    assert xmp.updated(packet, 1) == (head + b">" + TAIL, ["video of a motion photo dropped"])

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import runners, storage
+from pipelines import records, runners, storage
 from pipelines.preprocess.command import preprocess
 from pipelines.preprocess.settings import PreprocessSettings, parse_size
 from pipelines.preprocess.shards import ShardResult
@@ -84,6 +84,17 @@ def check_identities(manifest: Manifest) -> None:
     assert counts["found"] == counts["records"] + counts["rejected"]
     assert counts["records"] == counts["references"] + counts["without_reference"]
     assert counts["records"] == sum(manifest.records(split) for split in manifest.splits)
+
+
+def test_no_name_of_a_folder_steers_the_terminal(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(click, "echo", lambda message, **options: said.append(str(message)))
+    for _ in range(2):  # made, and complete already
+        assert run(images, tmp_path / "of\x1b[2J") == 0
+    records.inspect(str(tmp_path / "of\x1b[2J"))
+    records.stats(str(tmp_path / "of\x1b[2J"), None, 1)
+    assert said
+    assert not [text for text in said if "\x1b" in text]
 
 
 def test_a_plain_folder(images: Path, tmp_path: Path, capsys) -> None:
