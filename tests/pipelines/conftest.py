@@ -8,9 +8,11 @@ from PIL import ImageCms
 
 @pytest.fixture(autouse=True)
 def nothing_is_stopped() -> None:
-    """A job that a test stopped would stop those of the tests after it in the same process."""
+    """What a test left (a job that it stopped, a photo in work) must not hold up the tests after it in its process."""
     if runners := sys.modules.get("pipelines.runners"):
         runners.STOP.clear()
+    if memory := sys.modules.get("pipelines.memory"):
+        memory.budget.cache_clear()
 
 
 @pytest.fixture(scope="session")
