@@ -67,7 +67,7 @@ def test_a_worker_enters_only_with_what_it_needs(tmp_path: Path) -> None:
     options = PipelineOptions(["--s3_endpoint_url=http://localhost:1"])
     (mounted := tmp_path / "photos").mkdir()
     workers.WorkerRequirements.of(options, str(tmp_path)).enter()
-    with pytest.raises(workers.WorkerError, match=f"cannot see {mounted} .*there is nothing"):
+    with pytest.raises(workers.WorkerError, match=f"cannot see {mounted} .*it is missing or empty"):
         workers.WorkerRequirements.of(options, str(mounted)).enter()
     with pytest.raises(workers.WorkerError, match=f"cannot see {tmp_path}/none .*share the folder"):
         workers.WorkerRequirements.of(options, str(tmp_path), f"{tmp_path}/none").enter()

@@ -502,7 +502,7 @@ def test_tables_and_pages_of_others_are_refused_before_anything_is_touched(
     out = tmp_path / "out"
     (out / name).parent.mkdir(parents=True)
     (out / name).write_bytes(b"mine")
-    with pytest.raises(click.UsageError, match="not from zerodce: move it away"):
+    with pytest.raises(click.UsageError, match="zerodce did not write it: move it away"):
         run(photos, out)
     assert [path for path in out.rglob("*") if path.is_file()] == [out / name]
     assert run(photos, out, "--overwrite") == 0
@@ -839,7 +839,7 @@ def test_a_data_set_is_left_alone(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "manifest.json").write_text("{}")
-    with pytest.raises(click.UsageError, match="holds what `zerodce preprocess` left: choose another folder"):
+    with pytest.raises(click.UsageError, match="holds files of `zerodce preprocess`: choose another folder"):
         run(photos, out, "--overwrite")
     assert [path.name for path in out.rglob("*")] == ["manifest.json"]
 
@@ -1021,8 +1021,8 @@ def test_pairs_of_one_photo_in_a_list_of_many(photos: Path, tmp_path: Path) -> N
     [
         ("0.png,1.png\nnowhere.png,1.png", r"pairs\.csv, line 3: nowhere\.png is not among the images"),
         ("0.png,nowhere.png", r"pairs\.csv, line 2: nowhere\.png is not among the references"),
-        ("0.png,1.png\n1.png,2.png\n0.png,2.png", r"line 4: 0\.png has its reference in line 2 already"),
-        ("0.png,1.png\n1.png,", "does not list pairs: line 3: it needs the columns low,ref and a value of both"),
+        ("0.png,1.png\n1.png,2.png\n0.png,2.png", r"line 4: 0\.png already has a reference in line 2"),
+        ("0.png,1.png\n1.png,", "does not list pairs: line 3: it needs the columns low,ref, and each row needs a value in both"),
     ],
 )
 def test_a_wrong_list_of_pairs_is_one_error(photos: Path, tmp_path: Path, lines: str, message: str) -> None:

@@ -818,6 +818,6 @@ def test_the_folder_of_enhanced_photos_is_left_alone(images: Path, tmp_path: Pat
     journal = tmp_path / "out" / ".zerodce" / "journal" / "a.jsonl"
     journal.parent.mkdir(parents=True)
     journal.write_text("{}")
-    with pytest.raises(click.UsageError, match="holds what `zerodce enhance` left: choose another folder"):
+    with pytest.raises(click.UsageError, match="holds files of `zerodce enhance`: choose another folder"):
         run(images, tmp_path / "out", overwrite=True)
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [journal]
