@@ -71,7 +71,7 @@ def test_a_worker_enters_only_with_what_it_needs(tmp_path: Path) -> None:
         workers.WorkerRequirements.of(options, str(mounted)).enter()
     with pytest.raises(workers.WorkerError, match=f"cannot see {tmp_path}/none .*share the folder"):
         workers.WorkerRequirements.of(options, str(tmp_path), f"{tmp_path}/none").enter()
-    with pytest.raises(workers.WorkerError, match=r"has zerodce .*, the command 0\.0: install the same"):
+    with pytest.raises(workers.WorkerError, match=r"has zerodce .*, the command has 0\.0: install the same"):
         workers.WorkerRequirements({}, (), {"zerodce": "0.0"}).enter()
 
 

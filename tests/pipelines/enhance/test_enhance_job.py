@@ -1022,7 +1022,10 @@ def test_pairs_of_one_photo_in_a_list_of_many(photos: Path, tmp_path: Path) -> N
         ("0.png,1.png\nnowhere.png,1.png", r"pairs\.csv, line 3: nowhere\.png is not among the images"),
         ("0.png,nowhere.png", r"pairs\.csv, line 2: nowhere\.png is not among the references"),
         ("0.png,1.png\n1.png,2.png\n0.png,2.png", r"line 4: 0\.png already has a reference in line 2"),
-        ("0.png,1.png\n1.png,", "does not list pairs: line 3: it needs the columns low,ref, and each row needs a value in both"),
+        (
+            "0.png,1.png\n1.png,",
+            "does not list pairs: line 3: it needs the columns low,ref, and each row needs a value in both",
+        ),
     ],
 )
 def test_a_wrong_list_of_pairs_is_one_error(photos: Path, tmp_path: Path, lines: str, message: str) -> None:
