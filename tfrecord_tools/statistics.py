@@ -83,7 +83,7 @@ def measure(folder: str | Path, workers: int | None = None) -> dict[str, dict[st
         `image`, and `reference` if there are any, by split; splits without records are left out.
 
     Raises:
-        DatasetError: The folder is not a whole data set, or an image cannot be decoded.
+        DatasetError: The folder is not a complete data set, or an image cannot be decoded.
     """
     manifest = open_dataset(folder)
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:

@@ -70,7 +70,7 @@ def test_verify_names_a_damaged_shard(records: Path, tmp_path: Path) -> None:
     done = command("records", "verify", tmp_path)
     assert done.returncode == 1
     assert "all-00001-of-00002.tfrecord: record 7" in done.stdout
-    assert "the checksum of its content does not fit" in done.stdout
+    assert "the checksum of its content does not match" in done.stdout
     assert done.stderr.startswith("Error: ")
     assert done.stderr.count("\n") == 1
 

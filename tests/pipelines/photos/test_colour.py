@@ -41,9 +41,9 @@ def nclx(format_: str, primaries: int, transfer: int) -> bytes:
 @pytest.mark.parametrize("kind", ["PNG", "HEIF", "AVIF"])
 def test_what_no_display_shows_as_it_lies_is_refused(kind: str, transfer: int) -> None:
     content = png((b"cICP", bytes((9, transfer, 0, 1)))) if kind == "PNG" else nclx(kind, 9, transfer)
-    with pytest.raises(PhotoError, match=f"unsupported: {kind} of .* values, which zerodce cannot read"):
+    with pytest.raises(PhotoError, match=f"unsupported: {kind} with .* values, which zerodce cannot read"):
         load(content, {"PNG": "a.png", "HEIF": "a.heic", "AVIF": "a.avif"}[kind])
-    with pytest.raises(PhotoError, match=f"unsupported: {kind} of .* values, which zerodce cannot read"):
+    with pytest.raises(PhotoError, match=f"unsupported: {kind} with .* values, which zerodce cannot read"):
         decode(content, {"PNG": "a.png", "HEIF": "a.heic", "AVIF": "a.avif"}[kind], (8, 8))
 
 
