@@ -2,8 +2,9 @@ PYTHON ?= python3
 INPUT ?= out/scenes
 OUTPUT ?= out/enhanced
 BIN := .venv/bin
-# the files of tests spread over the cores; each process brings TensorFlow, hence no more than four
-PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# the files of tests spread over the cores, those of commands and of the cluster, which take longest, first; each
+# process brings TensorFlow, hence no more than four
+PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: install enhance test test-fast lint format
 install: .venv/tests
