@@ -73,7 +73,7 @@ class _OneLineErrors(click.Group):
 )
 @click.version_option(package_name="zerodce")
 def main() -> None:
-    """Bring light into archives of dark photos."""
+    """Brighten archives of dark photos."""
 
 
 main.add_command(enhance)

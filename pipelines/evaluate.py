@@ -202,7 +202,7 @@ def lol_pairs(lol: str) -> list[Pair]:
 
 
 def folder_pairs(path: str) -> list[Pair]:
-    """The pairs of a folder with two folders in it: dark images, and references of the same names.
+    """The pairs of a folder that contains two folders: dark images, and references with the same names.
 
     Raises:
         click.UsageError: There are no such folders, or no pair in them.

@@ -89,7 +89,7 @@ class RunFiles(keras.callbacks.Callback):
         for name in self.names:
             (self.target / name).unlink(missing_ok=True)
         for folder in sorted(_FOLDERS, reverse=True):
-            with contextlib.suppress(OSError):  # something else lies in it
+            with contextlib.suppress(OSError):  # it is not empty
                 (self.target / folder).rmdir()
         self.names = set()
 

@@ -74,7 +74,7 @@ def _relative_path(image: StoredImage) -> PurePosixPath:
 
 
 def contact_sheet(folder: str | Path, split: str, images: int = 60, columns: int = 10) -> Image.Image:
-    """A grid of the first images of a split, each with its name, and beside its reference if it has one.
+    """A grid of the first images of a split, with their names. The reference of an image is beside it.
 
     Args:
         folder: Folder that `zerodce preprocess` wrote.

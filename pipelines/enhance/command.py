@@ -144,7 +144,7 @@ def say_plan(plan: EnhancePlan, out: str) -> None:
         click.echo(printable(f"{record.path}: {(record.failure or {})['error']}"))
     click.echo(
         f"{len(plan.todo)} of {len(plan.found)} photos would be enhanced, {plan.skipped} are done, {len(plan.clashes)} "
-        f"clash, {len(plan.refused)} would replace files of others, {plan.ignored} other files are ignored; about "
+        f"clash, {len(plan.refused)} would replace foreign files, {plan.ignored} other files are ignored; about "
         f"{megabytes:.0f} MB would be written"
     )
 

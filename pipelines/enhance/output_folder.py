@@ -112,7 +112,7 @@ def _refuse_other_photos(out: str, source: str, moved: Listing) -> None:
             differences.append(f"{record.path} has {entry.size} bytes, and had {record.size}")
         elif abs(entry.mtime - record.mtime) > TIME_SLACK:
             times = (time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(each)) for each in (entry.mtime, record.mtime))
-            differences.append("{} is of {} (UTC), and was of {}".format(record.path, *times))
+            differences.append("{} has the time {} (UTC), and had {}".format(record.path, *times))
     if differences:
         raise click.UsageError(
             f"{source} is not the archive that {out} belongs to: {len(differences)} of {len(done)} finished photos "

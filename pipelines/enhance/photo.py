@@ -44,7 +44,7 @@ _ENDING = (OutputError, CancelledError)  # the job, not one photo
 
 
 class Prepared(NamedTuple):
-    """A decoded photo, its preview, and the small copy for its curves, as `zerodce.images.pixels` makes them.
+    """A decoded photo, its preview, and the small copy for its curves (see `zerodce.images.pixels`).
 
     It holds a share of the memory budget until its step `complete` ends. `crc32` is the CRC-32 of the photo's file.
     """
@@ -288,13 +288,13 @@ class PhotoProcessor:
         """
         target = storage.join(self.out, path)
         if storage.leads_out(target, self.out):
-            raise photos.PhotoError("write", f"{path} lies behind a link that leads out of the results")
+            raise photos.PhotoError("write", f"a link leads {path} out of the folder of results")
         if storage.is_same(target, storage.join(self.source, task.path)):
-            raise photos.PhotoError("write", f"{path} is the original itself")
+            raise photos.PhotoError("write", f"{path} is the original file")
         return target
 
     def _enhance(self, prepared: Prepared, curves: Curves) -> Outcome:
-        """Brightens a photo, writes its images, measures it, and draws its small pictures."""
+        """Brightens a photo, writes its images, measures it, and writes its thumbnails."""
         settings, photo, original = self.settings, prepared.photo, prepared.photo.pixels
         enhanced = self.enhancer().apply(original, curves) if curves.grid.any() else original
         before, after = photo.eight_bits, eight_bit_values(enhanced)

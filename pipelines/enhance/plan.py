@@ -102,7 +102,7 @@ def make_plan(
         unreadable: The reason for each folder and file that could not be read, by path.
 
     Raises:
-        click.UsageError: Two references fit one photo, or the list of pairs is wrong.
+        click.UsageError: Two references match one photo, or the list of pairs is wrong.
     """
     found = listing.entries
     matched = _matched(listing, references, settings, unreadable)

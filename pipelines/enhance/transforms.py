@@ -1,4 +1,4 @@
-"""The archive job in Beam: paths of plan files in, enhanced photos and journal records out.
+"""The archive job in Beam: maps paths of plan files to enhanced photos and journal records.
 
 spread the paths -> decode, small copy -> RunInference (curves) -> apply, encode, write, measure, journal. Only paths
 cross the shuffle; pixels stay inside one fused stage.
@@ -35,7 +35,7 @@ class CurveModelHandler(ModelHandler[Prepared, PredictionResult, Enhancer]):
     decoded photo holds memory while its batch fills up. If the network fails, the result is a PhotoError.
 
     Args:
-        processor: Holder of the model.
+        processor: Gives the model.
     """
 
     def __init__(self, processor: PhotoProcessor) -> None:

@@ -22,7 +22,7 @@ def open_raw(
 
     Args:
         content: The file.
-        max_pixels: Refuse larger photos before they are developed.
+        max_pixels: Photos with more pixels are refused before they are developed.
         admit: Called before the photo is developed, with its number of pixels and the bits of a value.
         half_size: Whether to develop it at half the width and height, in a quarter of the time.
 

@@ -331,7 +331,7 @@ def _skip_reduced_pages(image: Image.Image) -> None:
 def _orientation(image: Image.Image) -> int:
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # Pillow's parser raises whatever damaged data leads it to
+    except Exception:  # on damaged data, Pillow's parser raises exceptions of any type
         return 1
     return orientation if isinstance(orientation, int) else 1
 

@@ -81,7 +81,7 @@ def preprocess(data: str, out: str, settings: PreprocessSettings) -> int:
                 dataset_folder.tidy(out)
     say_result(out, manifest)
     if manifest.counts["rejected"] and settings.max_rejected is None:
-        click.echo(f"{REJECTED} says why images were rejected; --max-rejected accepts that.", err=True)
+        click.echo(f"{REJECTED} says why images were rejected; use --max-rejected to accept them.", err=True)
         return 1
     return 0
 

@@ -282,5 +282,5 @@ def tidy(out: str) -> None:
     if storage.is_local(out):
         (Path(out) / folders.STATE / "lock").unlink(missing_ok=True)
         for name in (f"{STATE}/plan", f"{STATE}/rows", STATE, folders.STATE):
-            with contextlib.suppress(OSError):  # something else lies in it
+            with contextlib.suppress(OSError):  # it is not empty
                 (Path(out) / name).rmdir()

@@ -94,7 +94,7 @@ def make_plan(data: str, settings: PreprocessSettings) -> DatasetPlan:
         settings: The options. Without `shard_records`, size and encoding determine the number of records in a shard.
 
     Raises:
-        click.UsageError: There are no images, or they cannot be assigned as asked.
+        click.UsageError: There are no images, or they cannot be assigned as requested.
     """
     unreadable: dict[str, str] = {}
     listing = folders.find(data, unreadable)

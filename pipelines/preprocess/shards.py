@@ -77,7 +77,7 @@ class ShardResult:
         texts += [text for entry in row.rejected for text in entry]
         numbers = [row.records, row.references, row.size, row.source_bytes, *row.notes.values()]
         if not all(isinstance(text, str) for text in texts) or not all(isinstance(number, int) for number in numbers):
-            raise TypeError("a field is of another type")
+            raise TypeError("a field has another type")
         return row
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The data-set job in Beam: names of shards in, their rows out.
+"""The data-set job in Beam: maps names of shards to their rows.
 
 One element is one shard. A small file in OUT lists the images of each shard, so only names of shards pass through Beam.
 The bytes of a shard depend only on the names and contents of its images.

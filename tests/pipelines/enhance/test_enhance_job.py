@@ -341,7 +341,7 @@ def test_an_archive_that_has_moved_goes_on_if_it_is_said_to_be_the_same(photos: 
         (lambda photo: photo.write_bytes(b"1"), r"1 of 4 .*: 1\.png has 1 bytes, and had \d+$"),
         (
             lambda photo: os.utime(photo, (5, 5)),
-            r"1\.png is of 1970-01-01 00:00:05 \(UTC\), and was of 1970-01-12 ",
+            r"1\.png has the time 1970-01-01 00:00:05 \(UTC\), and had 1970-01-12 ",
         ),
     ],
 )
@@ -422,10 +422,10 @@ def test_links_deeper_in_the_results_cost_the_photos_behind_them(photos: Path, t
     assert {path: path.read_bytes() for path in photos.rglob("*.*")} == before
     failures = {row["path"]: (row["stage"], row["error"]) for row in rows(out, "failures.csv")}
     assert failures == {
-        "0.png": ("write", "enhanced/0.png is the original itself"),
+        "0.png": ("write", "enhanced/0.png is the original file"),
         "trip ü/3.jpg": (
             "write",
-            "enhanced/trip ü/3.jpg lies behind a link that leads out of the results",
+            "a link leads enhanced/trip ü/3.jpg out of the folder of results",
         ),
     }
 
