@@ -107,7 +107,7 @@ def test_killed_and_resumed_it_is_the_same_run(dataset: Path, trained: Path) -> 
         kept = json.loads(str(state["state"]))["epoch"]
     refused = run("train", dataset, out, *OPTIONS)
     assert refused.exit_code == 2
-    assert "go on with --resume, or start anew with --overwrite" in refused.output
+    assert "go on with --resume, or start again with --overwrite" in refused.output
     resumed = run("train", dataset, out, *OPTIONS, "--resume")
     assert resumed.exit_code == 0, resumed.output
     assert [f"epoch {number}/4" in resumed.output for number in (1, 2, 3, 4)] == [

@@ -653,7 +653,7 @@ def begin_and_stop(data: Path, out: Path, monkeypatch: pytest.MonkeyPatch, **opt
             make(path, content, mtime)
 
         patch.setattr(storage, "write", write)
-        with pytest.raises(click.ClickException, match=r"cannot write .*: No space left on device; what"):
+        with pytest.raises(click.ClickException, match=r"cannot write .*: No space left on device; finished"):
             run(data, out, split="all=1", **options)
 
 
