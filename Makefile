@@ -2,8 +2,8 @@ PYTHON ?= python3
 INPUT ?= out/scenes
 OUTPUT ?= out/enhanced
 BIN := .venv/bin
-# the files of tests spread over the cores, those of commands and of the cluster, which take longest, first; each
-# process brings TensorFlow, hence no more than four
+# Test files are distributed over the cores. The longest ones (commands, cluster) start first. There are at most four
+# processes, because each loads TensorFlow.
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: install enhance test test-fast lint format
@@ -13,17 +13,17 @@ install: .venv/tests
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 
-# what enhancing needs
+# packages for enhancing
 .venv/photos: pyproject.toml | .venv/bin/python
 	$(BIN)/pip install --quiet --editable '.[heif,raw]'
 	touch $@
 
-# what testing needs besides
+# more packages for testing
 .venv/tests: pyproject.toml | .venv/bin/python
 	$(BIN)/pip install --quiet --editable '.[test]'
 	touch $@ .venv/photos
 
-# the default input: dark scenes that the project renders itself
+# the default input: dark scenes that the project renders
 out/scenes: | .venv/photos
 	$(BIN)/python -m benchmarks.scenes $@
 
@@ -39,7 +39,7 @@ lint: .venv/tests
 test: lint
 	$(PYTEST) $(PYTEST_ARGS)
 
-# in less than a minute: no cluster, no browser, nothing slow but one run of each job
+# less than a minute: no cluster, no browser, no slow tests except one run of each job
 test-fast: .venv/tests
 	$(PYTEST) -m 'smoke or not (cluster or browser or slow)' $(PYTEST_ARGS)
 

@@ -1,4 +1,4 @@
-"""The `zerodce` command line: commands, options and their help. Everything heavy is imported inside the command."""
+"""The `zerodce` command line: commands, options and their help. Each command imports its heavy modules itself."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from pipelines.preprocess.options import preprocess
 from pipelines.settings import Application, options_of
 
 _NO_READER = 141
-"""Exit code where the reader of standard output has gone: what a shell shows for SIGPIPE."""
+"""Exit code if the reader of standard output has gone: 128 + SIGPIPE, as shells show it."""
 
 EXTRAS = {
     "tensorflow": ("TensorFlow", "train"),
@@ -21,18 +21,18 @@ EXTRAS = {
     "matplotlib": ("Matplotlib", "train"),
     "gdown": ("gdown", "lol"),
 }
-"""What some commands need besides: module, its name, and the extra that brings it."""
+"""Modules that only some commands need: by module, its name and the extra that installs it."""
 
 
 def _printable(line: str) -> str:
-    """A line of an error: names in it may hold what steers a terminal."""
+    """A line of an error message without terminal control characters, which file names may contain."""
     from tfrecord_tools.records import printable
 
     return printable(line)
 
 
 class _OneLineErrors(click.Group):
-    """Says what is wrong in one line, without the lines on usage before it; interrupted, it exits with 130."""
+    """Prints each error in one line, without click's usage text. Exits with 130 after an interrupt."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         open_standard_streams()
@@ -42,8 +42,8 @@ class _OneLineErrors(click.Group):
         finally:
             try:
                 sys.stderr.flush()
-            except OSError:  # a full disk: Python would end with 120, whatever the command returns
-                sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (what is left to print has no place)
+            except OSError:  # a full disk: at exit, Python would replace the exit code by 120
+                sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (stays open until the process ends)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -60,10 +60,10 @@ class _OneLineErrors(click.Group):
             package, extra = EXTRAS[missing]
             raise click.ClickException(f"{package} is not installed: pip install 'zerodce[{extra}]'") from error
         except BrokenPipeError:
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (what is left to print has no reader)
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (stays open until the process ends)
             sys.exit(_NO_READER)
-        except KeyboardInterrupt:  # before the command itself took care of it
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a signal to the group arrives twice
+        except KeyboardInterrupt:  # before the command handles interrupts itself
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a signal to the process group arrives twice
             click.echo("Interrupted.", err=True)
             sys.exit(130)
 
@@ -73,7 +73,7 @@ class _OneLineErrors(click.Group):
 )
 @click.version_option(package_name="zerodce")
 def main() -> None:
-    """Bring light into archives of dark photos."""
+    """Brighten archives of dark photos."""
 
 
 main.add_command(enhance)
@@ -82,10 +82,10 @@ main.add_command(preprocess)
 
 @main.command()
 @click.argument("out")
-@click.option("--url", help="Where the archive is instead of the project's drive.")
+@click.option("--url", help="Address of the archive.  [default: the project's drive]")
 @click.option("--sha256", help="Refuse an archive with another SHA-256.")
 def download(out: str, url: str | None, sha256: str | None) -> None:
-    """Download the LoL data set into OUT, ready for `preprocess`; an interrupted download goes on."""
+    """Download the LoL data set into OUT, ready for `preprocess`. The same command goes on after an interrupt."""
     silence_libraries()
     from pipelines import download as job
 
@@ -98,32 +98,32 @@ def download(out: str, url: str | None, sha256: str | None) -> None:
 @click.option("--epochs", type=click.IntRange(1), default=100, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
 @click.option(
-    "--learning-rate", type=click.FloatRange(0, min_open=True), help="Of Adam.  [default: 2e-3 for fusion, else 1e-4]"
+    "--learning-rate", type=click.FloatRange(0, min_open=True), help="For Adam.  [default: 2e-3 for fusion, else 1e-4]"
 )
 @click.option(
     "--recipe",
     type=click.Choice(["fusion", "six", "paper", "original", "default"]),
     default="fusion",
     show_default=True,
-    help="The network, its losses and their weights. fusion: that of the shipped weights; six was once called default; "
-    "README.md has all.",
+    help="The network, its losses and their weights. fusion: the recipe of the shipped weights. default is an old name "
+    "of six. README.md explains all recipes.",
 )
 @click.option(
     "--schedule",
     type=click.Choice(["constant", "cosine"]),
-    help="What the learning rate does; cosine: falls to 0 at the end.  [default: cosine for fusion, else constant]",
+    help="Learning-rate schedule. cosine: the rate falls to 0 at the end.  [default: cosine for fusion, else constant]",
 )
-@click.option("--crop", type=click.IntRange(16), help="Train on random squares of so many pixels.")
+@click.option("--crop", type=click.IntRange(16), help="Train on random squares with this many pixels a side.")
 @click.option("--no-flip", "flip", is_flag=True, flag_value=False, default=True, help="Do not mirror images at random.")
 @click.option(
     "--shuffle-channels/--no-shuffle-channels",
     default=None,
-    help="Exchange red, green and blue at random: no colour is favoured.  [default: for fusion]",
+    help="Exchange red, green and blue at random, so that the model favours no colour.  [default: for fusion]",
 )
 @click.option(
     "--average",
     type=click.FloatRange(0, 1, max_open=True),
-    help="Momentum of the average of the weights that is validated and kept; 0: the weights themselves.  "
+    help="Momentum of the moving average of the weights. The average is validated and kept. 0: no average.  "
     "[default: 0.98 for fusion, else 0.999]",
 )
 @click.option(
@@ -131,23 +131,23 @@ def download(out: str, url: str | None, sha256: str | None) -> None:
     type=click.Choice(["total_loss", "psnr", "ssim"]),
     default="total_loss",
     show_default=True,
-    help="What picks the best epoch on the validation images; PSNR and SSIM need references.",
+    help="The measure on the validation images that picks the best epoch. PSNR and SSIM need references.",
 )
-@click.option("--patience", type=click.IntRange(1), help="Stop after so many epochs without a better one.")
+@click.option("--patience", type=click.IntRange(1), help="Stop after this many epochs without improvement.")
 @click.option("--seed", type=click.IntRange(1), default=1, show_default=True)
 @click.option(
     "--mixed-precision",
     type=click.Choice(["auto", "bfloat16", "off"]),
     default="auto",
     show_default=True,
-    help="auto: bfloat16 where the processor multiplies it by itself.",
+    help="auto: bfloat16 if the processor has instructions for it.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the run in OUT where it was broken off.")
-@click.option("--overwrite", is_flag=True, help="Delete the run in OUT, and start anew.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run in OUT.")
+@click.option("--overwrite", is_flag=True, help="Delete the run in OUT, and start a new one.")
 def train(
     dataset: str, out: str, recipe: str, mixed_precision: str, resume: bool, overwrite: bool, **options: Any
 ) -> None:
-    """Train a model on DATASET, which `preprocess` wrote, and leave it in OUT."""
+    """Train a model on DATASET, which `preprocess` wrote, and write it into OUT."""
     silence_libraries()
     from pipelines import train as job
     from zerodce.recipes import OF_RECIPE, RECIPES
@@ -164,24 +164,24 @@ def train(
 @click.argument("lol", required=False)
 @click.option(
     "--pairs",
-    help="Instead of the LoL layout: a folder with `input` and `target` (or `low` and `high`) in it; or a CSV with the "
-    "columns low,ref, whose paths are relative to LOL or, without it, to the CSV's folder or `images` beside it.",
+    help="Pairs in another layout: a folder with the folders `input` and `target` (or `low` and `high`), or a CSV with "
+    "the columns low,ref. Its paths are relative to LOL; without LOL, to the CSV's folder or `images` beside it.",
 )
 @click.option(
     "--brackets",
-    help="CSV with the columns scene,image: series of exposures, in order. The reference of each dark image is the "
-    "exposure fusion of its scene. Paths as for --pairs.",
+    help="CSV with the columns scene,image: exposure series, in order. The reference of each dark image is the "
+    "exposure fusion of its scene. Paths are relative as for --pairs.",
 )
 @click.option("--out", default="evaluation", show_default=True, help="Folder for evaluation.csv and comparison.png.")
 @click.option("--model", help="A model.keras that `zerodce train` wrote.  [default: the shipped weights]")
 @options_of(Application)
 def evaluate(lol: str | None, **options: Any) -> None:
-    """Compare with the well-exposed images of LOL, the LoL data set or a part of it, at native size.
+    """Compare enhanced images with the well-exposed images of LOL, the LoL data set or a part of it.
 
-    PSNR and SSIM of the input as it is, autocontrast, gamma 0.4 and the model, nothing matched in brightness; how many
-    images come nearer to their reference than the input is; and what brightening does: the share of pixels newly
-    clipped, by how many degrees the hue of bright saturated pixels turns, and the noise in flat dark places, a standard
-    deviation in steps of 1/255.
+    Images are compared at native size, and no brightness is matched. The table has a row for the input, autocontrast,
+    gamma 0.4 and the model. Its columns: PSNR and SSIM; how many images are nearer to their reference than the input
+    is; the share of newly clipped pixels; the rotation of the hue of bright saturated pixels, in degrees; and the noise
+    in flat dark places, as a standard deviation in steps of 1/255.
     """
     silence_libraries()
     from pipelines import evaluate as job
@@ -191,13 +191,13 @@ def evaluate(lol: str | None, **options: Any) -> None:
 
 @main.group()
 def records() -> None:
-    """Look into a data set that `preprocess` wrote."""
+    """Show, check and export a data set that `preprocess` wrote."""
 
 
 @records.command("inspect")
 @click.argument("dataset")
 def records_inspect(dataset: str) -> None:
-    """Print splits, counts, sizes, keys and a few rows of DATASET."""
+    """Print splits, counts, sizes, keys and the first records of DATASET."""
     silence_libraries()
     from pipelines import records as tools
 
@@ -206,9 +206,11 @@ def records_inspect(dataset: str) -> None:
 
 @records.command("verify")
 @click.argument("dataset")
-@click.option("--workers", type=click.IntRange(1), help="Images decoded at a time.  [default: one for each core]")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Number of images decoded at a time.  [default: one for each core]"
+)
 def records_verify(dataset: str, workers: int | None) -> None:
-    """Read every byte of DATASET: checksums, counts, records, images. Exits with 1 if anything is wrong."""
+    """Read every byte of DATASET, and check checksums, counts, records and images. Exits with 1 after a fault."""
     silence_libraries()
     from pipelines import records as tools
 
@@ -218,9 +220,11 @@ def records_verify(dataset: str, workers: int | None) -> None:
 @records.command("stats")
 @click.argument("dataset")
 @click.option("--out", help="Folder for statistics.json and statistics.png.  [default: DATASET]")
-@click.option("--workers", type=click.IntRange(1), help="Images decoded at a time.  [default: one for each core]")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Number of images decoded at a time.  [default: one for each core]"
+)
 def records_stats(dataset: str, out: str | None, workers: int | None) -> None:
-    """Histograms of brightness and size of each split of DATASET, as numbers and as a picture."""
+    """Write histograms of brightness and size for each split of DATASET, as numbers and as a picture."""
     silence_libraries()
     from pipelines import records as tools
 
@@ -230,9 +234,9 @@ def records_stats(dataset: str, out: str | None, workers: int | None) -> None:
 @records.command("export")
 @click.argument("dataset")
 @click.option("--out", help="Folder for the images.  [default: DATASET/export]")
-@click.option("--sheet", is_flag=True, help="A contact sheet of each split as well.")
+@click.option("--sheet", is_flag=True, help="Also write a contact sheet of each split.")
 def records_export(dataset: str, out: str | None, sheet: bool) -> None:
-    """Write the images of DATASET as files again."""
+    """Write the images of DATASET as image files."""
     silence_libraries()
     from pipelines import records as tools
 

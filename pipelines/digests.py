@@ -1,4 +1,4 @@
-"""Short names for values: what two processes, or two runs, compare or call a file by."""
+"""Digests: short names for values. Processes and runs compare them, and name files by them."""
 
 import hashlib
 import json
@@ -9,8 +9,8 @@ def digest(value: Any, length: int = 16) -> str:
     """The first hexadecimal digits of the SHA-256 of a value.
 
     Args:
-        value: What JSON can hold; the order of the keys of an object does not count.
-        length: Number of digits, of 4 bits each, at most 64. With 16 of them, two of a million values are the same
-            with a probability of 3e-8.
+        value: Any value that JSON can hold. The order of the keys of an object does not matter.
+        length: Number of digits, of 4 bits each, at most 64. With 16 digits, a million values have a collision with a
+            probability of 3e-8.
     """
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:length]

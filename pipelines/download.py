@@ -1,4 +1,4 @@
-"""The command `zerodce download`: the LoL data set from its drive, checked, and unpacked into its folder only."""
+"""The command `zerodce download`: downloads the LoL data set from its drive, checks it, and unpacks it safely."""
 
 import hashlib
 import re
@@ -30,22 +30,22 @@ TIMEOUT = 60.0
 """Seconds of silence after which a connection counts as broken."""
 
 RETRIES = 3
-"""How often a broken connection is taken up again, at growing intervals, before the command gives up."""
+"""How often a broken connection is opened again, with exponential backoff, before the command gives up."""
 
 
 class ArchiveError(Exception):
-    """An archive that is not unpacked; the message says why."""
+    """The archive cannot be unpacked. The message says why."""
 
 
 def download(out: str, *, url: str | None, sha256: str | None) -> int:
-    """The command `zerodce download`; its options, as `zerodce download --help` explains them, are the arguments.
+    """The command `zerodce download`. The arguments are its options; `zerodce download --help` explains them.
 
     Returns:
-        The exit code: 0 the data set, or a part of both its folders, is in `out`, 130 interrupted.
+        The exit code. 0: `out` holds pairs of both folders of the data set. 130: interrupted.
 
     Raises:
         click.UsageError: Wrong arguments.
-        click.ClickException: It could not be fetched, is damaged, or cannot be written.
+        click.ClickException: The archive could not be fetched, is damaged, or cannot be written.
     """
     if not storage.is_local(out):
         raise click.UsageError("download works on local folders: copy the data set to the store afterwards")
@@ -84,20 +84,20 @@ def download(out: str, *, url: str | None, sha256: str | None) -> int:
 
 
 def without_secrets(text: str) -> str:
-    """A message without what the addresses in it may hold: names, passwords, and keys behind a question mark."""
+    """A message without the secrets in its addresses: user names, passwords, and queries behind a question mark."""
     return re.sub(r"\?[^\s'\")]+", "?...", re.sub(r"//[^/\s]*@", "//", text))
 
 
 def fetch(url: str, target: Path) -> None:
-    """Downloads a file, going on with what an earlier try left; it appears when all of it is there.
+    """Downloads a file, and resumes an earlier try. The file appears under its name when it is complete.
 
     Args:
-        url: A Google Drive link, or any other.
-        target: Path of the file; what has arrived so far lies beside it, under a name that ends in `.part`.
+        url: A Google Drive link, or another address.
+        target: Path of the file. Until it is complete, it lies beside this path with a name that ends in `.part`.
 
     Raises:
-        requests.RequestException, DownloadError: It could not be fetched; what has arrived is kept.
-        click.UsageError: The address is none.
+        requests.RequestException, DownloadError: It could not be fetched. The part that has arrived is kept.
+        click.UsageError: `url` is not an address.
     """
 
     def parts() -> dict[Path, int]:
@@ -123,19 +123,19 @@ def fetch(url: str, target: Path) -> None:
             attempt()
         except requests.JSONDecodeError:
             raise
-        except ValueError:  # its text is not shown: it may hold a part of a password
+        except ValueError:  # its text is not shown, because it may contain part of a password
             raise click.UsageError("--url is not an address that can be fetched: write https://...") from None
         except (DownloadError, requests.HTTPError):
             if not any(kept.values()) or parts() != kept:
                 raise
-            # nothing could be added to it: the server cannot resume, or it has another file now
+            # the part did not grow: the server cannot resume, or its file has changed
             for part in kept:
                 part.unlink()
             attempt()
 
 
 def check(archive: Path, sha256: str | None) -> None:
-    """Raises `ArchiveError` if a file is no ZIP archive, or not the one with a SHA-256 (hexadecimal)."""
+    """Raises `ArchiveError` if a file is not a ZIP archive, or has another SHA-256 (hexadecimal) than the given one."""
     if not zipfile.is_zipfile(archive):
         with archive.open("rb") as file:
             web_page = file.read(512).lstrip().startswith(b"<")
@@ -148,17 +148,17 @@ def check(archive: Path, sha256: str | None) -> None:
 
 
 def unpack(archive: Path, target: Path) -> None:
-    """Unpacks the data set, whatever folder it lies in inside the archive; each part appears when it is whole.
+    """Unpacks the data set. Inside the archive it may lie in any folder. Each part appears when it is complete.
 
-    Every member's size and checksum is compared with what the archive says.
+    The size and checksum of every member are checked.
 
     Args:
         archive: A ZIP archive.
-        target: Folder of the data set, for the folders in `PARTS`; those that it has are left alone.
+        target: Folder of the data set, which gets the folders in `PARTS`. Existing ones are not changed.
 
     Raises:
-        ArchiveError: It does not hold the data set, is damaged, or a member would land outside the folder or is
-            a link. Nothing is left of it then.
+        ArchiveError: It does not hold the data set, is damaged, or a member leads out of the folder or is a link. Then
+            no unpacked files are left.
     """
     unpacked = target / _UNPACKED
     shutil.rmtree(unpacked, ignore_errors=True)
@@ -193,17 +193,17 @@ def unpack(archive: Path, target: Path) -> None:
 
 
 def _destination(info: zipfile.ZipInfo) -> PurePosixPath | None:
-    """Where a member goes, from the folder of its part on; None for folders and what is not of the data set.
+    """The path of a member, beginning with the folder of its part; None for folders and files that are not needed.
 
     Raises:
-        ArchiveError: It is a link, or its name leads out of the folder.
+        ArchiveError: The member is a link, or its name leads out of the folder.
     """
     name = info.orig_filename.replace("\\", "/")
     parts = name.split("/")
     if stat.S_ISLNK(info.external_attr >> 16):
         raise ArchiveError(f"holds a link, {info.filename!a}, and was not unpacked")
     if name.startswith("/") or ".." in parts or ":" in parts[0] or "\0" in name:
-        raise ArchiveError(f"holds a file that leads out of its folder, {info.filename!a}, and was not unpacked")
+        raise ArchiveError(f"holds a file whose name leads out of its folder, {info.filename!a}, and was not unpacked")
     start = next((index for index, part in enumerate(parts) if part in PARTS), None)
     if info.is_dir() or start is None or "__MACOSX" in parts or parts[-1].startswith("."):
         return None
@@ -227,7 +227,7 @@ def refuse_empty(target: Path) -> None:
 
 
 def contents(target: Path) -> str:
-    """What a LoL folder holds, in words: pairs, and images that lack their counterpart."""
+    """The content of a LoL folder in words: pairs, and images without a counterpart."""
     texts = []
     for part, expected in PARTS.items():
         low, high = _names(target, part)

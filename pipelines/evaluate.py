@@ -1,4 +1,4 @@
-"""The command `zerodce evaluate`: dark images and their references in, a table of what methods make of them out."""
+"""The command `zerodce evaluate`: compares methods on dark images with references, and writes a table of scores."""
 
 import dataclasses
 import itertools
@@ -26,10 +26,10 @@ from zerodce.images import fusion, metrics
 from zerodce.training import plots
 
 SHOWN = 24
-"""With more images than this, the terminal shows only the means; the CSV file has them all."""
+"""With more images than this, the terminal shows only the means. The CSV file has all images."""
 
 PAIR_FOLDERS = (("input", "target"), ("low", "high"))
-"""Names of the two folders of a folder of pairs: of the dark images, and of their references."""
+"""Names of the two folders in a folder of pairs: dark images, and their references."""
 
 SHEET_ROWS, SHEET_WIDTH = 12, 320
 MEAN = "mean"
@@ -43,7 +43,7 @@ class Pair:
         name: Relative path of the dark image.
         low: Path of the dark image.
         reference: Path of the well-exposed image.
-        part: Part of the data set that it belongs to, such as `eval15`; empty where there are no parts.
+        part: Part of the data set that it belongs to, such as `eval15`; empty if there are no parts.
     """
 
     name: str
@@ -55,23 +55,23 @@ class Pair:
         """Name, image and reference.
 
         Raises:
-            photos.PhotoError: An image cannot be read, or they differ in size.
+            photos.PhotoError: An image cannot be read, or the two differ in size.
         """
         image, reference = read_image(self.low), read_image(self.reference)
         if image.shape != reference.shape:
-            raise photos.PhotoError("read", f"it is {_size(image)}, its reference {_size(reference)}")
+            raise photos.PhotoError("read", f"its size is {_size(image)}, that of its reference {_size(reference)}")
         yield self.name, image, reference
 
 
 @dataclasses.dataclass(frozen=True)
 class Bracket:
-    """A scene shot at several exposures, whose fusion is the reference of the dark ones.
+    """A scene shot at several exposures. Their exposure fusion is the reference of the dark shots.
 
     Attributes:
         scene: Name of the scene in the list.
         names: Relative paths of the images, in the order of the list.
         paths: Paths of the images.
-        part: Always empty: scenes are no parts of a data set.
+        part: Always empty, because scenes are not parts of a data set.
     """
 
     scene: str
@@ -84,10 +84,10 @@ class Bracket:
         return f"scene {self.scene}"
 
     def read(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-        """Name, image and reference of each shot of a mean below `WELL_EXPOSED`.
+        """Name, image and reference of each shot with a mean below `WELL_EXPOSED`.
 
         Raises:
-            photos.PhotoError: An image cannot be read, or they differ in size.
+            photos.PhotoError: An image cannot be read, or the images differ in size.
         """
         images = [read_image(path) for path in self.paths]
         for name, image in zip(self.names, images, strict=True):
@@ -103,11 +103,11 @@ class Bracket:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluateSettings(Application):
-    """What is compared; each as `zerodce evaluate --help` explains the option.
+    """The options of `zerodce evaluate`.
 
     Attributes:
         pairs: Path of a list or a folder of pairs; None for the LoL layout.
-        brackets: Path of a list of series of exposures; None for pairs.
+        brackets: Path of a list of exposure series; None for pairs.
         out: Folder of the results.
         model: Path of a model file; None for the shipped one.
     """
@@ -122,7 +122,7 @@ def evaluate(lol: str | None, settings: EvaluateSettings) -> int:
     """The command `zerodce evaluate`.
 
     Args:
-        lol: Folder of the images; None where a list says where they are.
+        lol: Folder of the images; None if a list says where they are.
         settings: The options.
 
     Returns:
@@ -191,8 +191,8 @@ def lol_pairs(lol: str) -> list[Pair]:
     matched = references.match_lol_references(low, [key for key in keys if references.is_lol_reference(key)])
     if not matched:
         raise click.UsageError(
-            f"{lol} has no image in our485/low or eval15/low with one of the same name in high: "
-            "name the LoL folder, or list the pairs of another in a CSV file for --pairs"
+            f"{lol} has no image in our485/low or eval15/low with a reference of the same name in high: "
+            "name the LoL folder, or list the pairs of another folder in a CSV file for --pairs"
         )
     return [
         Pair(key, storage.join(folder, key), storage.join(folder, matched[key]), key.split("/", 1)[0])
@@ -202,7 +202,7 @@ def lol_pairs(lol: str) -> list[Pair]:
 
 
 def folder_pairs(path: str) -> list[Pair]:
-    """The pairs of a folder with two folders in it: dark images, and references of the same names.
+    """The pairs of a folder that contains two folders: dark images, and references with the same names.
 
     Raises:
         click.UsageError: There are no such folders, or no pair in them.
@@ -212,7 +212,7 @@ def folder_pairs(path: str) -> list[Pair]:
             break
     else:
         names = " nor ".join(f"{dark} and {bright}" for dark, bright in PAIR_FOLDERS)
-        raise click.UsageError(f"{path} has neither the folders {names} in it")
+        raise click.UsageError(f"{path} contains neither the folders {names}")
     low, high = (folders.find(storage.join(path, name)) for name in (dark, bright))
     keys = [entry.path for entry in low.entries]
     try:
@@ -220,7 +220,7 @@ def folder_pairs(path: str) -> list[Pair]:
     except references.AmbiguousReferenceError as error:
         raise click.UsageError(f"{path}: {error}") from None
     if not matched:
-        raise click.UsageError(f"no image in {high.folder} has the name of one in {low.folder}")
+        raise click.UsageError(f"no image in {high.folder} has the name of an image in {low.folder}")
     return [Pair(key, storage.join(low.folder, key), storage.join(high.folder, matched[key])) for key in matched]
 
 
@@ -229,8 +229,8 @@ def listed_pairs(path: str, folder: str | None) -> list[Pair]:
 
     Args:
         path: The CSV file.
-        folder: Folder that its paths are relative to; if None, its own folder, or `images` beside it, whichever has
-            the first image.
+        folder: Folder that its paths are relative to. If None: the folder of the file, or `images` beside it; the one
+            that has the first image.
 
     Raises:
         click.UsageError: It is not such a file, lists nothing, or lists an image twice.
@@ -244,8 +244,8 @@ def listed_brackets(path: str, folder: str | None) -> list[Bracket]:
     """The scenes that a CSV file with the columns `scene` and `image` lists.
 
     Args:
-        path: The CSV file; the images of a scene are a series in the order of their rows.
-        folder: Folder that its paths are relative to, found as `listed_pairs` does if None.
+        path: The CSV file. The images of a scene are in the order of the series.
+        folder: As for `listed_pairs`.
 
     Raises:
         click.UsageError: It is not such a file, or lists nothing.
@@ -266,11 +266,11 @@ def folder_of_list(path: str, folder: str | None, first: str) -> str:
 
     Args:
         path: The list.
-        folder: The folder, if it was named.
+        folder: The folder, if the user named one.
         first: Path of the first image in the list.
 
     Raises:
-        click.UsageError: The first image is in no folder that it can be.
+        click.UsageError: No possible folder has the first image.
     """
     own = posixpath.dirname(path)
     roots = [folder] if folder else [own, storage.join(own, "images")]
@@ -283,14 +283,16 @@ def folder_of_list(path: str, folder: str | None, first: str) -> str:
 def score_all(
     sources: Sequence[Pair | Bracket], enhancer: Enhancer, kind: str
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str]], list[tuple[str, dict[str, np.ndarray]]]]:
-    """Scores images against their references, showing how far it is.
+    """Scores images against their references, and shows the progress.
 
     Args:
+        sources: The pairs or exposure series.
+        enhancer: Applies the model.
         kind: Name of the sources, in the plural.
 
     Returns:
-        A row for each image that could be read; name and error of each source that could not; name and small images
-        of some, evenly spread, for the sheet.
+        A row for each image that could be read; name and error of each source that could not be read; for the sheet,
+        name and small images of some evenly spread sources.
     """
     rows: list[dict[str, Any]] = []
     failures, sheet = [], []
@@ -300,7 +302,7 @@ def score_all(
             for name, image, reference in source.read():
                 images = evaluation.brightened(image, enhancer)
                 rows.append({"path": name, "part": source.part, **evaluation.score(images, reference)})
-                if index in drawn:  # the first of a source
+                if index in drawn:  # only the first image of a source
                     drawn.remove(index)
                     small = {each: sheet_copy(pixels) for each, pixels in {**images, "reference": reference}.items()}
                     sheet.append((name, small))
@@ -330,7 +332,7 @@ def _size(image: np.ndarray) -> str:
 
 
 def mean_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row of means for each part of the data set where there is more than one, and one for all."""
+    """The rows of means: one for each part of the data set if there are several parts, and one over all images."""
     parts = sorted({row["part"] for row in rows})
     groups = [(part, [row for row in rows if row["part"] == part]) for part in parts] if len(parts) > 1 else []
     return [
@@ -340,7 +342,7 @@ def mean_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def show(rows: Sequence[dict[str, Any]], means: Sequence[dict[str, Any]]) -> None:
-    """Prints PSNR by method of each image, where these are few, and all measures of the means, a method in a row."""
+    """Prints the PSNR of each method for each image, if there are few images, and a table of all means."""
     console = progress.Console()
     if len(rows) <= SHOWN:
         table = Table(box=box.SIMPLE, padding=(0, 0, 0, 1), pad_edge=False)
@@ -370,7 +372,7 @@ def show(rows: Sequence[dict[str, Any]], means: Sequence[dict[str, Any]]) -> Non
 
 
 def sheet_copy(image: np.ndarray) -> np.ndarray:
-    """A copy of an image for the sheet."""
+    """A small copy of an image for the sheet."""
     small = Image.fromarray(image)
     small.thumbnail((SHEET_WIDTH, SHEET_WIDTH))
     return np.asarray(small)

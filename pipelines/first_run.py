@@ -1,4 +1,4 @@
-"""The first run of an installation: numba compiles the loops over pixels for this processor, in two processes."""
+"""The first run of an installation: two processes compile the loops over pixels for this processor, with numba."""
 
 import contextlib
 import subprocess
@@ -16,12 +16,12 @@ zerodce.denoise(np.random.default_rng(0).integers(0, 60, (256, 256, 3), np.uint8
 
 @contextlib.contextmanager
 def compiling_beside() -> Iterator[None]:
-    """Says that this is the first run, and compiles the noise filter in another process.
+    """On the first run, prints a line and compiles the noise filter in another process.
 
-    The first photo has the rest compiled meanwhile. Both processes keep their machine code on disk. A photo never waits
-    for the other process: at worst the filter is compiled twice.
+    Meanwhile, the first photo compiles the other loops in this process. Both processes cache their machine code on
+    disk. No photo waits for the other process. At worst, both compile the filter.
     """
-    import zerodce.curves.tones  # noqa: F401 (calls the function)
+    import zerodce.curves.tones  # noqa: F401 (the import calls find_strengths)
     from zerodce.kernels.brightening import find_strengths
 
     if not find_strengths.stats.cache_misses:

@@ -1,4 +1,4 @@
-"""The folders of a job: the photos in its input; an output that is apart from it, writable and ours alone."""
+"""The folders of a job: lists the photos of the input, and checks and locks the folder of results."""
 
 import contextlib
 import fnmatch
@@ -16,7 +16,7 @@ from pipelines import storage
 from pipelines.photos import is_ignored, is_photo
 
 STATE = ".zerodce"
-"""The folder in OUT for what a job needs until it is finished, or for the next run; each job has its own part of it."""
+"""The folder in OUT with the state of a job. Each command uses its own part of it."""
 
 _MARKS = {
     "enhance": (f"{STATE}/journal", f"{STATE}/plan", "metrics.csv"),
@@ -26,11 +26,11 @@ _MARKS = {
 
 
 class OutputError(Exception):
-    """Nothing can be written any more, such as on a full disk: the job ends, and goes on another time."""
+    """Nothing can be written any more, such as on a full disk. The job ends; a later run goes on."""
 
 
 class Listing(NamedTuple):
-    """The photos of a folder, sorted by path, and how many other files it holds of each extension."""
+    """The photos of a folder, sorted by path, and the number of other files by extension."""
 
     folder: str
     entries: list[storage.Entry]
@@ -38,7 +38,7 @@ class Listing(NamedTuple):
 
     @property
     def ignored(self) -> int:
-        """The number of the other files."""
+        """The number of other files."""
         return sum(self.ignored_by_extension.values())
 
 
@@ -47,12 +47,12 @@ def find(path: str, unreadable: dict[str, str] | None = None, exclude: Sequence[
 
     Args:
         path: A folder, or a file.
-        unreadable: Gets the reason for every photo and folder that cannot be looked at, by its relative path. If None,
-            such a photo is listed with size 0, so that it fails where it is read; the first such folder is an error.
-        exclude: Patterns of `fnmatch` for relative paths of files and folders that are ignored.
+        unreadable: Gets the reason for every photo and folder that cannot be read, by relative path. If None, such a
+            photo is listed with size 0, so that reading it fails later; the first such folder raises an error.
+        exclude: Patterns of `fnmatch` for the relative paths of ignored files and folders.
 
     Raises:
-        click.UsageError: There is nothing to enhance.
+        click.UsageError: There are no photos, or the path cannot be read.
     """
     others: dict[str, OSError | None] = {}
     try:
@@ -70,8 +70,8 @@ def find(path: str, unreadable: dict[str, str] | None = None, exclude: Sequence[
     reasons = {
         name: error.strerror or str(error)
         for name, error in sorted(others.items())
-        if error and not is_ignored(f"{name}/") and not _is_excluded(name, exclude)  # as a folder
-        if is_photo(name) or not isinstance(error, FileNotFoundError)  # a link that leads nowhere is no folder
+        if error and not is_ignored(f"{name}/") and not _is_excluded(name, exclude)  # the name may be a folder
+        if is_photo(name) or not isinstance(error, FileNotFoundError)  # a broken link is not a folder
     }
     if not entries and not others:
         raise click.UsageError(f"{path} is empty: name a folder of photos")
@@ -97,7 +97,7 @@ def find(path: str, unreadable: dict[str, str] | None = None, exclude: Sequence[
 
 
 def _is_excluded(path: str, patterns: Sequence[str]) -> bool:
-    """Whether a pattern fits a path, or a folder above it."""
+    """Whether a pattern matches a path, or a folder above it."""
     if not patterns:
         return False
     parts = path.split("/")
@@ -109,7 +109,7 @@ def refuse_overlap(source: str, out: str) -> None:
     """Raises click.UsageError if one folder lies in the other, so that outputs never become inputs.
 
     Args:
-        source: A folder, or one file: a folder beside that is apart from it.
+        source: A folder, or one file. A folder beside a file does not overlap with it.
         out: Folder of the results.
     """
     if storage.is_local(source) != storage.is_local(out):
@@ -124,7 +124,7 @@ def _starts_with(path: str, folder: str) -> bool:
 
 
 def _lies_in(path: str, folder: str) -> bool:
-    """Whether a path is a folder or lies in it, by device and inode: names differ in case, and through mounts."""
+    """Whether a path is a folder or lies in it. Compares device and inode, because a folder can have several names."""
     path = os.path.realpath(path)
     if not os.path.exists(folder):
         return Path(path).is_relative_to(os.path.realpath(folder))
@@ -133,18 +133,18 @@ def _lies_in(path: str, folder: str) -> bool:
 
 
 def refuse_other_job(out: str, job: str) -> None:
-    """Raises click.UsageError if a folder holds what another job than this one left there."""
+    """Raises click.UsageError if a folder holds files of another job."""
     for other, marks in _MARKS.items():
         if other != job and any(storage.exists(storage.join(out, mark)) for mark in marks):
-            raise click.UsageError(f"{out} holds what `zerodce {other}` left: choose another folder")
+            raise click.UsageError(f"{out} holds files of `zerodce {other}`: choose another folder")
 
 
 def refuse_links_out(out: str, names: Iterable[str]) -> None:
-    """Raises click.UsageError if what a job writes or deletes in a folder lies elsewhere, behind a symbolic link.
+    """Raises click.UsageError if a folder that a job writes to leads out of the results through a symbolic link.
 
     Args:
         out: Folder of the results, which may itself be a link.
-        names: Folders in it, relative with `/`; those that are not there are all right.
+        names: Folders in it, relative with `/`. They need not exist.
     """
     if not storage.is_local(out):
         return
@@ -156,7 +156,7 @@ def refuse_links_out(out: str, names: Iterable[str]) -> None:
 
 
 def what_failed(error: OSError, out: str) -> str:
-    """An error of the system in words, by what it is about: a file that a job reads, or the folder that it writes.
+    """The text of a system error. It says whether a file could not be read or the folder could not be written.
 
     Args:
         error: The error.
@@ -169,13 +169,13 @@ def what_failed(error: OSError, out: str) -> str:
 
 
 def refuse_lost_link(path: str) -> None:
-    """Raises click.UsageError if a path is a link that leads nowhere or to itself."""
+    """Raises click.UsageError if a path is a broken link, or a link to itself."""
     if storage.is_local(path) and os.path.islink(path) and not os.path.exists(path):
         raise click.UsageError(f"{path} is a link that leads nowhere: remove it, or name another path")
 
 
 def is_writable(out: str) -> bool:
-    """Whether the folder of the results is still there and takes a small file."""
+    """Whether the folder of results still exists and a small file can be written into it."""
     probe = storage.join(out, f"{STATE}/writable")
     try:
         if storage.is_local(out) and not storage.exists(storage.join(out, STATE)):
@@ -188,16 +188,16 @@ def is_writable(out: str) -> bool:
 
 
 def folds_case(out: str) -> bool:
-    """Whether the folder of the results takes `a.jpg` and `A.JPG` for one file; its lock has to be there."""
+    """Whether `a.jpg` and `A.JPG` are one file in the folder of results. Its file `lock` has to exist."""
     return storage.is_local(out) and storage.exists(storage.join(out, f"{STATE}/LOCK"))
 
 
 @contextlib.contextmanager
 def lock(out: str) -> Iterator[None]:
-    """Makes the folder of the results and holds its lock, which a killed process gives back.
+    """Makes the folder of results and holds its lock. The system releases the lock of a killed process.
 
     Raises:
-        click.UsageError: Its folder of state is a link that leads elsewhere.
+        click.UsageError: Its state folder is a link that leads out of it.
         click.ClickException: The folder cannot be written, or another process works on it.
     """
     refuse_lost_link(out)

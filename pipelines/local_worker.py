@@ -1,7 +1,7 @@
 """A worker process on this machine (Beam's mode multi_processing): `python -m pipelines.local_worker PARENT`.
 
-It ends with the process that started it, whatever ends that and whatever it is doing. Beam's own worker does not: it
-waits for its work, which may hang, and for a minute or two while it starts.
+It always ends with its parent process, even if the parent is killed. Beam's own worker does not: it first finishes its
+work, which may hang, and it takes a minute or two to notice while it starts.
 """
 
 import contextlib
@@ -14,10 +14,10 @@ _PARENT_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 
 
 def end_with_parent(parent: int) -> None:
-    """Has the system end this process when its parent ends; where the system cannot do that, nothing happens.
+    """Asks the system to end this process when its parent ends. Does nothing if the system cannot do that.
 
     Args:
-        parent: Number of the parent's process, which may have ended already.
+        parent: Process number of the parent, which may have ended already.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, int(signal.SIGKILL))
@@ -26,9 +26,9 @@ def end_with_parent(parent: int) -> None:
 
 
 def main(parent: int) -> None:
-    """Works until the parent has nothing more to do."""
+    """Works until the parent has no more work."""
     end_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, which the parent gets too: it says when to end
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the parent too, which ends the workers
 
     from apache_beam.runners.worker import sdk_worker_main
 

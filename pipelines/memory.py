@@ -1,4 +1,4 @@
-"""Memory: how much there is, and a budget that photos draw on, so that a large one waits for others to finish."""
+"""Memory: how much there is, and a budget that photos share. A large photo waits until others have finished."""
 
 import collections
 import contextlib
@@ -11,31 +11,32 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 BASE = 350 * 2**20
-"""Bytes that a process of a job takes before its first photo: Beam, numba, the model."""
+"""Bytes that a process of a job uses before its first photo: Beam, numba, the model."""
 
 BYTES_PER_PIXEL = 24
-"""What a photo of 8 bits takes at most while it is decoded, brightened and encoded, for each of its pixels.
+"""The most bytes that an 8-bit photo uses for each pixel, while it is decoded, brightened and encoded.
 
-A JPEG or PNG of 100 megapixels takes 10 to 13, one of 16 bits twice as much; decoders of other formats are not bounded.
+A JPEG or PNG of 100 megapixels uses 10 to 13. A photo of 16 bits uses twice as much. Decoders of other formats may use
+more.
 """
 
 LEAST_BYTES_PER_PIXEL = 12
-"""What it takes at least: the decoded image, its values before and after."""
+"""The fewest bytes that it uses for each pixel: the decoded image, and its values before and after."""
 
-_LEAST = 256 * 2**20  # of a budget, however small the machine
-_SLACK = 512 * 2**20  # of address space, for stacks and arenas of threads
+_LEAST = 256 * 2**20  # bytes of a budget on the smallest machine
+_SLACK = 512 * 2**20  # bytes of address space for stacks and arenas of threads
 _POLL_SECONDS = 0.2
-_NO_LIMIT = 2**60  # what control groups say where there is none
+_NO_LIMIT = 2**60  # control groups without a limit give a number above this
 
 
-_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # of mallopt, as malloc.h numbers them
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # parameters of mallopt, numbered as in malloc.h
 
 
 def keep_freed() -> None:
-    """Has this process keep what photos leave for the next ones, best called before there are other threads.
+    """Makes this process keep freed memory for the next photos. Call it before other threads start.
 
-    Otherwise every large array is fresh memory, which the system clears a page at a time: a third of a photo's time.
-    Only glibc can do that; elsewhere nothing happens.
+    Otherwise the system clears new pages for every large array, which is a third of a photo's time. Works only with
+    glibc; elsewhere it does nothing.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -44,20 +45,20 @@ def keep_freed() -> None:
 
 
 def give_back() -> None:
-    """Returns to the system what photos have left; for a large one, in whose place no other fits as well."""
+    """Returns freed memory to the system. Useful after a large photo, because other photos do not reuse its blocks."""
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 class CancelledError(Exception):
-    """The job ends before the memory asked for was free."""
+    """The job ended while a photo was waiting for memory."""
 
 
 def available(root: Path = Path("/")) -> int:
-    """Bytes of memory that this process may use: those of the machine, or of the container where that has less.
+    """Bytes of memory that this process may use: those of the machine, or of its container if that has less.
 
     Args:
-        root: Where `proc` and `sys` are.
+        root: The folder that contains `proc` and `sys`.
     """
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if root == Path("/") else []
     with contextlib.suppress(OSError):
@@ -70,7 +71,7 @@ def available(root: Path = Path("/")) -> int:
 
 
 def _group_limits(root: Path) -> Iterator[Path]:
-    """The files in which the control groups of this process, of either version, say how much memory they have."""
+    """The files with the memory limits of this process's control groups, of version 1 and 2."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -90,17 +91,17 @@ def budget(max_memory: int | None) -> "Budget":
     """The budget of this process for photos in work.
 
     Args:
-        max_memory: What the process may take in all, in bytes; None for what the machine or container has.
+        max_memory: Bytes that the process may use in all; None for all memory of the machine or container.
     """
     return Budget(max(_LEAST, (max_memory or available()) - BASE))
 
 
 class Budget:
-    """Bytes that photos in work draw on, each in its turn.
+    """A memory budget that the photos in work share.
 
-    Turns are in the order of `queue`, so that whoever waits does so only for those before it, which have all they
-    need; nobody waits for ever. One that needs more than there is waits until it is alone, and then it may have no
-    more than there is: asking the system for more raises MemoryError, where the system can do that.
+    Photos take memory in the order in which they called `queue`. A photo waits only for earlier photos, which have all
+    the memory that they need, so no photo waits for ever. A photo that needs more than the whole budget waits until it
+    is alone. Then the process is limited to the budget: asking for more raises MemoryError, if the system supports it.
 
     Args:
         total: Bytes.
@@ -114,10 +115,10 @@ class Budget:
         self._last = 0
 
     def queue(self, cancelled: Callable[[], bool] = lambda: False) -> "Share":
-        """A place at the end of the queue.
+        """Joins the queue at its end.
 
         Args:
-            cancelled: Whether whoever waits in it has to give up.
+            cancelled: Says whether a waiting photo has to give up.
         """
         with self._changed:
             self._last += 1
@@ -126,7 +127,7 @@ class Budget:
 
 
 class Share:
-    """What one photo draws; given back by `release`, at the latest when nobody holds the share any more."""
+    """The memory of one photo. `release` gives it back, and so does the garbage collector."""
 
     def __init__(self, budget: Budget, number: int, cancelled: Callable[[], bool]) -> None:
         self.budget = budget
@@ -136,11 +137,11 @@ class Share:
         self._limit: AddressLimit | None = None
 
     def take(self, amount: int, more: bool = False) -> None:
-        """Waits for its turn and for so many bytes to be free, and draws them; then it is the turn of the next.
+        """Waits for its turn and for free memory, and takes that memory. Then the next share has its turn.
 
         Args:
             amount: Bytes.
-            more: Keep the turn, for there is more to draw.
+            more: Whether to keep the turn, because it will take more.
 
         Raises:
             CancelledError: It had to give up.
@@ -160,7 +161,7 @@ class Share:
                 self._limit = AddressLimit(budget.total)
 
     def release(self) -> None:
-        """Gives back what was drawn, and the place in the queue."""
+        """Gives back the memory, and the place in the queue."""
         with self.budget._changed:
             if self._limit is not None:
                 self._limit.lift()
@@ -179,10 +180,13 @@ class Share:
 
 
 class AddressLimit:
-    """Holds this process to so many bytes besides those that it has, until `lift`.
+    """Limits how much more memory this process may use, until `lift`.
 
-    To ask for more raises MemoryError, instead of waking the kernel's out-of-memory killer. Where the system cannot do
-    that, nothing happens.
+    Beyond the limit, an allocation raises MemoryError instead of waking the kernel's out-of-memory killer. This does
+    nothing if the system cannot do that.
+
+    Args:
+        amount: Bytes beyond those that the process holds now.
     """
 
     def __init__(self, amount: int) -> None:
@@ -197,7 +201,7 @@ class AddressLimit:
             self._before = soft, hard
 
     def lift(self) -> None:
-        """Takes the limit away."""
+        """Removes the limit."""
         if self._before is not None:
             import resource
 

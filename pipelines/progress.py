@@ -1,4 +1,4 @@
-"""What a person or a program sees while a job works: a bar, plain lines, or JSON lines."""
+"""Progress of a job: a bar, plain lines, or JSON lines for programs."""
 
 import errno
 import json
@@ -21,7 +21,7 @@ from rich.progress import (
 
 
 class Console(rich.console.Console):
-    """Rich's console, which leaves it to the command line what a reader that has gone means."""
+    """Rich's console. If the reader of the output has gone, it lets the command line choose the exit code."""
 
     def on_broken_pipe(self) -> None:
         """Raises BrokenPipeError; Rich itself would end the process with 1."""
@@ -31,14 +31,14 @@ class Console(rich.console.Console):
 _Element = TypeVar("_Element")
 
 LINE_SECONDS = 5.0
-"""How often a plain line is printed where there is no terminal."""
+"""Seconds between plain lines, without a terminal."""
 
 
 def bar(*columns: ProgressColumn, disable: bool = False) -> Progress:
-    """A bar on a terminal, on standard error; where there is no terminal it shows nothing.
+    """A progress bar on standard error. It shows nothing if that is not a terminal.
 
     Args:
-        columns: What stands between the bar and the time left.
+        columns: Columns between the bar and the time left.
         disable: Show nothing on a terminal either.
     """
     console = Console(stderr=True)
@@ -48,7 +48,7 @@ def bar(*columns: ProgressColumn, disable: bool = False) -> Progress:
 
 
 def track(elements: Iterable[_Element], what: str, total: int) -> Iterator[_Element]:
-    """Hands elements on, one by one, and shows how far they are in a bar.
+    """Yields elements one by one, and shows the progress in a bar.
 
     Args:
         elements: The elements.
@@ -60,12 +60,12 @@ def track(elements: Iterable[_Element], what: str, total: int) -> Iterator[_Elem
 
 
 class Reporter:
-    """Shows how far a job is: a bar on a terminal, a line every few seconds elsewhere, JSON lines on request.
+    """Shows the progress of a job: a bar on a terminal, a line every few seconds elsewhere, JSON lines on request.
 
     Args:
         total: Number of elements to work on.
         what: Name of the elements, in the plural.
-        as_json: Print JSON lines on standard output, and nothing else there.
+        as_json: Whether to print JSON lines on standard output, and nothing else there.
     """
 
     def __init__(self, total: int, what: str, as_json: bool = False) -> None:
@@ -88,13 +88,16 @@ class Reporter:
         self.bar.stop()
 
     def advance(self, megapixels: float, failed: int, elements: int = 1) -> None:
-        """Counts elements, and those of them that failed; where nobody tells megapixels the elements are the rate."""
+        """Counts finished elements, and how many of them failed.
+
+        The rate is in megapixels a second, or in elements a second if there are no megapixels.
+        """
         self.done += elements
         self.failed += failed
         self.megapixels += megapixels
 
     def show(self) -> None:
-        """Shows the counts so far; plain and JSON lines appear only every few seconds."""
+        """Shows the counts so far. Plain and JSON lines appear only every few seconds."""
         seconds = time.monotonic() - self.started
         amount, unit = (self.megapixels, "MP/s") if self.megapixels else (self.done, f"{self.what}/s")
         rate = amount / seconds if seconds else 0.0

@@ -1,4 +1,4 @@
-"""The `zerodce records` commands: what a data set holds, whether it is whole, what its images are like, its files."""
+"""The `zerodce records` commands: show, verify, measure and export a data set."""
 
 import json
 from pathlib import Path
@@ -21,8 +21,8 @@ def manifest_of(dataset: str) -> Manifest:
     """The manifest of a folder.
 
     Raises:
-        click.UsageError: There is no such folder here.
-        click.ClickException: It is no data set.
+        click.UsageError: There is no such folder on this machine.
+        click.ClickException: It is not a data set.
     """
     if not Path(dataset).is_dir():
         raise click.UsageError(f"{dataset} is not a folder on this machine: name one that `zerodce preprocess` wrote")
@@ -33,7 +33,7 @@ def manifest_of(dataset: str) -> Manifest:
 
 
 def inspect(dataset: str) -> None:
-    """Prints splits, counts, sizes, schema and a few rows."""
+    """Prints splits, counts, sizes, keys and the first records."""
     manifest = manifest_of(dataset)
     console = Console()
     console.print(split_table(manifest))
@@ -78,7 +78,7 @@ def split_table(manifest: Manifest) -> Table:
 
 
 def check(dataset: str, workers: int | None) -> int:
-    """Reads every byte, prints what is wrong, and returns the exit code."""
+    """Reads every byte, prints the faults, and returns the exit code."""
     manifest = manifest_of(dataset)
     shards = sum(map(len, manifest.splits.values()))
     steps = track(range(shards), "shards", shards)
@@ -89,11 +89,13 @@ def check(dataset: str, workers: int | None) -> int:
     if len(faults) > _LISTED_FAULTS:
         click.echo(f"and {len(faults) - _LISTED_FAULTS:,} more")
     if faults:
-        click.echo(f"Error: {len(faults):,} faults: copy the files named from where the data set was made", err=True)
+        click.echo(
+            f"Error: {len(faults):,} faults: copy the named files again from where the data set was made", err=True
+        )
         return 1
     if manifest.intact is None:
-        click.echo(f"{FILENAME} has no checksum, as an older version wrote it: a change in it may go unseen")
-    click.echo(f"{manifest.counts['records']:,} records in {shards:,} shards: all well")
+        click.echo(f"an older version wrote {FILENAME} without a checksum: a change in it may go unnoticed")
+    click.echo(f"{manifest.counts['records']:,} records in {shards:,} shards: no faults")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Which well-exposed image belongs to which dark one: by their names, in any folder and in LoL's, or by a list."""
+"""Finds the reference, a well-exposed image, of each dark image: by name, or by a list of pairs."""
 
 import posixpath
 import re
@@ -15,17 +15,18 @@ LOL_OURS, LOL_EVAL = "our485/low/", "eval15/low/"
 
 
 class AmbiguousReferenceError(ValueError):
-    """Two references fit one image; the message names them."""
+    """Two references match one image. The message names them."""
 
 
 def match_references(keys: Iterable[str], references: Sequence[str]) -> dict[str, str]:
     """The reference of each key that has one.
 
-    It has the same relative path; else the same but for the extension; else the same as well but for a word in front of
-    the name that tells dark from bright (`low00001.png` and `normal00001.png` of LoL v2).
+    First choice: a reference with the same relative path. Second: the same path with another extension. Third: the
+    same path without the extension and without a word for dark or bright before the name (`low00001.png` and
+    `normal00001.png` of LoL v2).
 
     Raises:
-        AmbiguousReferenceError: Two references fit one image.
+        AmbiguousReferenceError: Two references match one image.
     """
     exact = set(references)
     by_stem: dict[str, list[str]] = {}
@@ -46,18 +47,18 @@ def match_references(keys: Iterable[str], references: Sequence[str]) -> dict[str
 
 
 def _bare_stem(path: str) -> str:
-    """A path without its extension, and without a word in front of its name that tells dark from bright."""
+    """A path without its extension, and without a word for dark or bright before its name."""
     folder, name = posixpath.split(posixpath.splitext(path)[0])
     return posixpath.join(folder, _LIGHT_WORD.sub("", name) or name)
 
 
 def no_match(keys: Sequence[str], references: Sequence[str]) -> str:
-    """What to say where no reference belongs to any image, with an example of each name."""
+    """The message for references that match no image, with an example of each name."""
     if not references:
         return "the folder of references holds no image"
     return (
-        f"none of the {len(references)} references has the name of an image: the images are called as {min(keys)}, the "
-        f"references as {min(references)}"
+        f"none of the {len(references)} references has the name of an image: an image is called {min(keys)}, a "
+        f"reference {min(references)}"
     )
 
 
@@ -77,23 +78,23 @@ def is_lol_reference(key: str) -> bool:
 
 
 def match_lol_references(keys: Iterable[str], references: Sequence[str]) -> dict[str, str]:
-    """The image of the same name under `high` of each key that has one."""
+    """For each key that has one, the image of the same name under `high`."""
     as_low = {reference.replace("/high/", "/low/", 1): reference for reference in references}
     return {key: as_low[low] for key, low in match_references(keys, list(as_low)).items()}
 
 
 def read_list(path: str, what: str, columns: tuple[str, str]) -> list[tuple[int, str, str]]:
-    """The lines of a CSV file with two columns: number of the line, and the values.
+    """The lines of a CSV file with two columns: line number, and both values.
 
     Args:
         path: The CSV file.
-        what: Name of what it lists, in the plural.
-        columns: Names of the columns; each line needs a value in both.
+        what: Name of the listed things, in the plural.
+        columns: Names of the columns. Each line needs a value in both.
 
     Raises:
         click.UsageError: It is not such a file, or lists nothing.
     """
-    needed = f"it needs the columns {','.join(columns)} and a value of both in a row"
+    needed = f"it needs the columns {','.join(columns)}, and each row needs a value in both"
     try:
         lines = [(line, row[columns[0]], row[columns[1]]) for line, row in from_csv(storage.read(path), columns)]
         if not lines:
@@ -112,7 +113,7 @@ def read_pairs(path: str) -> list[tuple[int, str, str]]:
     """The pairs that a CSV file with the columns `low` and `ref` lists.
 
     Returns:
-        Number of the line, path of the dark image, and path of its reference.
+        Line number, path of the dark image, and path of its reference.
 
     Raises:
         click.UsageError: It is not such a file, lists nothing, or lists a dark image twice.
@@ -121,23 +122,23 @@ def read_pairs(path: str) -> list[tuple[int, str, str]]:
     lines: dict[str, int] = {}
     for line, low, _ in pairs:
         if lines.setdefault(low, line) != line:
-            raise click.UsageError(f"{path}, line {line}: {low} has its reference in line {lines[low]} already")
+            raise click.UsageError(f"{path}, line {line}: {low} already has a reference in line {lines[low]}")
     return pairs
 
 
 def match_pairs(
     path: str, keys: Collection[str], references: Collection[str], is_left_out: Callable[[str], bool]
 ) -> dict[str, str]:
-    """The reference of each key that has one in a CSV file with the columns `low` and `ref`.
+    """The reference of each key, from a CSV file with the columns `low` and `ref`. Keys without one are left out.
 
     Args:
         path: The CSV file.
         keys: Paths of the images.
-        references: Paths of what may be a reference.
-        is_left_out: Whether an image is none of the keys because something else leaves it out; its line counts not.
+        references: Paths of the images that may be a reference.
+        is_left_out: Says whether an image exists but is left out on purpose. The line of such an image is ignored.
 
     Raises:
-        click.UsageError: As `read_pairs`, or it names an image or a reference that is not there.
+        click.UsageError: As for `read_pairs`, or the file names an image or a reference that does not exist.
     """
     matched = {}
     known, known_references = set(keys), set(references)

@@ -1,4 +1,4 @@
-"""Where a job runs: Beam's options from the command line's `--runner` and what follows `--`."""
+"""Runs a job: turns `--runner` and the options behind `--` into Beam's options, and starts and stops the pipeline."""
 
 import difflib
 import functools
@@ -21,25 +21,25 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipelines.options import LOCAL_RUNNERS
 
-# The name itself: DirectRunner tries Prism first, which downloads a binary.
+# The full name, because DirectRunner tries Prism first, which downloads a binary.
 LOCAL = LOCAL_RUNNERS[-1]
 
 
 STOP = threading.Event()
-"""Set in the process of the command to end a local job after what is in flight."""
+"""Set this event to end a local job. The photos or shards in flight are finished first."""
 
 
 class StoppedError(Exception):
-    """The job was asked to end."""
+    """The user or the command asked the job to end."""
 
 
 class Job(threading.Thread):
-    """A pipeline run in a thread of its own, so that the command's main thread can show progress and take Ctrl-C.
+    """Runs a pipeline in a thread, so that the main thread can show progress and handle Ctrl-C.
 
     Attributes:
         error: Exception that ended the job; None if it did not fail.
-        lost: Exit code of a worker process (Beam's mode multi_processing) that has ended too early; None if none has.
-            Beam itself would wait for it for ever, so whoever finds it has to end this process at once.
+        lost: Exit code of a worker process (Beam's mode multi_processing) that ended too early; None if none did. Beam
+            waits for that worker for ever. So a caller that finds an exit code here must end this process at once.
     """
 
     def __init__(self, pipeline: beam.Pipeline) -> None:
@@ -55,24 +55,26 @@ class Job(threading.Thread):
         threading.excepthook = functools.partial(self._see, hook)
         try:
             self.result = self.pipeline.run()
-            if STOP.is_set() and not PipelineState.is_terminal(self.result.state):  # while it was being submitted
+            if STOP.is_set() and not PipelineState.is_terminal(
+                self.result.state
+            ):  # it was stopped while it was being submitted
                 self.result.cancel()
             self.result.wait_until_finish()
         except BaseException as error:
             self.error = error
-            STOP.set()  # or photos that wait for their turn would wait for ever
+            STOP.set()  # otherwise, photos that wait for memory would wait for ever
         finally:
             threading.excepthook = hook
 
     def _see(self, hook: Callable[[Any], Any], arguments: Any) -> None:
-        """Looks at what has ended a thread of Beam's: one of them waits for each worker process."""
+        """Handles an exception of one of Beam's threads. Beam has one thread that waits for each worker process."""
         if found := re.fullmatch(r"Worker subprocess exited with return code (-?\d+)", str(arguments.exc_value)):
             self.lost = int(found[1])
-        elif not isinstance(arguments.exc_value, grpc.RpcError):  # connections to it, which end with it
+        elif not isinstance(arguments.exc_value, grpc.RpcError):  # connections to a worker fail when it ends
             hook(arguments)
 
     def stop(self) -> None:
-        """Ends the job: locally after what is in flight, elsewhere by cancelling it."""
+        """Ends the job. A local job finishes the photos or shards in flight; a job elsewhere is cancelled."""
         STOP.set()
         if self.result is not None and self.is_alive():
             self.result.cancel()
@@ -81,7 +83,7 @@ class Job(threading.Thread):
 
 
 def failure_reason(error: BaseException) -> str:
-    """One line on why a job ended: what `OutputError` or `WorkerError` said, or the last line that Beam gives."""
+    """Why a job failed, in one line: the message of `OutputError` or `WorkerError`, else the last line from Beam."""
     text = re.sub(r" \[while running '[^\n]*'\]", "", f"{type(error).__name__}: {error}")
     found = re.search(r"(OutputError|WorkerError): ([^\n]*)", text)
     if not found:
@@ -90,14 +92,14 @@ def failure_reason(error: BaseException) -> str:
 
 
 def pipeline_options(runner: str, beam_args: Sequence[str] = ()) -> PipelineOptions:
-    """Beam's options for a job; this process's file systems (s3:// and the like) are given them too.
+    """Beam's options for a job. The file systems of this process (s3:// and so on) get them too.
 
     Args:
-        runner: DirectRunner (on this machine, downloads nothing), or any name that Beam resolves.
+        runner: DirectRunner (on this machine, downloads nothing), or any runner that Beam knows.
         beam_args: Further Beam options, such as `--flink_master=host:8081`.
 
     Raises:
-        click.UsageError: An option that would lose data or that Beam does not know.
+        click.UsageError: An option would lose data, or Beam does not know it.
     """
     options = PipelineOptions(list(beam_args))
     if is_local(runner):
@@ -118,17 +120,17 @@ def in_one_process(options: PipelineOptions) -> bool:
 
 
 def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
-    """An empty pipeline of a job; its worker processes on this machine, if it has such, end with this process."""
+    """An empty pipeline for a job. If it uses worker processes on this machine, they end with this process."""
     direct = options.view_as(DirectOptions)
     if options.view_as(StandardOptions).runner != LOCAL or in_one_process(options):
         return beam.Pipeline(options=options)
-    direct.direct_running_mode = "in_memory"  # which leaves the runner the environment that it is given
+    direct.direct_running_mode = "in_memory"  # makes the runner use the environment that it is given
     command = f"exec {shlex.quote(sys.executable)} -m pipelines.local_worker {os.getpid()}"
     return beam.Pipeline(FnApiRunner(SubprocessSDKEnvironment.from_command_string(command)), options)
 
 
 def unknown_options(beam_args: Sequence[str]) -> list[str]:
-    """What of the arguments Beam's own options leave over, such as options of a cluster's job server."""
+    """The arguments that Beam does not recognise, such as options of a cluster's job server."""
     left: list[str] = []
     options = PipelineOptions(list(beam_args))
     options.get_all_options(add_extra_args_fn=lambda parser: left.extend(parser.parse_known_args(list(beam_args))[1]))
@@ -136,7 +138,7 @@ def unknown_options(beam_args: Sequence[str]) -> list[str]:
 
 
 def refuse_unknown(arguments: Sequence[str]) -> None:
-    """Raises click.UsageError if there is any argument: an option mistyped would be left out silently."""
+    """Raises click.UsageError if there are any arguments. Otherwise a mistyped option would be ignored silently."""
     if arguments:
         near = nearest_option(arguments[0].split("=", 1)[0].removeprefix("--"))
         hint = f"; did you mean --{near}?" if near else ""
@@ -144,7 +146,7 @@ def refuse_unknown(arguments: Sequence[str]) -> None:
 
 
 def nearest_option(name: str) -> str | None:
-    """The option of Beam's that a name is nearly, if any."""
+    """The Beam option with the most similar name; None if no name is similar."""
     return next(iter(difflib.get_close_matches(name, PipelineOptions([]).get_all_options(), n=1, cutoff=0.85)), None)
 
 

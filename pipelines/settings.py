@@ -1,4 +1,4 @@
-"""Options as fields of a settings object: how a field becomes an option, and the fields that commands share."""
+"""Settings objects whose fields are command-line options, and the fields that several commands share."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,19 +8,19 @@ import click
 
 from pipelines.options import WordOrNumber
 
-if TYPE_CHECKING:  # these bring NumPy and numba along, which help does without
+if TYPE_CHECKING:  # these import NumPy and numba, which --help does not need
     from zerodce.applying.enhancement import CurveSize, Denoise, Exposure
     from zerodce.applying.looks import Look
 
 
 def option(default: Any, name: str = "", *, decisive: bool = False, **more: Any) -> Any:
-    """A field of a settings class that is an option of the command as well.
+    """A field of a settings class that is also an option of a command.
 
     Args:
-        default: The default as a user writes it; the field holds what `type` makes of it. A bool makes a flag, which
-            gives the opposite.
-        name: Name of the option, such as `--format`; that of the field if empty.
-        decisive: Whether a result depends on the option: where it differs, the result is made anew.
+        default: The default as a user writes it. The field gets this value after `type` has converted it. A bool makes
+            a flag that gives the opposite value.
+        name: Name of the option, such as `--format`; if empty, the name of the field.
+        decisive: Whether results depend on the option. If its value changes, all results are made again.
         more: Further arguments of `click.option`, such as `help` and `type`.
     """
     arguments = {"default": default, "show_default": True} | more
@@ -31,10 +31,10 @@ def option(default: Any, name: str = "", *, decisive: bool = False, **more: Any)
 
 
 def options_of(settings: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Gives a command the options of a settings class: each field that `option` made, in their order."""
+    """Gives a command one option for each field of a settings class that `option` made, in their order."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for field in reversed(dataclasses.fields(settings)):  # click has the decorator applied last come first
+        for field in reversed(dataclasses.fields(settings)):  # click lists the option that was added last first
             if "option" in field.metadata:
                 name = field.metadata["name"] or f"--{field.name.replace('_', '-')}"
                 command = click.option(name, field.name, **field.metadata["option"])(command)
@@ -58,12 +58,12 @@ class JobSettings:
     workers: int | None = option(
         None, type=click.IntRange(1), help="Threads per process.  [default: one for each core]"
     )
-    overwrite: bool = option(False, help="Start anew instead of going on from what OUT holds.")
+    overwrite: bool = option(False, help="Start again, instead of going on from the results in OUT.")
     pairs: str | None = option(
         None,
         metavar="CSV",
-        help="CSV with the columns low,ref: which reference belongs to which image, instead of the same name. Paths "
-        "are relative to the folder of the images, those of references to --reference where it is given.",
+        help="CSV with the columns low,ref: the reference of each image, instead of the image of the same name. Paths "
+        "are relative to the folder of the images; paths of references are relative to --reference, if given.",
     )
     beam_args: tuple[str, ...] = ()
 
@@ -74,31 +74,31 @@ beam_arguments = click.argument("beam_args", nargs=-1, type=click.UNPROCESSED, m
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Application:
-    """How a model is applied to photos: what runs it, and options with the names of the arguments of `Enhancer`."""
+    """How a model is applied to photos. Except `backend`, the fields are arguments of `Enhancer`."""
 
     backend: Literal["numpy", "tensorflow"] = option(
         "numpy",
         type=click.Choice(["numpy", "tensorflow"]),
-        help="What runs the network. tensorflow: also a network that this version has no NumPy code for.",
+        help="What runs the network. tensorflow also runs networks for which this version has no NumPy code.",
     )
 
     look: "Look" = option(
         "natural",
         decisive=True,
         type=click.Choice(["natural", "bright"]),
-        help="natural: as much light as a photo's owner would keep. bright: everything is lit, nights too.",
+        help="natural: as much light as a photo's owner would keep. bright: lights everything, nights too.",
     )
     strength: float = option(
         1.0,
         decisive=True,
         type=click.FloatRange(0, 2),
-        help="Multiplies the light that a photo gets: 0 is the original, 2 the most.",
+        help="Multiplies the light that a photo gets. 0: the original; 2: the most.",
     )
     curve_size: "CurveSize" = option(
         "auto",
         decisive=True,
         type=WordOrNumber(click.IntRange(16), "auto", "full"),
-        help="Long side in PIXELS of the copy that the curves are estimated on. full: every pixel, which is slow, "
+        help="Long side, in PIXELS, of the copy from which the curves are estimated. full: all pixels; slow, and only "
         "for models of the recipes six, paper and original.",
     )
     exposure: "Exposure" = option(
@@ -106,17 +106,17 @@ class Application:
         decisive=True,
         type=WordOrNumber(click.FloatRange(0, 1), "auto"),
         metavar="auto|VALUE",
-        help="The mean brightness aimed at, 0 to 1. A note in its row tells of a photo that does not reach it.",
+        help="Target for the mean brightness, 0 to 1. If a photo does not reach it, its row has a note.",
     )
     denoise: "Denoise" = option(
         "auto",
         decisive=True,
         type=WordOrNumber(click.FloatRange(0, 10), "auto", "off"),
         metavar="auto|off|STRENGTH",
-        help="Take out the noise that brightening adds; STRENGTH multiplies what auto takes out.",
+        help="Remove the noise that brightening amplifies. STRENGTH multiplies the amount that auto removes.",
     )
 
     @classmethod
     def of(cls, settings: "Application") -> "Application":
-        """These options alone, out of those of a command."""
+        """The options of this class alone, from the settings of a command."""
         return cls(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(cls)})

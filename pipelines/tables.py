@@ -1,4 +1,4 @@
-"""CSV files: those that the commands write, and those that they are given."""
+"""Reads and writes CSV files."""
 
 import csv
 import io
@@ -9,19 +9,19 @@ from typing import Any
 
 
 class TableError(ValueError):
-    """A file that is not the table that is needed; the message says why."""
+    """The file is not the expected table. The message says why."""
 
 
 def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], six_digits: Collection[str] = ()) -> bytes:
-    """A CSV file in UTF-8 with one header line; None and NaN are empty.
+    """A CSV file in UTF-8 with one header line. None and NaN become empty cells.
 
-    A text that a spreadsheet would take for a formula, as it begins with = + - @ or a tab, gets an apostrophe in front,
-    and so does one that begins with an apostrophe and one of these; `from_csv` takes it away.
+    A text that begins with = + - @ or a tab gets an apostrophe in front, because a spreadsheet would take it for a
+    formula. So does a text that begins with apostrophes before such a character. `from_csv` removes the apostrophe.
 
     Args:
         columns: Names of the columns, in their order.
-        rows: A mapping for each line; what is in no column is left out.
-        six_digits: Columns whose floats are rounded to six digits; all others are to four.
+        rows: A mapping for each line. Values without a column are left out.
+        six_digits: Columns whose floats are rounded to six digits. All others are rounded to four.
     """
     lines = _Lines()
     writer = csv.DictWriter(lines, columns, lineterminator=_TERMINATOR, extrasaction="ignore")
@@ -32,12 +32,12 @@ def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], six_digits
     return "".join(lines).encode("utf-8", "surrogateescape")
 
 
-_TERMINATOR = "\r\n"  # what the writer quotes for: a text may hold either
+_TERMINATOR = "\r\n"  # makes the writer quote texts with either character
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 class _Lines(list[str]):
-    """The lines that a writer of CSV writes, ended as text files are here."""
+    """The lines that the CSV writer writes, each with a plain newline at its end."""
 
     def write(self, line: str) -> None:
         self.append(line.removesuffix(_TERMINATOR) + "\n")
@@ -60,11 +60,11 @@ def from_csv(content: bytes, columns: Collection[str], errors: str = "strict") -
 
     Args:
         content: The file, with or without a byte-order mark.
-        columns: Columns that it has to have, among others.
-        errors: What to do about bytes that are no UTF-8; `surrogateescape` undoes what `to_csv` did.
+        columns: Columns that the file needs. Other columns are ignored.
+        errors: How to handle bytes that are not UTF-8. Use `surrogateescape` for files from `to_csv`.
 
     Raises:
-        TableError: It is no such file, or lacks a column.
+        TableError: It is not such a file, or a column is missing.
     """
     try:
         reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig", errors), newline=""))

@@ -1,4 +1,4 @@
-"""Threads that hand results on in the order of the work, with little of it under way: memory does not grow."""
+"""Thread pools that return results in the order of the work. Little work is in flight, so memory does not grow."""
 
 import collections
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +10,7 @@ _Result = TypeVar("_Result")
 
 
 class OrderedPool(Generic[_Result]):
-    """A pool of threads whose results come oldest first.
+    """A pool of threads that returns the oldest results first.
 
     Args:
         threads: Number of threads.
@@ -21,23 +21,23 @@ class OrderedPool(Generic[_Result]):
         self._pending: collections.deque[Future[_Result]] = collections.deque()
 
     def submit(self, function: Callable[..., _Result], item: Any) -> None:
-        """Hands in one piece of work."""
+        """Submits one piece of work."""
         self._pending.append(self._executor.submit(function, item))
 
     def results(self, allowed: int) -> Iterator[_Result]:
-        """The finished results at the head of the queue, waiting for them while more than `allowed` are under way."""
+        """The finished results at the head of the queue. Waits while more than `allowed` pieces are in flight."""
         while self._pending and (len(self._pending) > allowed or self._pending[0].done()):
             yield self._pending.popleft().result()
 
     def close(self) -> None:
-        """Waits for what is in work, and drops what has not been begun."""
+        """Waits for work in flight, and drops work that has not begun."""
         self._executor.shutdown(cancel_futures=True)
 
 
 def ordered_map(
     function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int, ahead: int = 2
 ) -> Iterator[_Result]:
-    """Maps with a pool of threads, results in order; fewer than `ahead` items for each thread are under way."""
+    """Maps a function over items in threads. Results are in order. Each thread has at most `ahead` items in flight."""
     pool: OrderedPool[_Result] = OrderedPool(threads)
     try:
         for item in items:

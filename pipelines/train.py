@@ -1,4 +1,4 @@
-"""The command `zerodce train`: a data-set folder in, what `zerodce.training.run.fit` makes of it out."""
+"""The command `zerodce train`: trains a model on a data-set folder with `zerodce.training.run.fit`."""
 
 import contextlib
 import dataclasses
@@ -39,13 +39,13 @@ _FILE = re.compile(
 
 
 class RunFiles(keras.callbacks.Callback):
-    """The files that runs wrote into a folder, by a list kept there: no others are ever replaced or deleted.
+    """The list of files that runs wrote into a folder. Only listed files are replaced or deleted.
 
-    A name is on the list before a file of that name is written; those of TensorBoard's files, which nobody knows
-    before, are as soon as they are there.
+    A name is added to the list before its file is written. TensorBoard chooses the names of its files itself, so these
+    are added afterwards.
 
     Args:
-        target: The folder, whose lock is held.
+        target: The folder. The caller holds its lock.
 
     Raises:
         TrainingError: The list is damaged.
@@ -62,13 +62,13 @@ class RunFiles(keras.callbacks.Callback):
         try:
             return {name for name in json.loads(self.path.read_bytes()) if _FILE.fullmatch(name)}
         except FileNotFoundError:
-            # an earlier version kept no list; what it left is known by the state
+            # an earlier version kept no list: if it left a state, the files are ours
             return self.present() if (self.target / "checkpoints/state.npz").exists() else set()
         except (ValueError, TypeError):
             raise TrainingError(f"{self.path} is damaged: choose another folder") from None
 
     def present(self) -> set[str]:
-        """Names of the files that a run could have written, whoever did."""
+        """The files in the folder that have a name of a run's files."""
         return set(filter(_FILE.fullmatch, self._files()))
 
     def _files(self) -> list[str]:
@@ -76,32 +76,32 @@ class RunFiles(keras.callbacks.Callback):
         return [os.path.join(folder, name) for folder in inside for name in os.listdir(self.target / folder)]
 
     def refuse_others(self) -> None:
-        """Raises click.UsageError if a run would replace a file that none wrote."""
+        """Raises click.UsageError if the run would replace a file that no run wrote."""
         for name in sorted(self.others):
-            if not name.startswith("tensorboard/"):  # whose files never have the same name
+            if not name.startswith("tensorboard/"):  # TensorBoard never reuses a name
                 raise click.UsageError(
-                    f"{self.target / name} was written by no run that {self.path} lists: move it away, or choose "
+                    f"{self.target / name} is not listed in {self.path}, so no run wrote it: move it away, or choose "
                     "another folder"
                 )
 
     def discard(self) -> None:
-        """Deletes the listed files, and the folders that they leave empty."""
+        """Deletes the listed files, and folders that are then empty."""
         for name in self.names:
             (self.target / name).unlink(missing_ok=True)
         for folder in sorted(_FOLDERS, reverse=True):
-            with contextlib.suppress(OSError):  # something else lies in it
+            with contextlib.suppress(OSError):  # it is not empty
                 (self.target / folder).rmdir()
         self.names = set()
 
     def begin(self) -> None:
-        """Puts the names that every run writes on the list, and deletes what a killed one was writing."""
+        """Adds the files of every run to the list, and deletes temporary files of a killed run."""
         for name in self._files():
             if TEMPORARY_NAME.fullmatch(os.path.basename(name)) or storage.TEMPORARY_NAME.fullmatch(name):
                 (self.target / name).unlink(missing_ok=True)
         self.add(_NAMED)
 
     def add(self, names: Iterable[str]) -> None:
-        """Puts names on the list, which is safe when this returns."""
+        """Adds names to the list, and saves it."""
         if not self.names.issuperset(names):
             self.names.update(names)
             storage.write(str(self.path), json.dumps(sorted(self.names)).encode())
@@ -117,7 +117,7 @@ class RunFiles(keras.callbacks.Callback):
 
 
 class Terminal(keras.callbacks.Callback):
-    """Shows how far training is: a bar on a terminal, and everywhere a line an epoch.
+    """Shows the progress of training: a line for each epoch, and a bar on a terminal.
 
     Args:
         epochs: Number of epochs of the run.
@@ -152,17 +152,17 @@ class Terminal(keras.callbacks.Callback):
         self.say(text)
 
     def say(self, text: str) -> None:
-        """Prints a line. Standard error that cannot be written, on a full disk, ends no training."""
+        """Prints a line. Training goes on if standard error cannot be written, such as on a full disk."""
         with contextlib.suppress(OSError):
             self.bar.console.print(text, highlight=False, soft_wrap=True)
 
     def _rate(self, steps: int) -> float:
-        """Images a second of this epoch, whose last batch may be a little smaller than counted here."""
+        """Images a second in this epoch. The last batch counts as full, even if it is smaller."""
         return steps * self.batch_size / (time.monotonic() - self.started)
 
 
 def _has_no_state_yet(target: Path) -> bool:
-    """Whether a run was killed here before it had a state to go on from: then it starts anew, by either command."""
+    """Whether a run was killed here before it saved a state. Then training starts again, with or without --resume."""
     return (target / _LIST).exists() and not any(
         (target / name).exists() for name in ("checkpoints/state.npz", "history.csv", "model.keras")
     )
@@ -183,7 +183,7 @@ def train(dataset: str, out: str, settings: TrainingSettings, *, resume: bool, o
 
     Raises:
         click.UsageError: Wrong arguments.
-        click.ClickException: A bad data set, an output that cannot be written, a loss that is no number.
+        click.ClickException: A bad data set, an output that cannot be written, or a loss that is not a number.
     """
     source, target = Path(dataset), Path(out)
     begun = _has_no_state_yet(target)
@@ -191,7 +191,7 @@ def train(dataset: str, out: str, settings: TrainingSettings, *, resume: bool, o
     resume = resume and not begun
     try:
         images, validation, data = open_splits(source, settings.batch_size)
-        if settings.crop and settings.crop > min(data["width"], data["height"]):  # before the run in OUT is touched
+        if settings.crop and settings.crop > min(data["width"], data["height"]):  # before anything in OUT changes
             raise TrainingError(f"--crop {settings.crop} is larger than the images, {data['width']}x{data['height']}")
         with folders.lock(out):
             files = RunFiles(target)
@@ -214,7 +214,7 @@ def train(dataset: str, out: str, settings: TrainingSettings, *, resume: bool, o
 
 
 def _refuse_bad_folders(dataset: str, out: str, *, resume: bool, overwrite: bool, begun: bool) -> None:
-    """Raises click.UsageError if the folders cannot be what they are named as."""
+    """Raises click.UsageError if the folders cannot be used as named."""
     if not (storage.is_local(dataset) and storage.is_local(out)):
         raise click.UsageError("train works on local folders: copy the data set here, and the model back")
     if not os.path.isdir(dataset):
@@ -226,21 +226,21 @@ def _refuse_bad_folders(dataset: str, out: str, *, resume: bool, overwrite: bool
     new = not (resume or overwrite or begun)
     if new and target.is_dir() and any(path.name != folders.STATE for path in target.iterdir()):
         raise click.UsageError(
-            f"{out} is not empty: choose another, or go on with --resume, or start anew with --overwrite"
+            f"{out} is not empty: choose another folder, go on with --resume, or start again with --overwrite"
         )
     if resume and not begun and not (target / "checkpoints" / "state.npz").exists():
         raise click.UsageError(
-            f"{out} holds no run to go on with (there is no checkpoints/state.npz): leave --resume out to start one"
+            f"{out} holds no run to resume (there is no checkpoints/state.npz): leave out --resume to start one"
         )
     folders.refuse_other_job(out, "train")
     folders.refuse_links_out(out, [folders.STATE, f"{folders.STATE}/train", *_FOLDERS])
 
 
 def open_splits(source: Path, batch_size: int) -> tuple[tf.data.Dataset, tf.data.Dataset | None, dict[str, Any]]:
-    """The training images, the validation batches, and what identifies the data.
+    """The training images, the validation batches, and the values that identify the data set.
 
     Raises:
-        tfrecord_tools.DatasetError: The folder is no data set, or not a whole one.
+        tfrecord_tools.DatasetError: The folder is not a complete data set.
     """
     manifest = tfrecord_tools.read_manifest(source)
     images = tfrecord_tools.load(source, "train", dtype="uint8")
@@ -268,7 +268,7 @@ def run(
     settings: TrainingSettings,
     resume: bool,
 ) -> int:
-    """Trains, showing it, and writes `run.json`; the exit code."""
+    """Trains, shows the progress, writes `run.json`, and returns the exit code."""
     target = files.target
     steps = -(-data["train"] // settings.batch_size)
     terminal = Terminal(settings.epochs, steps, settings.batch_size)
@@ -307,7 +307,7 @@ def run(
 
 
 def summary(row: dict[str, float]) -> str:
-    """What to tell of an epoch in a line."""
+    """The measures of an epoch in one line."""
     names = {"total_loss": "loss", "val_total_loss": "val loss", "val_psnr": "val PSNR", "val_ssim": "val SSIM"}
     digits = {"val_psnr": 2}
     return ", ".join(f"{text} {row[name]:.{digits.get(name, 4)}f}" for name, text in names.items() if name in row)

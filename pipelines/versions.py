@@ -1,4 +1,4 @@
-"""Versions: those written into results, those that shards depend on, those that workers have to share."""
+"""Versions of packages: those in results, those that shards depend on, and those that all workers must share."""
 
 import importlib.metadata
 import platform
@@ -12,17 +12,17 @@ _OF_WORKERS = ("apache-beam", "zerodce")
 
 
 def of_run() -> dict[str, str]:
-    """Versions of Python and of the packages that decide about the pixels of a photo."""
+    """Versions of Python and of the packages that determine the pixels of a photo."""
     return {"python": platform.python_version()} | _installed(*_OF_RUN)
 
 
 def of_training() -> dict[str, str]:
-    """Versions of Python and of the packages that decide about the weights of a model."""
+    """Versions of Python and of the packages that determine the weights of a model."""
     return of_run() | _installed("tensorflow", "keras")
 
 
 def of_shards() -> dict[str, str]:
-    """Versions of what decides about the bytes of a shard."""
+    """Versions of everything that determines the bytes of a shard."""
     return {
         **_installed(*_OF_SHARDS),
         "libjpeg-turbo": str(features.version("libjpeg_turbo")),
@@ -32,7 +32,7 @@ def of_shards() -> dict[str, str]:
 
 
 def of_workers() -> dict[str, str]:
-    """Versions that have to be the same where the job is started and where it is done."""
+    """Versions that must be the same for the command and for its workers."""
     return _installed(*_OF_WORKERS)
 
 

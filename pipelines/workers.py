@@ -1,4 +1,4 @@
-"""Work on other machines: what would go wrong there is told before the job starts, or before its first file."""
+"""Checks of clusters and workers: errors appear before the job starts, or before a worker's first file."""
 
 import dataclasses
 import json
@@ -18,21 +18,21 @@ from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 from pipelines import runners, storage, versions
 
 SECONDS = 5.0
-"""How long to wait for an answer of a cluster."""
+"""Seconds to wait for an answer from a cluster."""
 
 
 class WorkerError(Exception):
-    """A worker cannot do this job, whichever files it gets."""
+    """A worker cannot do this job at all."""
 
 
 @dataclasses.dataclass(frozen=True)
 class WorkerRequirements:
-    """What every worker is told, and is held to.
+    """The requirements that every worker checks.
 
     Attributes:
-        options: Beam's options, which workers that were started before the job (EXTERNAL) do not get by themselves.
-        paths: Files and folders that it has to see.
-        versions: Versions of the packages where the command runs.
+        options: Beam's options. Workers that were started before the job (EXTERNAL) get them only in this way.
+        paths: Files and folders that a worker has to see.
+        versions: Versions of the packages of the command.
     """
 
     options: dict[str, Any]
@@ -41,11 +41,11 @@ class WorkerRequirements:
 
     @classmethod
     def of(cls, options: PipelineOptions, *paths: str) -> "WorkerRequirements":
-        """The requirements of a job with these options, whose workers have to see these paths."""
+        """The requirements of a job with these options. Its workers have to see these paths."""
         return cls(options.get_all_options(drop_default=True), paths)
 
     def enter(self) -> None:
-        """Gives this process the options for s3://, gs:// and hdfs://, and checks what it sees.
+        """Sets the options for s3://, gs:// and hdfs:// in this worker, and checks its versions and paths.
 
         Raises:
             WorkerError: It has other versions, or does not see a path.
@@ -55,13 +55,13 @@ class WorkerRequirements:
         for name, version in self.versions.items():
             if here[name] != version:
                 raise WorkerError(
-                    f"worker {host} has {name} {here[name]}, the command {version}: install the same on both"
+                    f"worker {host} has {name} {here[name]}, the command has {version}: install the same on both"
                 )
         FileSystems.set_options(PipelineOptions.from_dictionary(self.options))
         for path in self.paths:
             try:
                 storage.reach(path)
-                reason = "" if _holds_something(path) else "there is nothing"
+                reason = "" if _holds_something(path) else "it is missing or empty"
             except OSError as error:
                 reason = error.strerror or str(error)
             if reason:
@@ -69,7 +69,7 @@ class WorkerRequirements:
 
 
 def is_running(process: int) -> bool:
-    """Whether there is a process of this number."""
+    """Whether a process with this number exists."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -80,12 +80,12 @@ def is_running(process: int) -> bool:
 
 
 def _holds_something(path: str) -> bool:
-    """Whether there is a file, or a folder that is not empty, as a mount point is where the mount is missing."""
+    """Whether a path is a file, or a folder with files. The folder of a missing mount is empty."""
     return any(os.scandir(path)) if os.path.isdir(path) else storage.exists(path)
 
 
 class FileDoFn(beam.DoFn):
-    """A DoFn that reads or writes files, on whichever machine.
+    """A DoFn that reads or writes files, on any machine.
 
     Args:
         requirements: Requirements on its worker.
@@ -96,23 +96,23 @@ class FileDoFn(beam.DoFn):
         self.entered = False
 
     def start_bundle(self) -> None:
-        # not in setup: Flink waits for ever for a bundle whose DoFn could not be set up, if that happens twice
+        # not in setup: if setup fails twice, Flink waits for the bundle for ever
         if not self.entered:
             self.requirements.enter()
             self.entered = True
 
 
 def check_cluster(options: PipelineOptions, beam_args: Sequence[str], paths: Sequence[str]) -> None:
-    """Checks what can be checked of a cluster before a job goes there.
+    """Checks a cluster as far as possible, before a job is sent to it.
 
     Args:
         options: Beam's options of the job.
-        beam_args: The arguments that they were made of.
+        beam_args: The arguments from which the options were made.
         paths: Files and folders that its workers have to see.
 
     Raises:
-        click.UsageError: Nothing answers at the address, another Flink does, the workers cannot see a path, or nobody
-            knows an option.
+        click.UsageError: Nothing answers at the address, it is another version of Flink, the workers cannot see a path,
+            or an option is unknown.
     """
     portable, flink = options.view_as(PortableOptions), options.view_as(FlinkRunnerOptions)
     if portable.environment_type in (None, "DOCKER"):
@@ -142,15 +142,15 @@ def check_cluster(options: PipelineOptions, beam_args: Sequence[str], paths: Seq
     if not version.startswith(f"{flink.flink_version}."):
         raise click.UsageError(
             f"{flink.flink_master} is Flink {version}, not {flink.flink_version}: "
-            "use the job server of its version, and name that with --flink_version"
+            "use the job server of its version, and name that version with --flink_version"
         )
 
 
 def _refuse_unknown(job_endpoint: str | None, arguments: Sequence[str]) -> None:
-    """Refuses options that neither Beam nor the job server knows.
+    """Raises click.UsageError for options that neither Beam nor the job server knows.
 
-    A job server that the runner will start by itself cannot be asked; then only what looks like a mistake is refused:
-    a word that is no option, a name with a hyphen, as zerodce's own have, or one that is nearly one of Beam's.
+    If the runner will start the job server itself, the server cannot be asked yet. Then only likely mistakes are
+    refused: a word without `--`, a name with a hyphen (as zerodce's own options have), or one similar to a Beam option.
     """
     names = [argument[2:].split("=", 1)[0] for argument in arguments if argument.startswith("--")]
     if not names:
@@ -163,7 +163,7 @@ def _refuse_unknown(job_endpoint: str | None, arguments: Sequence[str]) -> None:
 
 
 def _served_options(job_endpoint: str) -> set[str]:
-    """Plain names of the options that a job server knows."""
+    """The options that a job server knows, as `_plain` writes them."""
     with grpc.insecure_channel(job_endpoint) as channel:
         service = beam_job_api_pb2_grpc.JobServiceStub(channel)
         request = beam_job_api_pb2.DescribePipelineOptionsRequest()
@@ -174,5 +174,5 @@ def _served_options(job_endpoint: str) -> set[str]:
 
 
 def _plain(name: str) -> str:
-    """The name of an option in lower case, without underscores: Java writes `maxSize`, Python `max_size`."""
+    """The name of an option in lower case, without underscores. Java writes `maxSize`, Python writes `max_size`."""
     return name.replace("_", "").lower()

@@ -55,7 +55,7 @@ def verify(
     folder = Path(folder)
     manifest = read_manifest(folder)
     shards = [shard for shards in manifest.splits.values() for shard in shards]
-    # existing files are read below, which says more than their size
+    # existing files are read completely below
     faults = [Fault(*fault) for fault in check_files(folder, manifest).items() if not (folder / fault[0]).exists()]
     names_by_hash = {shard.sha256: shard.name for shard in shards}
     first_with: dict[str, str] = {}
@@ -82,7 +82,7 @@ def verify(
 
 
 def _copied(path: Path, names_by_hash: dict[str, str]) -> str:
-    """What to say of a file that is a copy of a shard, or cannot be read; empty for others."""
+    """The rest of the message about a file that is a copy of a shard or cannot be read; empty for other files."""
     try:
         copy_of = names_by_hash.get(hashlib.sha256(path.read_bytes()).hexdigest())
     except OSError as error:
@@ -115,7 +115,7 @@ class _Shard:
         if len(payloads) != self.shard.records:
             messages.append(f"{len(payloads)} readable records instead of {self.shard.records}")
         if found != self.shard.sha256:
-            messages.append("its SHA-256 is not the recorded one")
+            messages.append("its SHA-256 differs from the manifest")
         references = 0
         for index, (record, fault) in enumerate(pool.map(self._check_record, payloads)):
             if fault:
@@ -139,7 +139,7 @@ class _Shard:
         width, height = self.manifest.image["width"], self.manifest.image["height"]
         fits = stored.width <= width and stored.height <= height
         if not fits or (self.manifest.image["resize"] != "fit" and (stored.width, stored.height) != (width, height)):
-            return f"{stored.label} is {stored.width}x{stored.height}, the data set {width}x{height}"
+            return f"{stored.label} is {stored.width}x{stored.height}, not {width}x{height} as the data set"
         try:
             with Image.open(io.BytesIO(stored.encoded), formats=[self.manifest.image["encoding"]]) as image:
                 image.load()
@@ -147,7 +147,7 @@ class _Shard:
         except Exception as error:  # decoders raise almost any exception on bad input
             return f"{stored.label} cannot be decoded ({error})"
         if decoded != ("RGB", stored.width, stored.height):
-            return f"{stored.label} is {decoded[0]} {decoded[1]}x{decoded[2]}, not what its record says"
+            return f"{stored.label} is {decoded[0]} {decoded[1]}x{decoded[2]}, unlike its record"
         return ""
 
 

@@ -32,10 +32,10 @@ def load(
         split: `train`, `val`, `test`, or another split of the manifest.
         batch_size: Images in a batch; single images if None.
         shuffle: Whether every epoch has another order; otherwise the order is always the same.
-        seed: Seed of `shuffle`, for the same orders in every run; reading is faster without.
-        reference: Yield `(image, reference, weight)` instead of `image`; weight is 1, or 0 if a record has no
-            reference; then the reference is all zeros.
-        dtype: `float32`: values in [0, 1]; `uint8`: in [0, 255].
+        seed: Seed of `shuffle`, for the same orders in every run. Reading is faster without a seed.
+        reference: Yield `(image, reference, weight)` instead of `image`. The weight is 1. If a record has no reference,
+            the weight is 0 and the reference is all zeros.
+        dtype: `float32` for values in [0, 1], or `uint8` for values in [0, 255].
         shard: `(index, count)`: this is reader number `index`, from 0, of `count` readers that share the split.
 
     Returns:
@@ -52,8 +52,8 @@ def load(
         raise ValueError(f"dtype {dtype!r} is neither float32 nor uint8")
     if batch_size and manifest.image["resize"] == "fit":
         raise DatasetError(
-            f"the images of {folder} differ in size (it was made with --resize fit), so they make no batch: "
-            "load single ones, or preprocess with --resize crop or stretch"
+            f"the images of {folder} differ in size (it was made with --resize fit), so they cannot form a batch: "
+            "load single images, or preprocess with --resize crop or stretch"
         )
     deterministic = seed is not None or not shuffle
 
@@ -91,13 +91,13 @@ def _serialized(
     shuffle: bool,
     seed: int | None,
 ) -> tuple[tf.data.Dataset, int]:
-    """(path of the shard, serialized record) of every record of this reader, and the number of these records."""
+    """A dataset of (path of the shard, serialized record) for this reader, and its number of records."""
     by_record, deterministic = False, seed is not None or not shuffle
     if shard:
         index, count = shard
         if not 0 <= index < count:
             raise ValueError(f"shard {shard}: the index is not in [0, {count})")
-        by_record = len(shards) < count  # too few files for one a reader
+        by_record = len(shards) < count  # there are fewer files than readers
         if by_record:
             records = len(range(index, records, count))
         else:
@@ -120,7 +120,7 @@ def _serialized(
 
 
 def _decoder(manifest: Manifest, reference: bool) -> Any:
-    """(path, serialized record) -> image, or (image, reference, weight); uint8."""
+    """A function that maps (path, serialized record) to an image, or to (image, reference, weight), in uint8."""
     fixed = manifest.image["resize"] != "fit"
     shape = (manifest.image["height"], manifest.image["width"], 3) if fixed else (None, None, 3)
     keys = ("image/encoded", "reference/encoded") if reference else ("image/encoded",)
@@ -148,7 +148,7 @@ def _decoder(manifest: Manifest, reference: bool) -> Any:
 
 
 def _as_float(image: tf.Tensor, *paired: tf.Tensor) -> Any:
-    """uint8 in [0, 255] to float32 in [0, 1]; weights are unchanged."""
+    """Converts uint8 in [0, 255] to float32 in [0, 1]. Weights are unchanged."""
 
     def scaled(pixels: tf.Tensor) -> tf.Tensor:
         return tf.image.convert_image_dtype(pixels, tf.float32)

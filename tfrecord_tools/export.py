@@ -33,7 +33,8 @@ def export_images(folder: str | Path, out: str | Path) -> Iterator[Path]:
         The path of each file after it is written.
 
     Raises:
-        DatasetError: The folder is not a whole data set, two images would be one file, or a link leads out of `out`.
+        DatasetError: The folder is not a complete data set, two images have the same path, or a link leads out of
+            `out`.
         OSError: A file cannot be written.
     """
     manifest = open_dataset(folder)
@@ -47,14 +48,14 @@ def export_images(folder: str | Path, out: str | Path) -> Iterator[Path]:
                     continue
                 path = Path(out) / split / kind / _relative_path(image)
                 if kind == "image" and path in written:  # one reference may belong to several images
-                    raise DatasetError(f"two records of {split} are of one file, {image.label}")
+                    raise DatasetError(f"two records of {split} have the same file, {image.label}")
                 written.add(path)
                 _write(path, image.encoded, Path(out))
                 yield path
 
 
 def _write(path: Path, content: bytes, out: Path) -> None:
-    """Writes a file below a folder, atomically, and through no link."""
+    """Writes a file below a folder, atomically. Never writes through a link."""
     if not path.parent.resolve().is_relative_to(out.resolve()):
         raise DatasetError(f"{path.parent} leads out of {out} through a link: remove it, or choose another folder")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +74,7 @@ def _relative_path(image: StoredImage) -> PurePosixPath:
 
 
 def contact_sheet(folder: str | Path, split: str, images: int = 60, columns: int = 10) -> Image.Image:
-    """A grid of the first images of a split, each with its name, and beside its reference if it has one.
+    """A grid of the first images of a split, with their names. The reference of an image is beside it.
 
     Args:
         folder: Folder that `zerodce preprocess` wrote.
@@ -82,7 +83,7 @@ def contact_sheet(folder: str | Path, split: str, images: int = 60, columns: int
         columns: Number of pictures in a row.
 
     Raises:
-        DatasetError: The folder is not a whole data set, or has no such split.
+        DatasetError: The folder is not a complete data set, or has no such split.
     """
     pictures = list(_pictures(itertools.islice(read_records(folder, split), images)))
     rows = math.ceil(len(pictures) / columns)

@@ -32,7 +32,7 @@ def read_frames(file: BinaryIO) -> Iterator[bytes]:
         file: Open for reading, at its start.
 
     Raises:
-        CorruptShardError: A record is cut short or a checksum does not fit. The message says which record.
+        CorruptShardError: A record is cut short or a checksum does not match. The message says which record.
     """
     index = offset = 0
     while head := file.read(_LENGTH.size + _CRC.size):
@@ -41,7 +41,7 @@ def read_frames(file: BinaryIO) -> Iterator[bytes]:
             raise CorruptShardError(f"{where} is cut short")
         raw_length = head[: _LENGTH.size]
         if head[_LENGTH.size :] != _masked_crc(raw_length):
-            raise CorruptShardError(f"{where}: the checksum of its length does not fit")
+            raise CorruptShardError(f"{where}: the checksum of its length does not match")
         (length,) = _LENGTH.unpack(raw_length)
         if length > _LONGEST:
             raise CorruptShardError(f"{where} claims {length} bytes")
@@ -50,7 +50,7 @@ def read_frames(file: BinaryIO) -> Iterator[bytes]:
             raise CorruptShardError(f"{where} is cut short")
         payload = body[:length]
         if body[length:] != _masked_crc(payload):
-            raise CorruptShardError(f"{where}: the checksum of its content does not fit")
+            raise CorruptShardError(f"{where}: the checksum of its content does not match")
         yield payload
         index += 1
         offset += length + _OVERHEAD

@@ -1,4 +1,4 @@
-"""`manifest.json`: what a data-set folder holds, so that every reader can tell that nothing is missing."""
+"""`manifest.json` lists the content of a data-set folder, so that a reader can check that nothing is missing."""
 
 import dataclasses
 import hashlib
@@ -16,7 +16,7 @@ SPLIT_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 """The name of a split."""
 
 DANGLING = "is a link that leads nowhere"
-"""What to say of such a link in a data-set folder."""
+"""The message about a broken link in a data-set folder."""
 
 _CHECKSUM_LINE = re.compile(rb'  "checksum": ".*",\n')
 
@@ -76,7 +76,7 @@ class Manifest:
         notes: Number of images by conversion, for images that were not 8-bit RGB.
         settings: Settings of the job.
         versions: Versions of the packages that determine the bytes.
-        intact: Whether the checksum of the text that it was read from fits; None if the text has none, as in older
+        intact: Whether the checksum in `manifest.json` matches its text; None if it has no checksum, as in older
             versions.
     """
 
@@ -138,7 +138,7 @@ class Manifest:
         return manifest
 
     def _check(self) -> None:
-        """Raises `DatasetError` for a field that is missing or of another type, and for an invalid name."""
+        """Raises `DatasetError` if a field is missing or has another type, or a name is invalid."""
         for group, fields in _FIELDS.items():
             _check_fields(group, getattr(self, group), fields)
         names = set()
@@ -153,7 +153,7 @@ class Manifest:
 
 
 def _checksum(text: bytes) -> str:
-    """SHA-256 of all lines of a manifest but that of the checksum, in hexadecimal."""
+    """SHA-256 of all lines of a manifest except the line with the checksum, in hexadecimal."""
     return hashlib.sha256(_CHECKSUM_LINE.sub(b"", text, count=1)).hexdigest()
 
 
@@ -176,7 +176,7 @@ def read_manifest(folder: str | Path) -> Manifest:
     try:
         manifest = Manifest.from_json(path.read_bytes())
         if manifest.intact is False:
-            raise DatasetError("its checksum does not fit: copy it again from where the data set was made")
+            raise DatasetError("its checksum does not match: copy it again from where the data set was made")
         return manifest
     except FileNotFoundError:
         if path.is_symlink():
@@ -191,10 +191,10 @@ def read_manifest(folder: str | Path) -> Manifest:
 
 
 def check_files(folder: str | Path, manifest: Manifest) -> dict[str, str]:
-    """The faults of a folder's shards that names and sizes show.
+    """Checks the shards of a folder by name and size.
 
     Returns:
-        A few words by name of each shard that is missing, is not in the manifest, or has another size.
+        By name of the shard: a few words if it is missing, is not in the manifest, or has another size.
 
     Raises:
         DatasetError: The folder or a file in it cannot be read.

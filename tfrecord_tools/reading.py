@@ -23,8 +23,8 @@ def open_dataset(folder: str | Path, split: str | None = None) -> Manifest:
     if faults := [f"{name} {fault}" for name, fault in check_files(folder, manifest).items()]:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise DatasetError(
-            f"{folder}: {'; '.join(faults[:3])}{more}: copy the data set again, or make it anew; "
-            "`zerodce records verify` looks at every byte"
+            f"{folder}: {'; '.join(faults[:3])}{more}: copy the data set again, or make it again; "
+            "`zerodce records verify` checks every byte"
         )
     if split is not None and split not in manifest.splits:
         raise DatasetError(f"{folder} has no split {split!r}, only {', '.join(manifest.splits)}")
@@ -41,7 +41,7 @@ def read_records(folder: str | Path, split: str) -> Iterator[Record]:
         split: Name of the split.
 
     Raises:
-        DatasetError: As `open_dataset`; or a record is damaged, or this package did not write it.
+        DatasetError: As for `open_dataset`; or a record is damaged, or this package did not write it.
     """
     for shard in open_dataset(folder, split).splits[split]:
         count = 0

@@ -63,13 +63,13 @@ class StoredImage:
 
 
 def printable(text: str) -> str:
-    """A name on one line. Characters that are no Unicode, break the line or control a terminal become escapes."""
+    """A name on one line. Characters that are not Unicode, break the line or control a terminal become escapes."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """An image and its reference, None if it has none."""
+    """An image and its reference; None if it has no reference."""
 
     image: StoredImage
     reference: StoredImage | None = None
@@ -127,7 +127,7 @@ def _stored_image(features: Any, prefix: str) -> StoredImage:
         raise ForeignRecordError(f"`{prefix}/format` is {image.format!a}, none of {', '.join(ENCODINGS)}")
     path = PurePosixPath(image.filename)
     if path.is_absolute() or ".." in path.parts or not path.name or "\0" in image.filename:
-        raise ForeignRecordError(f"`{prefix}/filename` {image.filename!a} leads out of the folder, or is no name")
+        raise ForeignRecordError(f"`{prefix}/filename` {image.filename!a} leads out of the folder, or is not a name")
     return image
 
 

@@ -80,10 +80,10 @@ def measure(folder: str | Path, workers: int | None = None) -> dict[str, dict[st
         workers: Number of images decoded at a time; one for each core if None.
 
     Returns:
-        `image`, and `reference` if there are any, by split; splits without records are left out.
+        By split, the values of `image`, and of `reference` if there are any. Splits without records are left out.
 
     Raises:
-        DatasetError: The folder is not a whole data set, or an image cannot be decoded.
+        DatasetError: The folder is not a complete data set, or an image cannot be decoded.
     """
     manifest = open_dataset(folder)
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:

@@ -1,1 +1,1 @@
-"""The archive job: a folder of dark photos in; enhanced photos, autocontrast baselines and a row for each out."""
+"""The archive job: reads a folder of dark photos; writes enhanced photos, autocontrast baselines and a row for each."""

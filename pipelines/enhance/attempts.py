@@ -1,6 +1,6 @@
-"""Which photos are in work: a small file for each while it is, so that one that ends its process is known by it.
+"""Which photos are in work. Each has a small file while it is: after a crash, the file names the photo.
 
-Imports nothing heavy: the process that watches over the job reads it as well.
+This module imports nothing heavy, because the process that watches over the job reads these files as well.
 """
 
 import dataclasses
@@ -13,10 +13,10 @@ from typing import Any
 from pipelines.digests import digest
 
 LIMIT = 10
-"""How often a photo may be begun on this machine without ever being finished, whatever ended the process."""
+"""How often a photo may be begun on this machine without being finished, for any cause."""
 
 CLUSTER_LIMIT = 3
-"""The same on a cluster, where nobody sees what ended it."""
+"""The same limit on a cluster, where the cause of a crash is unknown."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Attempt:
     """A photo that was begun, and not finished.
 
     Attributes:
-        path: Relative path of the photo; empty where the file about it was cut short.
+        path: Relative path of the photo; empty if the file about it was cut short.
         times: How often it was begun.
-        alone: Whether nothing else was in work the last time.
-        crashed: Whether it ended its process then.
-        stage: Stage of the failure that it is, where it took longer than its time limit; else empty.
-        error: What `failures.csv` says of that; else empty.
-        process: Number of the process that began it; 0 where nobody knows.
+        alone: Whether no other photo was in work at the last attempt.
+        crashed: Whether the process ended in that attempt.
+        stage: Stage of the failure if the photo took longer than its time limit; else empty.
+        error: Text of that failure in `failures.csv`; else empty.
+        process: Number of the process that began it; 0 if unknown.
     """
 
     path: str = ""
@@ -44,10 +44,10 @@ class Attempt:
 
 @dataclasses.dataclass(frozen=True)
 class Attempts:
-    """The photos in work on what a folder of results is for.
+    """The photos in work of one folder of results.
 
     Attributes:
-        folder: Folder of their files.
+        folder: Folder of the files, one for each photo.
         limit: How often a photo may be begun without being finished.
     """
 
@@ -56,7 +56,9 @@ class Attempts:
 
     @classmethod
     def of(cls, out: str, on_cluster: bool) -> "Attempts":
-        """Those of a job: beside its journal, or on this machine where that is on an object store but the job is not.
+        """The photos in work of a job.
+
+        Their files lie beside the journal, or on this machine if the job runs here but OUT is on an object store.
 
         Args:
             out: Folder of the results.
@@ -68,18 +70,18 @@ class Attempts:
         return cls(os.path.join(tempfile.gettempdir(), name))
 
     def of_photo(self, path: str) -> Attempt | None:
-        """What is known of a photo; None if it is not in work, nor was when a process ended."""
+        """The attempt at a photo; None if it is not in work, and was not in work when a process ended."""
         try:
             return _parsed(self._read(self._file(path)))
         except FileNotFoundError:
             return None
 
     def is_hopeless(self, attempt: Attempt) -> bool:
-        """Whether a photo has to be given up."""
+        """Whether a photo is given up."""
         return attempt.crashed or bool(attempt.error) or attempt.times >= self.limit
 
     def write(self, attempt: Attempt) -> None:
-        """Writes down that a photo is in work."""
+        """Records that a photo is in work."""
         content = json.dumps(dataclasses.asdict(attempt)).encode()
         if "://" in self.folder:
             from pipelines import storage
@@ -91,33 +93,33 @@ class Attempts:
             file.write(content)
 
     def end(self, path: str) -> None:
-        """Writes down that a photo is finished."""
+        """Records that a photo is finished."""
         from pipelines import storage
 
         storage.delete([self._file(path)])
 
     def all(self) -> list[Attempt]:
-        """All photos that are in work or were when a process ended."""
+        """All photos that are in work, or were in work when a process ended."""
         return [_parsed(self._read(f"{self.folder}/{name}")) for name in sorted(self._names())]
 
     def condemn(self, ended: Callable[[int], bool] = lambda process: True) -> None:
-        """Writes down that processes were ended by what they did alone.
+        """Records a crash for each photo that was alone in work when its process ended.
 
         Args:
-            ended: Whether a process, by its number, is one of these.
+            ended: Says whether the process of a number has ended.
         """
         for attempt in self.all():
             if attempt.alone and attempt.path and ended(attempt.process):
                 self.write(dataclasses.replace(attempt, crashed=True))
 
     def finish(self, begun_before: Collection[str], ended: bool) -> None:
-        """Tidies up after a run; nobody may be working.
+        """Tidies up after a run. No photo may be in work.
 
-        A photo that was given up is tried alone by the next run, and so is one that earlier runs began.
+        The next run tries two kinds of photos alone: those that were given up, and those that earlier runs began.
 
         Args:
-            begun_before: Paths of those that earlier runs began, and this one had to do.
-            ended: Whether the run came to its end, and so dealt with all of them.
+            begun_before: Paths of the photos that earlier runs began and that this run had to enhance.
+            ended: Whether the run came to its end, so that it tried all of them.
         """
         for attempt in self.all():
             if self.is_hopeless(attempt) and ended:

@@ -1,4 +1,4 @@
-"""The command `zerodce enhance`: plans, runs the job with its progress shown, and says what came of it."""
+"""The command `zerodce enhance`: plans the run, runs the job, shows its progress, and prints the result."""
 
 import dataclasses
 import json
@@ -26,10 +26,10 @@ from pipelines.workers import WorkerRequirements, check_cluster, is_running
 from tfrecord_tools.records import printable
 
 ALIKE = 20
-"""So many photos that fail alike at the start end the job."""
+"""If this many photos fail with the same error at the start, the job ends."""
 
 SAME_INTERRUPT_SECONDS = 0.3
-"""Within these an interrupt is the first one, which may come twice: to this process, and to that which watches it."""
+"""One Ctrl-C may arrive twice: directly, and through the watching process. Within this time it counts as one."""
 
 
 def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
@@ -56,7 +56,7 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
     if settings.reference is not None:
         folder, references, _ = folders.find(settings.reference)
         settings = dataclasses.replace(settings, reference=folder)
-    elif settings.pairs is not None:  # photos that --exclude leaves out may be references
+    elif settings.pairs is not None:  # excluded photos may be references
         folder, references, _ = folders.find(listing.folder, {})
         settings = dataclasses.replace(settings, reference=folder)
     model = models.read_model(settings.model, shared=runners.in_one_process(options))
@@ -76,7 +76,7 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
         models.limit_threads(settings.curve_size, settings.workers)
         models.check_model(processor.enhancer, settings.model)
         with folders.lock(out):
-            output_folder.check(out, photos, settings.overwrite, moved)  # somebody may have ended a run since
+            output_folder.check(out, photos, settings.overwrite, moved)  # again: another run may have ended since
             output_folder.remember_source(out, photos)
             results.remove_leftovers(out)
             known = journal.read()
@@ -95,15 +95,20 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
                 "ignored_by_extension": listing.ignored_by_extension,
             }
             return run_job(plan, processor, run, options, ours)
-    except BrokenPipeError:  # whoever reads what is printed has gone
+    except BrokenPipeError:  # the reader of standard output has gone
         raise
     except OSError as error:
         reason = f"{error.filename2 or error.filename or out}: {error.strerror or error}"
-        raise click.ClickException(f"{reason}; what is done is kept, and the same command goes on from here") from error
+        raise click.ClickException(
+            f"{reason}; finished photos are kept, and the same command goes on from here"
+        ) from error
 
 
 class _Faults:
-    """Notices that the first photos all fail by one fault of this program, so that not a million rows tell of it."""
+    """Notices when the first photos all fail by the same fault of this program.
+
+    Then the job ends, instead of failing for each of a million photos.
+    """
 
     def __init__(self) -> None:
         self.errors: list[str] = []
@@ -120,7 +125,7 @@ class _Faults:
 
 
 def say_plan(plan: EnhancePlan, out: str) -> None:
-    """Prints what a run would do, and about how much disk it would take."""
+    """Prints what a run would do, and about how much disk space it would use."""
     copies = len(plan.settings.outputs("photo"))
     megabytes = copies * sum(task.size for task in plan.todo) / 1e6
     counts = {
@@ -142,7 +147,7 @@ def say_plan(plan: EnhancePlan, out: str) -> None:
         click.echo(printable(f"{record.path}: {(record.failure or {})['error']}"))
     click.echo(
         f"{len(plan.todo)} of {len(plan.found)} photos would be enhanced, {plan.skipped} are done, {len(plan.clashes)} "
-        f"clash, {len(plan.refused)} would replace files of others, {plan.ignored} other files are ignored; about "
+        f"clash, {len(plan.refused)} would replace foreign files, {plan.ignored} other files are ignored; about "
         f"{megabytes:.0f} MB would be written"
     )
 
@@ -150,12 +155,12 @@ def say_plan(plan: EnhancePlan, out: str) -> None:
 def run_job(
     plan: EnhancePlan, processor: PhotoProcessor, run: dict[str, Any], options: PipelineOptions, ours: set[str]
 ) -> int:
-    """Runs the job with its progress shown, and writes what tells about it.
+    """Runs the job, shows its progress, and writes the tables and the report.
 
     Args:
         plan: Plan of the run.
         processor: Processor of each photo.
-        run: Content of run.json that is known at the start.
+        run: The part of run.json that is known at the start.
         options: Beam's options.
         ours: Files of the report that earlier runs wrote.
 
@@ -193,28 +198,30 @@ def run_job(
     counts = run["counts"]
     missing = counts["found"] - sum(counts[name] for name in ("enhanced", "skipped", "failed"))
     if missing and not interrupted and not reason:
-        reason = f"{missing} photos were lost on the way"
+        reason = f"{missing} photos have no result"
     say_result(processor.out, run, settings.as_json)
     if left := run.get("unstripped"):
         click.echo(
-            f"{left:,} image(s) in OUT are of earlier runs, and may hold metadata: --overwrite replaces those of "
-            "photos that are there; delete the others.",
+            f"{left:,} image(s) of earlier runs in OUT may hold metadata. --overwrite replaces those whose photos "
+            "still exist; delete the others.",
             err=True,
         )
     if interrupted:
         click.echo(f"Interrupted with {missing} photos to go: the same command goes on from here.", err=True)
         return 130
     if reason:
-        click.echo(
-            f"Error: {printable(reason)}; {missing} photos are to go: the same command goes on from here.", err=True
-        )
+        click.echo(f"Error: {printable(reason)}; {missing} photos to go: the same command goes on from here.", err=True)
     return 1 if reason or counts["failed"] else 0
 
 
 def _watch(
     job: runners.Job, follower: Follower, reporter: progress.Reporter, max_failures: int | None, attempts: Attempts
 ) -> str:
-    """Shows how far a job is until it ends, and ends it when it fails too often; why it did so, or nothing."""
+    """Shows the progress of a job until it ends, and stops it if it fails too often.
+
+    Returns:
+        Why it stopped the job; empty if it did not.
+    """
     faults, reason = _Faults(), ""
     while job.is_alive():
         job.join(0.2)
@@ -236,7 +243,7 @@ def _watch(
 
 
 def _end_at_the_next_interrupt() -> None:
-    """Whoever presses Ctrl-C again waits for nothing: what is in the journal is safe already."""
+    """Makes a second Ctrl-C end the process at once. The journal is safe already."""
     first = time.monotonic()
 
     def end(*_: object) -> None:
@@ -248,7 +255,7 @@ def _end_at_the_next_interrupt() -> None:
 
 
 def say_result(out: str, run: dict[str, Any], as_json: bool) -> None:
-    """Prints the closing table, or the whole of run.json as a line."""
+    """Prints the closing table, or all of run.json as one line."""
     if as_json:
         click.echo(json.dumps({"event": "result", **run}))
         return
@@ -258,7 +265,7 @@ def say_result(out: str, run: dict[str, Any], as_json: bool) -> None:
     for name, count in counts.items():
         table.add_row(name, f"{count:,}", style="red" if name == "failed" and count else None)
     if unchanged:
-        table.add_row("needed nothing", f"{unchanged:,} of {done:,}")
+        table.add_row("unchanged", f"{unchanged:,} of {done:,}")
     speed = run["megapixels"] / run["seconds"] if run["seconds"] else 0.0
     table.add_row("megapixels", f"{run['megapixels']:,.1f} in {run['seconds']:.1f} s, {speed:.1f} MP/s")
     table.add_row("to look at", Text(printable(storage.join(out, "report.html")), overflow="fold"))

@@ -1,7 +1,7 @@
-"""What is done: one line of JSON for each photo finished or failed, safe from a kill or a loss of power.
+"""The journal: one line of JSON for each photo that is finished or failed. It survives a kill and a loss of power.
 
-A local journal is one file for each process, appended to; on an object store it is one object for each photo.
-A line that a kill cut short does not count. Of several lines about a photo the latest holds.
+On a local disk, each process appends to a file of its own. On an object store, each photo has an object of its own.
+A line that a kill cut short does not count. If several lines are about one photo, the latest counts.
 """
 
 import contextlib
@@ -29,20 +29,20 @@ READERS = 32
 """Files read at a time."""
 
 _CHECK = b', "check": '
-_NUMBERS = ("width", "height", "mean_input", "mean_enhanced", "psnr_enhanced_db")  # in a row
-_OTHERS = {"psnr_autocontrast_db", "exposure"}  # in a row, and empty where there is none
+_NUMBERS = ("width", "height", "mean_input", "mean_enhanced", "psnr_enhanced_db")  # columns that every row fills
+_OTHERS = {"psnr_autocontrast_db", "exposure"}  # columns that may be empty
 
 Outputs = Callable[[Collection[str]], Iterable[str]]
-"""The images that a photo consists of, from those of them that are the original."""
+"""Gives the output images of a photo. Its argument: the folders whose image is identical to the original."""
 
 
 class Written(NamedTuple):
-    """The images of a photo as they were written.
+    """The output images of a photo as they were written.
 
     Attributes:
-        unchanged: Those of its images, "enhanced" and "autocontrast", that are the original, byte for byte.
-        sizes: Bytes of its images, in the order of `Outputs`; empty if they are not known, as in older records.
-        crc32: CRC-32 of its images, in that order; empty likewise.
+        unchanged: Those of the folders "enhanced" and "autocontrast" whose image is the original, byte for byte.
+        sizes: Bytes of each image, in the order of `Outputs`; empty if unknown, as in older records.
+        crc32: CRC-32 of each image, in that order; empty if unknown.
     """
 
     unchanged: tuple[str, ...]
@@ -52,12 +52,12 @@ class Written(NamedTuple):
     def is_there(
         self, outputs: Outputs, size_of: Callable[[str], int | None], crc32_of: Callable[[str], int] | None = None
     ) -> bool:
-        """Whether the images are there as they were written.
+        """Whether the images exist as they were written.
 
         Args:
-            outputs: The images that the photo consists of.
-            size_of: Bytes of such an image; None if there is none.
-            crc32_of: CRC-32 of an image that is there; if None, sizes have to do.
+            outputs: Gives the output images of the photo.
+            size_of: Gives the bytes of an image; None if it does not exist.
+            crc32_of: Gives the CRC-32 of an existing image; if None, only sizes are compared.
         """
         images = list(outputs(self.unchanged))
         sizes = tuple(map(size_of, images))
@@ -67,13 +67,13 @@ class Written(NamedTuple):
 
 
 class Version(NamedTuple):
-    """A photo as it is, and how it is to be enhanced: where any of this differs, it is done again.
+    """A version of a photo and of the settings. If any field differs, the photo is enhanced again.
 
     Attributes:
         path: Relative path of the original.
         size: Size of the original in bytes.
         mtime: Modification time of the original in seconds.
-        settings: Digest of the model and of all settings that the result depends on.
+        settings: Digest of the model and of all settings that change the result.
     """
 
     path: str
@@ -90,10 +90,8 @@ class PhotoRecord:
         path, size, mtime, settings: Fields of its `Version`.
         row: Row of metrics.csv; None if it failed.
         failure: `stage` and `error`; None if it did not fail.
-        unchanged: Those of its images, "enhanced" and "autocontrast", that are the original, byte for byte.
-        sizes: Bytes of its images, in the order of `Outputs`; empty if they are not known, as in older records.
-        crc32: CRC-32 of its images, in that order.
-        time: Time of writing in seconds.
+        unchanged, sizes, crc32: Fields of `Written`.
+        time: When the record was made, in seconds.
     """
 
     path: str
@@ -108,13 +106,13 @@ class PhotoRecord:
     time: float = dataclasses.field(default_factory=time.time)
 
     def line(self) -> bytes:
-        """The record as a line of JSON with a checksum at its end; pure ASCII, so that any file name survives."""
+        """The record as a line of JSON with a checksum at its end. Pure ASCII keeps any file name intact."""
         content = json.dumps(vars(self)).encode()
         return content[:-1] + _CHECK + f"{zlib.crc32(content)}}}\n".encode()
 
     @property
     def version(self) -> Version:
-        """The photo that it is about, and how it was enhanced."""
+        """The version of the photo and the settings that this record is about."""
         return Version(self.path, self.size, self.mtime, self.settings)
 
     def is_done(
@@ -124,7 +122,7 @@ class PhotoRecord:
         size_of: Callable[[str], int | None],
         crc32_of: Callable[[str], int] | None = None,
     ) -> bool:
-        """Whether a photo is done: it was enhanced in this very version, and its images are there as they were written.
+        """Whether a photo is done: this version was enhanced, and its images exist as they were written.
 
         Args:
             version: The photo as it is now.
@@ -135,7 +133,7 @@ class PhotoRecord:
 
 
 class Journal:
-    """The journal in a folder. Picklable: each process that gets it appends to a file of its own."""
+    """The journal in a folder. It can be pickled: each process appends to a file of its own."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -150,14 +148,14 @@ class Journal:
         return Journal, (self.folder,)
 
     def append(self, record: PhotoRecord, images: Collection[str] = ()) -> None:
-        """Adds a record, which is safe once `flush` has returned. Threads may call it at the same time.
+        """Adds a record. It is safe once `flush` has returned. Threads may call this at the same time.
 
         Args:
             record: The record.
-            images: Paths of what was written of the photo, which is forced to the disk first.
+            images: Paths of the photo's output images. They are synced to the disk before the record is.
 
         Raises:
-            OSError: This record, or one before, could not be written.
+            OSError: This record, or an earlier one, could not be written.
         """
         if not storage.is_local(self.folder):
             storage.write(self._object(record.path), record.line())
@@ -169,7 +167,7 @@ class Journal:
                 self._writer.submit(self._write)
 
     def flush(self) -> None:
-        """Waits until all that was appended is safe, and raises the OSError if it cannot be."""
+        """Waits until all appended records are safe. Raises OSError if one could not be written."""
         self._writer.submit(self._check).result()
 
     def _check(self) -> None:
@@ -177,10 +175,10 @@ class Journal:
             raise OSError(self._error.errno, self._error.strerror, self._error.filename) from self._error
 
     def _write(self) -> None:
-        """Writes all that waits as one group: while the disk is busy with one, the next gathers."""
+        """Writes all pending records as one group. The next group gathers while the disk is busy with this one."""
         with self._lock:
             group, self._pending = self._pending, []
-        if not group or self._error:  # the disk may have lost what it could not write, whatever it says next
+        if not group or self._error:  # after an error, later successes of the disk cannot be trusted
             return
         try:
             storage.sync(path for _, images in group for path in images)
@@ -197,10 +195,11 @@ class Journal:
             self._error = error
 
     def is_done(self, version: Version, outputs: Outputs, size_of: Callable[[str], int | None]) -> bool:
-        """`PhotoRecord.is_done` for workers: they keep of all records what decides it, or look records up one by one.
+        """`PhotoRecord.is_done` for workers.
 
-        On a disk the journal is read at the first call: later records of other processes are not seen. On an object
-        store the photo's own object is read at each call; what `compact` has put into one object is not seen.
+        On a disk, the first call reads the whole journal and keeps only the fields that decide; it does not see later
+        records of other processes. On an object store, each call reads the photo's own object; it does not see records
+        that `compact` has joined into one object.
         """
         if storage.is_local(self.folder):
             with self._lock:
@@ -225,18 +224,18 @@ class Journal:
         return latest
 
     def forget(self, known: dict[str, PhotoRecord], paths: Iterable[str]) -> None:
-        """Takes photos that are to be done again out of the journal, so that no worker finds them done.
+        """Removes photos that will be enhanced again from the journal, so that no worker takes them for done.
 
         Args:
-            known: Records of the journal, by path. Nobody may be appending.
-            paths: The photos; most are not in it.
+            known: Records of the journal, by path. No process may be appending.
+            paths: The photos; most of them are not in the journal.
         """
         again = known.keys() & set(paths)
         if again:
             self.compact(record for path, record in known.items() if path not in again)
 
     def compact(self, records: Iterable[PhotoRecord]) -> None:
-        """Replaces the whole journal by these records, in one file. Nobody may be appending."""
+        """Replaces the whole journal by these records, in one file. No process may be appending."""
         self.flush()
         if self._file is not None:
             os.close(self._file)
@@ -248,7 +247,7 @@ class Journal:
         storage.delete(storage.join(self.folder, name) for name in old)
 
     def _object(self, path: str) -> str:
-        """Where the record of a photo is on an object store."""
+        """The path of a photo's record on an object store."""
         return storage.join(self.folder, hashlib.sha256(os.fsencode(path)).hexdigest() + SUFFIX)
 
     def _records(self) -> Iterator[PhotoRecord]:
@@ -263,7 +262,7 @@ class Journal:
 
 
 class Follower:
-    """Reads what is appended to a local journal while others write it."""
+    """Reads new records of a local journal while other processes append them."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -271,7 +270,7 @@ class Follower:
         list(self.poll())
 
     def poll(self) -> Iterator[PhotoRecord]:
-        """The records added since the last call, in no particular order between processes."""
+        """The records added since the last call. Records of different processes come in any order."""
         if not os.path.isdir(self.folder):
             return
         for name in os.listdir(self.folder):
@@ -288,19 +287,19 @@ class Follower:
 
 
 def _key(version: Version) -> bytes:
-    """Sixteen bytes that stand for a version: a million of them take little memory."""
+    """A version as a digest of 16 bytes, so that a million of them take little memory."""
     return bytes.fromhex(digest(list(version), 32))
 
 
 def _shared_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose names all records share: half the memory of a million of them."""
+    """A JSON object whose names are shared by all records, which halves the memory of a million of them."""
     return {sys.intern(name): value for name, value in pairs}
 
 
 def _parse(line: bytes) -> PhotoRecord | None:
-    """The record in a line; None if the line was cut short or damaged, or holds something else.
+    """The record in a line; None if the line was cut short, is damaged, or holds something else.
 
-    A line without a checksum is of a version that wrote none.
+    Older versions wrote lines without a checksum.
     """
     head, check, number = line.rstrip(b"\n").rpartition(_CHECK)
     content = head + b"}" if check else line
@@ -319,7 +318,7 @@ def _parse(line: bytes) -> PhotoRecord | None:
 
 
 def _is_sound(record: PhotoRecord) -> bool:
-    """Whether its fields are what they have to be."""
+    """Whether all fields have the right types."""
     texts: list[Any] = [record.path, record.settings]
     numbers: list[Any] = [record.size, record.mtime, record.time, *record.sizes, *record.crc32]
     for part, names in ((record.row, ("path", "output", "notes")), (record.failure, ("stage", "error"))):

@@ -1,4 +1,4 @@
-"""The folder of the results: of which photos it is, what of it is ours, and that none of it lies elsewhere."""
+"""Checks the folder of results: whose photos it holds, which files are ours, and that no link leads out of it."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from pipelines.enhance.settings import IMAGE_FOLDERS
 from pipelines.folders import Listing
 
 FOLDERS = (*IMAGE_FOLDERS, "report", "report/data", "report/thumbs")
-"""Where images and the report go, relative to the folder."""
+"""The folders of images and of the report, relative to the folder of results."""
 
 TABLES = ("metrics.csv", "failures.csv", "run.json", "report.html", *(f"report/{name}" for name in report.PAGE_FILES))
-"""What tells of a run, and the page, relative to the folder: each run replaces them."""
+"""The tables, the page and its files, relative to the folder of results. Each run replaces them."""
 
 TIME_SLACK = 2.0
-"""Seconds by which the time of a photo that was moved may differ: file systems round it."""
+"""Seconds by which the time of a moved photo may differ, because file systems round it."""
 
 _JOURNAL = f"{folders.STATE}/journal"
 _STATE = (folders.STATE, _JOURNAL, f"{folders.STATE}/plan", f"{folders.STATE}/in_work", ownership.LIST)
@@ -29,17 +29,17 @@ _SOURCE = f"{folders.STATE}/source.json"
 
 
 def check(out: str, photos: str, overwrite: bool, moved: Listing | None = None) -> None:
-    """Checks a folder before a run, and before anything in it is touched.
+    """Checks a folder before a run changes anything in it.
 
     Args:
-        out: Folder of the results; it need not be there.
+        out: Folder of the results; it may not exist yet.
         photos: The folder of photos, or the photo, of the run.
-        overwrite: Whether what was made of other photos may be replaced.
-        moved: The photos of the run, if they may be those of another path, moved; None if they may not.
+        overwrite: Whether results of other photos may be replaced.
+        moved: The photos of the run, if results of another path may belong to them (`--same-archive`); else None.
 
     Raises:
-        click.UsageError: It is no folder, or holds what is made of other photos, what another job left, or a link
-            that leads elsewhere; or photos and results lie in one another.
+        click.UsageError: It is not a folder. Or it holds results of other photos, files of another job, or a link that
+            leads out of it. Or one of the two folders lies in the other.
     """
     folders.refuse_links_out(out, [*_STATE, *FOLDERS])
     if storage.is_local(out):
@@ -68,33 +68,33 @@ def make_image_folders(out: str, source: str, names: Iterable[str]) -> None:
 
 
 def source_of(photos: str) -> str:
-    """The folder of photos, or the photo, by a name that does not depend on how it was written."""
+    """A canonical name for the folder of photos, or the photo."""
     return os.path.realpath(photos) if storage.is_local(photos) else photos.rstrip("/")
 
 
 def remember_source(out: str, photos: str) -> None:
-    """Writes down of which photos the results are."""
+    """Records to which photos the results belong."""
     storage.write(storage.join(out, _SOURCE), json.dumps({"source": source_of(photos)}).encode())
 
 
 def _refuse_files_of_others(out: str) -> None:
-    """Raises click.UsageError if the place of a table or of the page is taken in a folder where no run has been."""
+    """Raises click.UsageError if a folder without a run of ours holds a file with the name of a table or the page."""
     if any(storage.exists(storage.join(out, path)) for path in (_SOURCE, _JOURNAL)):
         return
-    if isinstance(_read(out, "run.json").get("photos"), str):  # of a run that kept no state
+    if isinstance(_read(out, "run.json").get("photos"), str):  # a run without a state folder wrote it
         return
     for name in TABLES:
         path = storage.join(out, name)
         if storage.is_file(path):
             raise click.UsageError(
-                f"{path} is there already, and not from zerodce: move it away, choose another folder for the results, "
+                f"{path} exists, and zerodce did not write it: move it away, choose another folder for the results, "
                 "or replace it with --overwrite"
             )
 
 
 def _refuse_other_source(out: str, source: str, moved: Listing | None) -> None:
     remembered = _read(out, _SOURCE).get("source")
-    if not isinstance(remembered, str):  # the first version wrote no such file, and the name as it was given
+    if not isinstance(remembered, str):  # a folder without source.json: run.json has the name as it was typed
         remembered = _read(out, "run.json").get("photos")
         if not isinstance(remembered, str):
             return
@@ -108,34 +108,34 @@ def _refuse_other_source(out: str, source: str, moved: Listing | None) -> None:
         _refuse_other_photos(out, source, moved)
     elif remembered != source:
         raise click.UsageError(
-            f"{out} holds what was made of {remembered}, not of {source}: choose another folder, replace it with "
-            "--overwrite, or, if these photos have only moved, go on with --same-archive"
+            f"{out} holds the results of {remembered}, not of {source}: choose another folder, or replace them with "
+            "--overwrite. If the photos have only moved, go on with --same-archive"
         )
 
 
 def _refuse_other_photos(out: str, source: str, moved: Listing) -> None:
-    """Raises click.UsageError if a photo that is done is not among these, or is another one by its size or time."""
+    """Raises click.UsageError if a finished photo is missing among these, or has another size or time."""
     done = [record for record in Journal(storage.join(storage.absolute(out), _JOURNAL)).read().values() if record.row]
     found = {entry.path: entry for entry in moved.entries}
     differences = []
     for record in sorted(done, key=lambda record: record.path):
         entry = found.get(record.path)
         if entry is None:
-            differences.append(f"{record.path} is not there")
+            differences.append(f"{record.path} is missing")
         elif entry.size != record.size:
             differences.append(f"{record.path} has {entry.size} bytes, and had {record.size}")
         elif abs(entry.mtime - record.mtime) > TIME_SLACK:
             times = (time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(each)) for each in (entry.mtime, record.mtime))
-            differences.append("{} is of {} (UTC), and was of {}".format(record.path, *times))
+            differences.append("{} has the time {} (UTC), and had {}".format(record.path, *times))
     if differences:
         raise click.UsageError(
-            f"{source} is not the archive that {out} was made of: {len(differences)} of {len(done)} photos that are "
-            f"done differ, such as: {differences[0]}"
+            f"{source} is not the archive that {out} belongs to: {len(differences)} of {len(done)} finished photos "
+            f"differ, such as: {differences[0]}"
         )
 
 
 def _read(out: str, name: str) -> dict[str, Any]:
-    """The JSON object in a file; empty if there is none."""
+    """The JSON object in a file; empty if the file has none."""
     try:
         content = json.loads(storage.read(storage.join(out, name)))
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
-"""Which images in the folder of the results may be replaced: those that this command wrote, and nobody edited since.
+"""Which images in the folder of results may be replaced: those that this command wrote and that are not edited since.
 
-An image is ours if a record of the journal names it, or the list in `.zerodce/outputs`. Every run adds the outputs of
-its photos to this list before it writes the first of them.
+An image is ours if the journal or the list in `.zerodce/outputs` names it. Every run adds its outputs to this list
+before it writes the first of them.
 """
 
 import functools
@@ -22,7 +22,7 @@ LIST = f"{folders.STATE}/outputs"
 """The folder of the list of outputs, relative to the folder of the results."""
 
 _OF_THE_PAGE = ("report/data", "report/thumbs")
-_LONGEST = 3600.0  # seconds between an image and its record
+_LONGEST = 3600.0  # seconds between writing an image and writing its record, at most
 _SLACK = 2.0  # seconds: file systems round the time of a file
 
 
@@ -34,7 +34,7 @@ class Ownership:
         source: Folder of the photos.
         photos: Relative paths of all photos.
         known: The journal's records, by path of the photo.
-        present: What lies in the folder of the results, by relative path.
+        present: The files in the folder of the results, by relative path.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Ownership:
         Args:
             photo: Relative path of the photo.
             output: Relative path of its output.
-            overwrite: Whether all but originals may be replaced.
+            overwrite: Whether every file except originals may be replaced.
         """
         for folder in IMAGE_FOLDERS:
             image = f"{folder}/{output}"
@@ -65,25 +65,25 @@ class Ownership:
             if (entry is None and original is None) or self._speaks_for_itself(photo, image):
                 continue
             if original:
-                return f"{image} would lie in the folder of originals {original}, through a mount: unmount it"
+                return f"{image} would lie in the folder of originals {original}, because of a mount: unmount it"
             if entry is None or overwrite:
                 continue
             if not self._is_ours(photo, output):
-                return f"{image} is there already, and not from zerodce: move it away, or replace it with --overwrite"
+                return f"{image} exists, and zerodce did not write it: move it away, or replace it with --overwrite"
             if self._is_edited(image, entry, self.known.get(photo)):
                 return f"{image} was edited since it was written: move it away, or replace it with --overwrite"
         return None
 
     def check_folders(self) -> None:
-        """Raises click.UsageError if a folder of the page is one of the originals, through a mount."""
+        """Raises click.UsageError if a mount makes a folder of the page the same as a folder of originals."""
         for folder in _OF_THE_PAGE:
             if original := self._originals_at(f"{folder}/file"):
                 raise click.UsageError(
-                    f"{folder} in the results is the folder of originals {original}, through a mount: unmount it"
+                    f"{folder} in the results is the folder of originals {original}, because of a mount: unmount it"
                 )
 
     def _speaks_for_itself(self, photo: str, image: str) -> bool:
-        """Whether the worker refuses the image with a reason of its own: a link, or the original itself."""
+        """Whether the worker itself will refuse the image, because it is behind a link or is the original."""
         target = storage.join(self.out, image)
         return storage.leads_out(target, self.out) or storage.is_same(target, storage.join(self.source, photo))
 
@@ -92,14 +92,14 @@ class Ownership:
         return bool(record and record.row and record.row["output"] == output) or output in self._listed
 
     def _is_edited(self, image: str, entry: storage.Entry, record: PhotoRecord | None) -> bool:
-        """Whether an image has another time and other content than was written, and is whole.
+        """Whether an image is whole, but has another time and other content than this command wrote.
 
-        An image that was cut short is made again. An object store keeps no time of its own, so nothing there counts as
-        edited.
+        An image that is cut short does not count as edited: it is made again. Nothing on an object store counts as
+        edited, because a store does not keep the time that a file is given.
         """
         if record is None or not record.crc32 or not storage.is_local(self.out):
             return False
-        # it has the time of its photo, or that of its writing, which came before the record
+        # an image that is not edited has the time of its photo, or was written shortly before its record
         if abs(entry.mtime - record.mtime) <= _SLACK or -_LONGEST <= entry.mtime - record.time <= _SLACK:
             return False
         content = storage.read(storage.join(self.out, image))
@@ -117,7 +117,10 @@ class Ownership:
         return {json.loads(line) for content in contents for line in content.splitlines()}
 
     def _originals_at(self, image: str) -> str | None:
-        """The folder of originals that a folder above an image is, by device and inode: a mount, or a second share."""
+        """The folder of originals that is the same as a folder above an image, by device and inode.
+
+        A mount or a second network share can cause this. None if there is no such folder.
+        """
         if not (storage.is_local(self.out) and storage.is_local(self.source)):
             return None
         folder = os.path.dirname(image)
@@ -127,7 +130,7 @@ class Ownership:
             folder = os.path.dirname(folder)
         return None
 
-    @functools.lru_cache(maxsize=100_000)  # noqa: B019 (lives as long as the plan is made)
+    @functools.lru_cache(maxsize=100_000)  # noqa: B019 (the object lives only while the plan is made)
     def _original_of(self, folder: str) -> str | None:
         identity = _identity(os.path.join(self.out, folder))
         return self._originals.get(identity) if identity else None
@@ -148,7 +151,7 @@ class Ownership:
 
 
 def remember_outputs(out: str, outputs: Iterable[str]) -> None:
-    """Adds outputs to the list of what is ours, before the first of them is written.
+    """Adds outputs to the list of our files. Call it before the first of them is written.
 
     Args:
         out: Folder of the results.
@@ -162,7 +165,7 @@ def remember_outputs(out: str, outputs: Iterable[str]) -> None:
 
 
 def _identity(folder: str) -> tuple[int, int] | None:
-    """Device and inode of a folder; None where there is none."""
+    """Device and inode of a folder; None if it does not exist."""
     try:
         found = os.stat(folder)
     except OSError:

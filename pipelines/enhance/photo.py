@@ -1,4 +1,4 @@
-"""What the archive job does with one photo, as plain functions: read, make a small copy; apply, write, measure."""
+"""The two steps of the archive job for one photo, without Beam: read and make a small copy; apply, write, measure."""
 
 import contextlib
 import dataclasses
@@ -27,26 +27,26 @@ from zerodce.applying.enhancement import Curves, Enhancer
 from zerodce.images import metrics, pixels
 
 LARGE_PHOTO = 128 * 2**20
-"""Bytes of pixels from which on memory is given back at each step."""
+"""A photo with at least this many bytes of pixels gives memory back to the system after each step."""
 
 LARGE_FILE = 64 * 2**20
-"""Files of so many bytes are read one after another, each once there is memory for it."""
+"""Files larger than this many bytes are read one at a time, when there is memory for them."""
 
 EXPOSURE_REACHED = 0.01
-"""How far from the exposure that was asked for a photo may be, in its mean, without a note."""
+"""If the mean of a photo differs by more than this from the exposure asked for, its row gets a note."""
 
 
 class _GivenUpError(photos.PhotoError):
-    """A photo that ended its process too often, or took longer than its time limit: it is not begun again."""
+    """The photo ended its process too often, or took longer than its time limit. This run does not try it again."""
 
 
 _ENDING = (OutputError, CancelledError)  # the job, not one photo
 
 
 class Prepared(NamedTuple):
-    """A decoded photo, its preview, and the small copy for its curves, as `zerodce.images.pixels` makes them.
+    """A decoded photo, its preview, and the small copy for its curves (see `zerodce.images.pixels`).
 
-    It holds a share of the memory until it is complete. `crc32` is that of its file.
+    It holds a share of the memory budget until its step `complete` ends. `crc32` is the CRC-32 of the photo's file.
     """
 
     task: Task
@@ -57,12 +57,12 @@ class Prepared(NamedTuple):
     crc32: int
 
     def __reduce__(self) -> tuple[Any, tuple[()]]:
-        """Beam pickles some elements to learn their size, and drops the bytes: a photo is worth no copy."""
+        """Pickles nothing. Beam pickles some elements only to measure them; that would copy the whole photo."""
         return _arrived, ()
 
 
 def _arrived() -> None:
-    """What a decoded photo is unpickled by, which happens only where a runner has taken the steps of a photo apart."""
+    """Unpickles a decoded photo, which fails. Only a runner that does not fuse the steps of a photo calls this."""
     raise RuntimeError(
         "a decoded photo has to stay in its process: this runner does not fuse the steps of a photo into one stage"
     )
@@ -78,13 +78,13 @@ class Image(NamedTuple):
 
 @dataclasses.dataclass
 class Outcome:
-    """What a photo comes to, while it is worked on.
+    """The results of a photo, collected while it is in work.
 
     Attributes:
         row: Its row of metrics.csv, without the notes.
         notes: The notes.
         images: The images that were written.
-        unchanged: The folders, "enhanced" and "autocontrast", in which its image is the original.
+        unchanged: Those of the folders "enhanced" and "autocontrast" in which the image is the original.
     """
 
     row: dict[str, Any]
@@ -94,7 +94,7 @@ class Outcome:
 
 
 class Done(NamedTuple):
-    """What became of a photo: its journal record, None if an earlier attempt wrote it; and the seconds it took."""
+    """A photo that is done: its journal record (None if an earlier attempt wrote it), and the seconds it took."""
 
     record: PhotoRecord | None
     seconds: float
@@ -102,7 +102,7 @@ class Done(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class PhotoProcessor:
-    """The two steps of a photo as plain functions. Picklable: the model's file travels inside.
+    """The two steps of a photo, without Beam. It can be pickled: it contains the model file.
 
     Attributes:
         source: Folder of the originals.
@@ -123,7 +123,7 @@ class PhotoProcessor:
         return models.load_enhancer(self.model, models.Application.of(self.settings))
 
     def is_done(self, task: Task) -> bool:
-        """Whether the journal holds the photo, and its images are there."""
+        """Whether the journal has this version of the photo, and its images exist."""
         return self.journal.is_done(
             task.version,
             functools.partial(self.settings.outputs, task.output),
@@ -131,7 +131,7 @@ class PhotoProcessor:
         )
 
     def _size_of(self, image: str) -> int | None:
-        """Bytes of an image in the folder of the results; None if there is none, or nothing in it."""
+        """Bytes of an image in the folder of the results; None if it does not exist or is empty."""
         try:
             return storage.stat(self.out, image).size or None
         except FileNotFoundError:
@@ -147,18 +147,18 @@ class PhotoProcessor:
 
         Args:
             task: The photo.
-            share: Its place in the queue for memory; a place at the end if None.
+            share: Its place in the queue for memory; if None, it joins the queue at the end.
         """
         started = time.perf_counter()
         share = share or memory.budget(self.settings.max_memory).queue()
         try:
-            if self.is_done(task):  # a cluster that lost a worker starts the job anew
+            if self.is_done(task):  # a cluster that lost a worker restarts the job
                 share.release()
                 return Done(None, 0.0)
             with photos.failing_as("decode", *_ENDING):
                 photo, crc32 = self._load(task, share)
                 if photo.pixels.nbytes >= LARGE_PHOTO:
-                    memory.give_back()  # what the decoder worked with
+                    memory.give_back()  # the buffers of the decoder
                 preview = pixels.preview(photo.pixels)
                 curve_size = self.enhancer().curve_size
                 small = pixels.small_copy(preview if curve_size <= pixels.PREVIEW else photo.pixels, curve_size)
@@ -168,11 +168,11 @@ class PhotoProcessor:
             return self.failed(task, error, started)
 
     def complete(self, prepared: Prepared, curves: Curves | photos.PhotoError) -> Done:
-        """Applies the curves at full size, writes the images, measures, and writes the journal.
+        """Applies the curves at full size, writes the images, measures them, and writes the journal record.
 
         Args:
             prepared: Result of `prepare`.
-            curves: Curves of its small copy, or the error of the model.
+            curves: Curves of its small copy, or the error that the model raised.
         """
         started = time.perf_counter()
         try:
@@ -192,12 +192,12 @@ class PhotoProcessor:
             prepared.share.release()
 
     def failed(self, task: Task, error: photos.PhotoError, started: float) -> Done:
-        """Writes down that a photo failed."""
+        """Records that a photo failed."""
         failure = {"stage": error.stage, "error": error.message}
         return self._record(task, started, given_up=isinstance(error, _GivenUpError), failure=failure)
 
     def flush(self) -> None:
-        """Waits until what was written down is safe."""
+        """Waits until all journal records are safe."""
         with self._journaling():
             self.journal.flush()
 
@@ -207,7 +207,7 @@ class PhotoProcessor:
         record = PhotoRecord(*task.version, **what)
         with self._journaling():
             self.journal.append(record, images)
-            if not given_up:  # else no process of this run may begin it again
+            if not given_up:  # if it was given up, the attempt stays, so that no process of this run begins it again
                 self.attempts.end(task.path)
         return Done(record, time.perf_counter() - started)
 
@@ -219,12 +219,12 @@ class PhotoProcessor:
             raise OutputError(f"{error.filename or self.journal.folder}: {error.strerror or error}") from error
 
     def _load(self, task: Task, share: Share) -> tuple[photos.Photo, int]:
-        """Reads and decodes a photo, once there is memory for it; with the CRC-32 of its file."""
+        """The decoded photo and the CRC-32 of its file. Waits until there is memory for it."""
         settings, budget = self.settings, share.budget
         if task.size > settings.max_bytes:
             raise photos.PhotoError("too_large", f"{task.size} bytes are more than --max-bytes {settings.max_bytes}")
         if task.size > budget.total:
-            raise photos.PhotoError("too_large", f"{task.size} bytes are more than --max-memory leaves for a photo")
+            raise photos.PhotoError("too_large", f"a file of {task.size} bytes needs more than --max-memory allows")
         if task.size > LARGE_FILE:
             share.take(task.size, more=True)
         self._begin(task, share)
@@ -247,7 +247,7 @@ class PhotoProcessor:
             return photo, zlib.crc32(content)
 
     def _limited(self, task: Task, stage: str, pixels: int = 0) -> contextlib.AbstractContextManager[watchdog.Step]:
-        """A step of a photo whose time is limited: if it takes longer, that is written down, and the process ends."""
+        """A step of a photo with a time limit. If it takes longer, this records the failure and ends the process."""
 
         def expired(step: watchdog.Step) -> None:
             error = f"it took longer than {step.limit:.0f} s (--photo-timeout)"
@@ -256,7 +256,10 @@ class PhotoProcessor:
         return watchdog.limited(stage, watchdog.seconds_for(self.settings.photo_timeout, task.size, pixels), expired)
 
     def _begin(self, task: Task, share: Share) -> None:
-        """Writes down that a photo is in work; one that was when a process ended has to be alone."""
+        """Records that a photo is in work.
+
+        A photo that was in work when a process ended is tried alone: it first takes all of the memory budget.
+        """
         attempts = self.attempts
         with _writing(self.out, attempts.folder):
             before = attempts.of_photo(task.path)
@@ -266,7 +269,7 @@ class PhotoProcessor:
         if before.error:
             raise _GivenUpError(before.stage, before.error)
         if attempts.is_hopeless(before):
-            raise _GivenUpError("crash", f"it was begun {before.times} times, and ended the process each time")
+            raise _GivenUpError("crash", f"it was tried {before.times} times, and the process ended each time")
         share.take(share.budget.total, more=True)
         with _writing(self.out, attempts.folder):
             attempts.write(Attempt(task.path, before.times + 1, alone=True, process=os.getpid()))
@@ -278,27 +281,31 @@ class PhotoProcessor:
             raise photos.PhotoError("read", photos.described(error)) from error
 
     def _target(self, task: Task, path: str) -> str:
-        """Where an image goes: never out of the folder, and never over the original, whatever lies there by now."""
+        """The path to write an image to.
+
+        Raises:
+            PhotoError: By now, the path leads out of the folder of results or to the original.
+        """
         target = storage.join(self.out, path)
         if storage.leads_out(target, self.out):
-            raise photos.PhotoError("write", f"{path} lies behind a link that leads out of the results")
+            raise photos.PhotoError("write", f"a link leads {path} out of the folder of results")
         if storage.is_same(target, storage.join(self.source, task.path)):
-            raise photos.PhotoError("write", f"{path} is the original itself")
+            raise photos.PhotoError("write", f"{path} is the original file")
         return target
 
     def _enhance(self, prepared: Prepared, curves: Curves) -> Outcome:
-        """Brightens a photo, writes its images, measures it, and draws its small pictures."""
+        """Brightens a photo, writes its images, measures it, and writes its thumbnails."""
         settings, photo, original = self.settings, prepared.photo, prepared.photo.pixels
         enhanced = self.enhancer().apply(original, curves) if curves.grid.any() else original
         before, after = photo.eight_bits, eight_bit_values(enhanced)
         row, same = _measured(prepared, enhanced, before, after, curves)
-        lost = [] if same and self._may_stay(prepared) else photo.notes  # nothing of a file that stays
+        lost = [] if same and self._may_stay(prepared) else photo.notes  # a copied file loses nothing
         damage = [photo.damage] if photo.damage else []
         outcome = Outcome(row, [*damage, *lost, *self._missed(curves)])
         self._put(prepared, "enhanced", enhanced, same, outcome)
         after_preview = pixels.preview(after) if prepared.task.thumbnail and not same else prepared.preview
         if settings.reference is None:
-            del enhanced, after  # a fourth of what it takes
+            del enhanced, after  # a quarter of the memory that the photo uses
             if original.nbytes >= LARGE_PHOTO:
                 memory.give_back()
         table, baseline = None, None
@@ -316,25 +323,25 @@ class PhotoProcessor:
         return outcome
 
     def _missed(self, curves: Curves) -> list[str]:
-        """A note where the photo does not reach the exposure that was asked for."""
+        """A note if the photo does not reach the exposure asked for."""
         wanted = self.settings.exposure
         missed = wanted != "auto" and abs(curves.exposure - wanted) > EXPOSURE_REACHED
         return [f"exposure {wanted:g} not reached"] if missed else []
 
     def _may_stay(self, prepared: Prepared) -> bool:
-        """Whether the file of a photo may be an output as it is, where its pixels are the output's."""
+        """Whether a copy of the photo's file may be the output if the pixels do not change."""
         task = prepared.task
         return self.settings.keep_files and prepared.photo.same_format and task.output == task.path
 
     def _put(self, prepared: Prepared, folder: str, values: np.ndarray, same: bool, outcome: Outcome) -> None:
-        """Writes an image of a photo, or a copy of its file where that may stay.
+        """Writes an image of a photo. If the pixels are unchanged and the settings allow it, copies the file instead.
 
         Args:
             prepared: The photo.
             folder: "enhanced" or "autocontrast".
             values: The pixels to write.
             same: Whether these are the pixels of the photo.
-            outcome: Gets the image, and a note where the file stays.
+            outcome: Gets the image, and a note if the file is copied.
         """
         task, settings = prepared.task, self.settings
         path, original = f"{folder}/{task.output}", storage.join(self.source, task.path)
@@ -352,7 +359,7 @@ class PhotoProcessor:
         with _writing(self.out, path):
             target = self._target(task, path)
             if settings.unchanged == "skip":
-                storage.delete([target])  # of a run with other settings
+                storage.delete([target])  # a run with other settings may have written it
                 outcome.notes.append(f"{folder} unchanged, not written")
                 return
             try:
@@ -368,7 +375,7 @@ class PhotoProcessor:
     ) -> tuple[dict[str, float | None], list[str]]:
         """PSNR and SSIM against the reference, and notes.
 
-        A value is None where there is no reference of the same size, or SSIM is not defined.
+        A value is None if there is no reference of the same size, or if SSIM is undefined.
         """
         images = {"input": before, "enhanced": enhanced, "autocontrast": autocontrast}
         reference, notes = None, []
@@ -391,13 +398,13 @@ class PhotoProcessor:
         return scores, notes
 
     def _draw(self, prepared: Prepared, row: dict[str, Any], after: np.ndarray, table: np.ndarray | None) -> list[str]:
-        """Draws the small pictures of the report; a note where they could not be drawn.
+        """Writes the thumbnails of the report. Returns a note if that fails.
 
         Args:
             prepared: The photo.
             row: Its row.
-            after: Preview of the enhanced photo; that of the photo itself where they are the same.
-            table: Table of its autocontrast; None where that changes nothing, or is not asked for.
+            after: Preview of the enhanced photo; the preview of the photo itself if nothing changed.
+            table: Table of its autocontrast; None if it changes nothing or is switched off.
         """
         preview = prepared.preview
         try:
@@ -414,20 +421,20 @@ class PhotoProcessor:
                     like=storage.join(self.source, prepared.task.path),
                 )
         except photos.PhotoError as error:
-            return [f"no small pictures in the report ({error.message})"]
+            return [f"no thumbnails in the report ({error.message})"]
         return []
 
 
 def _measured(
     prepared: Prepared, enhanced: np.ndarray, before: np.ndarray, after: np.ndarray, curves: Curves
 ) -> tuple[dict[str, Any], bool]:
-    """The row of a photo, as far as it does not depend on the baselines; and whether nothing has changed.
+    """The row of a photo without the columns of the baselines, and whether its pixels are unchanged.
 
     Args:
         prepared: The photo.
         enhanced: Its enhanced pixels.
         before: Its pixels in 8 bits.
-        after: The enhanced ones in 8 bits.
+        after: Its enhanced pixels in 8 bits.
         curves: Its curves.
     """
     original = prepared.photo.pixels
@@ -450,7 +457,12 @@ def _measured(
 
 @contextlib.contextmanager
 def _writing(out: str, path: str) -> Iterator[None]:
-    """Tells what concerns one photo (a name too long, a folder in its place) from what ends the job (a full disk)."""
+    """Separates write errors of one photo (a name too long) from those that end the job (a full disk).
+
+    Raises:
+        PhotoError: The error concerns this photo only.
+        OutputError: Nothing can be written any more.
+    """
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a run has to do: which photos are there, which are done, what each is called; in files for the workers."""
+"""The plan of a run: which photos exist, which are done, and the output path of each. Workers read it from files."""
 
 import dataclasses
 import functools
@@ -24,7 +24,7 @@ from tfrecord_tools.records import printable
 
 TASKS_IN_A_FILE = 50_000
 READERS = 4
-"""Photos whose images are read at a time, where they are verified."""
+"""Photos whose images are read at a time for --verify."""
 
 
 class Task(NamedTuple):
@@ -36,8 +36,8 @@ class Task(NamedTuple):
         mtime: Modification time of the original in seconds.
         settings: Digest of the model, of the settings, and of the photo's reference.
         output: Relative path of the enhanced photo.
-        reference: Relative path of the reference; empty where there is none.
-        thumbnail: Whether the report gets small pictures of it.
+        reference: Relative path of the reference; empty if there is none.
+        thumbnail: Whether the report gets thumbnails of it.
     """
 
     path: str
@@ -50,23 +50,23 @@ class Task(NamedTuple):
 
     @property
     def version(self) -> Version:
-        """The photo as it is, and how it is to be enhanced."""
+        """The version of the photo and of the settings."""
         return Version(self.path, self.size, self.mtime, self.settings)
 
 
 @dataclasses.dataclass
 class EnhancePlan:
-    """What a run found.
+    """What a run found and has to do.
 
     Attributes:
         source: Folder of the photos.
         settings: Settings of the run.
-        found: Photos by path, as they are and are to be enhanced.
+        found: Versions of all photos, by path.
         todo: Photos to enhance, sorted by path.
         skipped: Number of photos that are done already and unchanged.
-        clashes: Records of the photos whose output would overwrite another's.
+        clashes: Records of the photos whose output would overwrite the output of another photo.
         refused: Records of the photos whose output would replace a file that is not ours.
-        unreadable: Records of the folders and files that could not even be looked at.
+        unreadable: Records of the folders and files whose status or listing could not be read.
         ignored: Number of other files.
     """
 
@@ -90,19 +90,19 @@ def make_plan(
     references: Sequence[storage.Entry],
     unreadable: Mapping[str, str] = MappingProxyType({}),
 ) -> EnhancePlan:
-    """Decides what there is to do.
+    """Decides which photos to enhance.
 
     Args:
         listing: The photos.
         out: Folder of the results.
         settings: Settings of the run.
-        digest: Digest of the settings and the model; done with others is not done.
+        digest: Digest of the settings and the model. A photo that was done with another digest counts as not done.
         known: The journal's records, by path.
-        references: References, of which each photo gets that of its name, or the one that the list of pairs says.
-        unreadable: The reason for each folder and file that could not be looked at, by its path.
+        references: The references. Each photo gets the one of its name, or the one that the list of pairs names.
+        unreadable: The reason for each folder and file that could not be read, by path.
 
     Raises:
-        click.UsageError: Two references fit one photo, or the list of pairs is wrong.
+        click.UsageError: Two references match one photo, or the list of pairs is wrong.
     """
     found = listing.entries
     matched = _matched(listing, references, settings, unreadable)
@@ -123,7 +123,7 @@ def make_plan(
     for entry in found:
         output = outputs[entry.path]
         if owners[entry.path] != entry.path:
-            error = f"its output {output} is also that of {owners[entry.path]}: rename one"
+            error = f"its output {output} is also the output of {owners[entry.path]}: rename one of them"
             failure = {"stage": "write", "error": error}
             plan.clashes.append(PhotoRecord(*versions[entry.path], failure=failure))
             continue
@@ -163,9 +163,9 @@ def _matched(
 
 
 def _owners(outputs: Mapping[str, str], folds_case: bool) -> dict[str, str]:
-    """The photo to which the output of each photo belongs: one output may be that of several.
+    """For each photo, the photo that may write its output. Several photos can have the same output.
 
-    A photo whose output has its own name comes first, whatever the order of the paths.
+    A photo whose output keeps its name has priority, whatever the order of the paths.
     """
     place = _folded if folds_case else str
     owners: dict[str, str] = {}
@@ -198,7 +198,7 @@ def _of(entry: storage.Entry) -> tuple[str, int, float]:
 
 
 def _with_reference(settings: str, reference: storage.Entry | None) -> str:
-    """A digest that changes with the reference of a photo as well: by another one the photo is compared anew."""
+    """The digest of the settings and of a photo's reference. If the reference changes, the photo is compared again."""
     if reference is None:
         return settings
     return digest([settings, *_of(reference)])
@@ -210,13 +210,13 @@ def entries_of(out: str) -> dict[str, storage.Entry]:
 
 
 def size_in(lying: Mapping[str, storage.Entry], path: str) -> int | None:
-    """The bytes of a file that `entries_of` found; None if there is none, or nothing in it."""
+    """The bytes of a file that `entries_of` found; None if it does not exist or is empty."""
     entry = lying.get(path)
     return entry.size or None if entry else None
 
 
 def _crc32(out: str, image: str) -> int:
-    """CRC-32 of an image; no number that one can be if it cannot be read."""
+    """CRC-32 of an image; -1, which is never a CRC-32, if it cannot be read."""
     try:
         return zlib.crc32(storage.read(storage.join(out, image)))
     except OSError:
@@ -224,12 +224,12 @@ def _crc32(out: str, image: str) -> int:
 
 
 def _folded(path: str) -> str:
-    """A path as a file system that folds case compares it."""
+    """A path as a case-insensitive file system compares it."""
     return unicodedata.normalize("NFC", path).casefold()
 
 
 def write_plan(out: str, plan: EnhancePlan) -> list[str]:
-    """Writes the tasks where every worker can read them, a line each, and returns the paths of the files."""
+    """Writes the tasks, one a line, into files that every worker can read. Returns the paths of these files."""
     remember_outputs(out, (task.output for task in plan.todo))
     paths = []
     for start in range(0, len(plan.todo), TASKS_IN_A_FILE):

@@ -1,8 +1,8 @@
-"""The page to look at: `OUT/report.html` and the `report/` folder beside it, which open from a disk, offline.
+"""The report: the page `OUT/report.html` and the folder `report/` beside it. They work offline, from a disk.
 
-A page that was opened from a disk may not fetch its data, so the rows lie in scripts of 5,000 rows each that the page
-loads one after another, and everything else stands in the page itself. At most 2,000 photos have thumbnails: the
-extremes and an even sample, or all of a small archive; for the others the page shows the full-size files.
+A browser does not let a page on a disk fetch data. So the rows lie in scripts of 5,000 rows each, which the page loads
+one after another; all other data is in the page itself. At most 2,000 photos have thumbnails: all of a small archive,
+or else the extremes and an even sample. For the other photos the page shows the full-size files.
 """
 
 import heapq
@@ -29,21 +29,21 @@ _PAGE = resources.files("pipelines.enhance") / "report_page"
 PAGE_FILES = tuple(sorted(file.name for file in _PAGE.iterdir() if file.name != "report.html"))
 """Scripts and style of the page, which lie in `report/`."""
 
-_LIST = ".zerodce/report.json"  # of what was written to report/data and report/thumbs
+_LIST = ".zerodce/report.json"  # the list of files written to report/data and report/thumbs
 _OURS = re.compile(r"data/(rows|failures)-\d+\.js|thumbs/[0-9a-f]{16}-(before|autocontrast|after)\.jpg")
-_SAMPLE = 1800  # of them the even sample: a hash hits it within a few dozen, and the extremes come on top
+_SAMPLE = 1800  # photos in the even sample; a hash selects about this many, and the extremes are added
 _EXTREMES = 15  # photos of each kind
 _CHUNK = 5000  # rows in a script
 _TEXTS = {"path", "output", "notes", "unwritten"}
-_LAST = "after"  # is written last: where it is, all of a photo's thumbnails are
+_LAST = "after"  # is written last: if it exists, all thumbnails of the photo exist
 
 
 def is_sampled(path: str, total: int) -> bool:
-    """Whether a photo belongs to the even sample that gets thumbnails, which depends on nothing but its path.
+    """Whether a photo belongs to the even sample that gets thumbnails. This depends only on its path and `total`.
 
     Args:
         path: Relative path of the photo.
-        total: Number of photos that the run found; up to `THUMBNAILS` of them are all sampled.
+        total: Number of photos that the run found. If they are at most `THUMBNAILS`, all belong to the sample.
     """
     return total <= THUMBNAILS or _position(path) < _SAMPLE / total
 
@@ -58,19 +58,19 @@ def write_thumbnails(
     icc_profile: bytes = b"",
     like: str | None = None,
 ) -> None:
-    """Writes the small pictures of a photo, JPEG files, where `write_report` finds them.
+    """Writes the thumbnails of a photo as JPEG files, where `write_report` finds them.
 
     Args:
         out: The folder of the run.
         row: The photo's row of `metrics.csv`, as `write_report` will get it.
-        before: Preview of the photo as it was, upright, mode RGB or L; its size is that of the picture.
+        before: Preview of the original photo, upright, mode RGB or L. The thumbnails get its size.
         after: Preview of the enhanced photo.
-        autocontrast: Preview of the autocontrast baseline; None where that was not asked for.
-        icc_profile: The colours of all three, empty for sRGB; the files are in sRGB.
-        like: Path of the photo, whose permissions they get.
+        autocontrast: Preview of the autocontrast baseline; None if it is switched off.
+        icc_profile: Colour profile of all three; empty for sRGB. The thumbnails are in sRGB.
+        like: Path of the photo; the thumbnails get its permissions.
     """
     stem = storage.join(out, f"report/thumbs/{_name(row)}")
-    encoded: dict[int, bytes] = {}  # once, where two of them are one image
+    encoded: dict[int, bytes] = {}  # so that the same image is encoded once
     for kind, image in (("before", before), ("autocontrast", autocontrast), (_LAST, after)):
         if image is not None:
             if id(image) not in encoded:
@@ -85,22 +85,22 @@ def _thumbnail(image: Image.Image) -> bytes:
 
 
 def _position(path: str) -> float:
-    """A number in [0, 1) that a path always gets, and paths get evenly."""
+    """A stable hash of a path, evenly distributed over [0, 1)."""
     return int(digest(path), 16) / 2**64
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    """Named after what was measured too, so that a photo that has changed never shows its old picture."""
+    """The name of a photo's thumbnails. It depends on the measured values, so that a changed photo gets new ones."""
     measured = [f"{row[column]:.6g}" for column in ("width", "height", "mean_input", "mean_enhanced")]
     return digest([row["path"], *measured])
 
 
 def files_of(out: str, rows: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The files of a report that earlier runs wrote, relative to `report/`: what they wrote down, and pictures of rows.
+    """The files of the report that earlier runs wrote, relative to `report/`: listed files, and thumbnails of rows.
 
     Args:
         out: The folder of the run.
-        rows: Rows of photos that were enhanced, as the journal has them.
+        rows: Rows of enhanced photos, as the journal has them.
     """
     pictured = {_name(row) for row in rows}
     return _listed(out) | {
@@ -116,20 +116,20 @@ def write_report(
     run: dict[str, Any],
     ours: Collection[str] = (),
 ) -> None:
-    """Writes `OUT/report.html` and `OUT/report/`; of the rows it keeps only a script's worth in memory.
+    """Writes `OUT/report.html` and `OUT/report/`. It keeps the rows of only one script in memory.
 
-    The extremes that have no thumbnails yet get theirs here, from the files. Of what was written before, and of nothing
-    else in these folders, scripts and thumbnails that no row needs are removed.
+    It makes the missing thumbnails of the extremes from the files. It deletes scripts and thumbnails of earlier runs
+    that no row needs, and no other files.
 
     Args:
         out: The folder of the run.
         photos: The folder of the originals, for the links to them.
-        rows: Rows of `metrics.csv` before they are rounded, sorted by path; None where there is no value, and `output`
-            relative to `enhanced/` and `autocontrast/`; in `unwritten` those of the two where it is not, as the
-            original would be the same.
+        rows: Rows of `metrics.csv`, not rounded, sorted by path. A missing value is None. `output` is relative to
+            `enhanced/` and `autocontrast/`. `unwritten` names those of the two folders that have no image of the
+            photo, because it would equal the original.
         failures: Rows of `failures.csv`: path, stage and error.
         run: The content of `run.json`.
-        ours: What `files_of` found before the run; what is written down by now counts as well.
+        ours: The files that `files_of` found before the run. The files listed by now are added.
     """
     ours = {*ours, *_listed(out)}
     thumbs = _Thumbs(out)
@@ -140,7 +140,7 @@ def write_report(
     pictures, kept = thumbs.files()
     ours |= pictures
     kept |= {f"data/{name}" for name in data.written}
-    _write_list(out, ours | kept)  # before anything goes, so that it is known after a kill
+    _write_list(out, ours | kept)  # before the deletion, so that the list is complete after a kill
     storage.delete(storage.join(out, f"report/{name}") for name in ours - kept)
     _write_list(out, kept)
     page = {
@@ -164,14 +164,14 @@ def _json(value: object) -> str:
 
 
 def _relative_url(folder: str, start: str) -> str | None:
-    """How the page in `start` reaches the files of `folder`; None where a link cannot."""
+    """The URL of `folder` relative to the page in `start`; None if one of them is not local."""
     if not (storage.is_local(folder) and storage.is_local(start)):
         return None
     return quote(os.fsencode(os.path.relpath(folder, start)))
 
 
 def _row_columns(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """Columns, which load several times faster than rows; texts that are mostly empty only where there are any."""
+    """The rows as columns, which load several times faster. Columns that are mostly empty hold only filled cells."""
     numbers = [column for column in rows[0] if column not in _TEXTS]
     return {
         "path": [row["path"] for row in rows],
@@ -187,7 +187,7 @@ def _failure_columns(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 class _Data:
-    """The scripts in `report/data`; each calls the page with the columns of its rows."""
+    """The scripts in `report/data`. Each passes the columns of its rows to the page."""
 
     def __init__(self, out: str) -> None:
         self._folder = storage.join(out, "report/data")
@@ -220,7 +220,7 @@ class _Data:
 
 
 class _Thumbs:
-    """Which rows have thumbnails: `names`, by the index of the row."""
+    """Finds and makes thumbnails. `names` holds the name of each row's thumbnails, by the index of the row."""
 
     def __init__(self, out: str) -> None:
         self.names: dict[int, str] = {}
@@ -264,7 +264,7 @@ class _Thumbs:
             del self.names[index]
 
     def files(self) -> tuple[set[str], set[str]]:
-        """The files of thumbnails of the rows, relative to `report/`, and those of them that are in `names`."""
+        """The thumbnail files of all rows, relative to `report/`, and those of the rows in `names`."""
         kept = set(self.names.values())
         stems = {f"thumbs/{name}": _stem(name) for name in _names(self._folder)}
         ours = {name for name, stem in stems.items() if stem in self._seen or stem in kept}
@@ -283,22 +283,22 @@ class _Thumbs:
                 with Image.open(io.BytesIO(storage.read(after))) as enhanced:
                     icc_profile = enhanced.info.get("icc_profile", b"")
                 write_thumbnails(self._out, row, *before_after, baseline, icc_profile=icc_profile, like=before)
-        except PhotoError:  # moved, or changed since: the page does without
+        except PhotoError:  # moved or changed since: the page has no thumbnail of it
             return False
         return True
 
 
 def _stem(name: str) -> str:
-    """What the files of one photo's thumbnails begin with; empty for another name."""
+    """The common beginning of the names of one photo's thumbnails; empty for other names."""
     stem, _, kind = name.rpartition("-")
     return stem if kind in ("before.jpg", "autocontrast.jpg", "after.jpg") else ""
 
 
 def _listed(out: str) -> set[str]:
-    """What earlier runs wrote down that they wrote; only names that can be theirs."""
+    """The files in the list of earlier runs. Names that this command never writes are left out."""
     try:
         return set(filter(_OURS.fullmatch, json.loads(storage.read(storage.join(out, _LIST)))))
-    except (OSError, ValueError, TypeError):  # there is none, or it is damaged
+    except (OSError, ValueError, TypeError):  # the list is missing or damaged
         return set()
 
 

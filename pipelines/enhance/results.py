@@ -1,4 +1,4 @@
-"""The files that tell what was done: metrics.csv, failures.csv, run.json and the report."""
+"""Writes the results of a run: metrics.csv, failures.csv, run.json and the report."""
 
 import functools
 import json
@@ -41,19 +41,19 @@ def write_results(
     Args:
         out: Folder of the results.
         plan: Plan of the run.
-        journal: Journal of the run, which is compacted; nobody may be appending.
-        run: Content of run.json besides counts, megapixels and versions.
-        ours: Files of the report that earlier runs wrote; of these those that are needed no more are removed.
+        journal: Journal of the run; this compacts it. No process may be appending.
+        run: Content of run.json except counts, megapixels and versions.
+        ours: Files of the report that earlier runs wrote. Those that are no longer needed are deleted.
 
     Returns:
-        The content of run.json; its `counts` are found, enhanced, skipped, failed and ignored;
-        `unchanged` counts those of the enhanced and skipped that needed nothing. `unstripped` is there with
-        --strip-metadata only: how many images of earlier runs are left, which may hold metadata.
+        The content of run.json. Its `counts` are found, enhanced, skipped, failed, ignored and unchanged; `unchanged`
+        counts the enhanced and skipped photos whose image is the original. `unstripped` exists only with
+        --strip-metadata: the number of images of earlier runs that are left and may hold metadata.
     """
     settings = plan.settings
     records = journal.read() | {record.path: record for record in (*plan.clashes, *plan.unreadable)}
     records = {path: records[path] for path in sorted(plan.found) if path in records}
-    journal.compact(records.values())  # what it knows of a file that was edited stays
+    journal.compact(records.values())  # before the refused photos: the record of an edited file stays
     records |= {record.path: record for record in plan.refused}
     records = {path: records[path] for path in sorted(records)}
     lying = entries_of(out)
@@ -92,11 +92,11 @@ def write_results(
 
 
 def _images_in(lying: Iterable[str]) -> int:
-    """How many of the files in the folder of the results are images, of whichever run."""
+    """The number of images in the folder of results, of any run."""
     return sum(path.split("/")[0] in IMAGE_FOLDERS and is_photo(path) for path in lying)
 
 
 def remove_leftovers(out: str) -> None:
-    """Removes the temporary files of a run that was killed, by their names. Nobody may be writing."""
+    """Deletes the temporary files that a killed run left. No process may be writing."""
     leftovers = (entry.path for entry in storage.walk(out) if entry.path.endswith(storage.TEMPORARY_SUFFIX))
     storage.delete([storage.join(out, path) for path in leftovers])

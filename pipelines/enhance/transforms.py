@@ -1,7 +1,7 @@
-"""The archive job in Beam: paths of plan files in, enhanced photos and journal records out.
+"""The archive job in Beam: maps paths of plan files to enhanced photos and journal records.
 
-spread the paths -> small copy -> RunInference (curves) -> decode, apply, encode, write, measure, journal. Only paths
-cross the shuffle; pixels live and die inside one fused step.
+spread the paths -> decode, small copy -> RunInference (curves) -> apply, encode, write, measure, journal. Only paths
+cross the shuffle; pixels stay inside one fused stage.
 """
 
 import contextlib
@@ -31,11 +31,11 @@ from zerodce.applying.enhancement import Curves, Enhancer
 class CurveModelHandler(ModelHandler[Prepared, PredictionResult, Enhancer]):
     """RunInference's handler: small copies in, `Curves` out.
 
-    Each photo is a batch of its own: the network gains nothing from more, a photo that fails sinks no other, and none
-    waits decoded for a batch to fill up, with memory that another waits for. What fails is a PhotoError.
+    Each photo is a batch of its own. The network is no faster with larger batches, a failure costs one photo, and no
+    decoded photo holds memory while its batch fills up. If the network fails, the result is a PhotoError.
 
     Args:
-        processor: Holder of the model.
+        processor: Gives the model.
     """
 
     def __init__(self, processor: PhotoProcessor) -> None:
@@ -66,24 +66,23 @@ def _estimate(prepared: Prepared, model: Enhancer) -> Curves | PhotoError:
 
 
 class ReadPlan(FileDoFn):
-    """Path of a file of the plan -> its tasks."""
+    """Maps the path of a plan file to the tasks in it."""
 
     def process(self, path: str) -> Iterator[Task]:
         yield from read_plan(path)
 
 
 class ThreadMap(FileDoFn):
-    """Maps a step of photos over the elements in threads, handing results on oldest first.
+    """Runs a step of photos in threads, and passes the results on in the order of the elements.
 
-    Hardly more elements than threads are under way, so memory does not grow with the bundle. A result
-    that is `Done` is counted in Beam's metrics and goes no further: its row is in the journal, safe at the end of
-    the bundle.
+    It holds little more than one element for each thread, so memory does not grow with the bundle. A result of type
+    `Done` only adds to Beam's metrics: its record is in the journal, which is safe at the end of the bundle.
 
     Args:
         processor: Processor of each photo.
         requirements: Requirements on its worker.
         step: Function of the processor and an element.
-        workers: Number of threads; one for each core of the worker if None.
+        workers: Number of threads; if None, one for each core of the worker.
     """
 
     def __init__(
@@ -111,7 +110,7 @@ class ThreadMap(FileDoFn):
 
     def teardown(self) -> None:
         self.pool.close()
-        with contextlib.suppress(folders.OutputError):  # told at the end of the bundle
+        with contextlib.suppress(folders.OutputError):  # finish_bundle raises it
             self.processor.flush()
 
     def process(self, element: Any) -> Iterator[Any]:
@@ -151,12 +150,12 @@ class ThreadMap(FileDoFn):
 
 
 class Prepare(ThreadMap):
-    """The first step of photos, which get their places in the queue for memory in the order of their coming.
+    """The first step of photos. Photos join the queue for memory in the order in which they arrive.
 
     Args:
         processor: Processor of each photo.
         requirements: Requirements on its worker.
-        workers: Number of threads; one for each core of the worker if None.
+        workers: Number of threads; if None, one for each core of the worker.
     """
 
     def __init__(self, processor: PhotoProcessor, requirements: WorkerRequirements, workers: int | None) -> None:
@@ -181,7 +180,7 @@ class Enhance(beam.PTransform):
 
     Args:
         processor: Processor of each photo.
-        workers: Threads per process; one for each core if None.
+        workers: Threads per process; if None, one for each core.
         requirements: Requirements on every worker.
     """
 
@@ -205,11 +204,11 @@ class Enhance(beam.PTransform):
 
 
 def prepare(processor: PhotoProcessor, queued: tuple[Task, Share]) -> Prepared | Done:
-    """The first step of a photo, from its place in the queue for memory."""
+    """The first step of a photo that has joined the queue for memory."""
     return processor.prepare(*queued)
 
 
 def complete(processor: PhotoProcessor, prediction: PredictionResult) -> Done:
-    """The last step of a photo, from what RunInference made of it."""
+    """The last step of a photo, with the curves from RunInference."""
     prepared, curves = cast(tuple[Prepared, Curves | PhotoError], prediction[:2])
     return processor.complete(prepared, curves)

@@ -1,8 +1,8 @@
-"""A time limit on the steps of a photo: one that takes longer ends its process, and so costs one photo, not the run.
+"""A time limit on the steps of a photo, so that a decoder that hangs costs one photo, not the run.
 
-Nothing can end a thread in which a decoder hangs; so the whole process ends, after what it was about is written down.
+No thread can be ended from outside. So the watchdog records which photo took too long, and ends the whole process.
 
-Imports nothing heavy: the process that watches over the job reads it as well.
+This module imports nothing heavy, because the process that watches over the job imports it as well.
 """
 
 import contextlib
@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator
 from typing import TextIO
 
 EXIT_CODE = 124
-"""Exit code of a process in which a step took longer than its limit, as that of the shell's `timeout`."""
+"""Exit code of a process in which a step took longer than its limit. The command `timeout` uses the same code."""
 
 BASE_SECONDS = 300.0
 SECONDS_PER_MEGABYTE = 2.0
 SECONDS_PER_MEGAPIXEL = 5.0
-"""What a step may take by default: the base, and so much more for the size of the photo."""
+"""The default time limit of a step: the base, plus these seconds for the size of the photo."""
 
 TICK_SECONDS = 0.5
 _SLACK_SECONDS = 30.0
@@ -31,9 +31,9 @@ def seconds_for(photo_timeout: int | None, size: int, pixels: int = 0) -> float:
     """The time limit of a step.
 
     Args:
-        photo_timeout: Seconds that any step of any photo may take; None for a limit that grows with the photo.
+        photo_timeout: The limit for every photo, in seconds; None for a limit that grows with the photo.
         size: Bytes of the file.
-        pixels: Pixels of the photo, as far as they are known.
+        pixels: Pixels of the photo; 0 if unknown.
     """
     if photo_timeout is not None:
         return float(photo_timeout)
@@ -45,11 +45,11 @@ class Step:
     """A step of a photo in work.
 
     Attributes:
-        stage: Stage of the failure that it is if it takes too long.
+        stage: Stage of the failure if the step takes too long.
         limit: Seconds that it may take.
-        expired: Called with the step when it has taken longer; then the process ends.
-        spent: Seconds that it has taken.
-        waits: Whether it waits for other photos, which does not count.
+        expired: Called with the step when it has taken longer. Then the process ends.
+        spent: Seconds that it has taken so far.
+        waits: Whether it waits for other photos. That time does not count.
     """
 
     stage: str
@@ -60,7 +60,7 @@ class Step:
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """Time spent inside does not count."""
+        """Stops the clock of the step inside the `with` block."""
         self.waits = True
         try:
             yield
@@ -76,7 +76,7 @@ _lock = threading.Lock()
 
 @contextlib.contextmanager
 def limited(stage: str, limit: float, expired: Callable[[Step], None]) -> Iterator[Step]:
-    """A step of a photo, whose time is limited.
+    """A step of a photo with a time limit.
 
     Args:
         stage, limit, expired: Attributes of the `Step`.
@@ -85,7 +85,7 @@ def limited(stage: str, limit: float, expired: Callable[[Step], None]) -> Iterat
     step = Step(stage, limit, expired)
     with _lock:
         _steps.add(step)
-        _arm()  # the decoder may take the interpreter's lock before the thread looks
+        _arm()  # the decoder may take the interpreter's lock before `_watch` runs
     try:
         yield step
     finally:
@@ -95,17 +95,20 @@ def limited(stage: str, limit: float, expired: Callable[[Step], None]) -> Iterat
 
 @functools.cache
 def _start() -> None:
-    """Starts the thread that watches, once in a process."""
+    """Starts the watching thread, once in a process."""
     threading.Thread(name="watchdog", target=_watch, daemon=True).start()
 
 
 @functools.cache
 def _nowhere() -> TextIO:
-    return open(os.devnull, "w")  # open as long as the process lives
+    return open(os.devnull, "w")  # stays open until the process ends
 
 
 def _arm() -> None:
-    """Has C end the process if a decoder hangs and keeps the interpreter's lock, which stops `_watch`, too."""
+    """Sets a timer in C, which ends the process even if a hanging decoder keeps the interpreter's lock.
+
+    Without the lock, `_watch` cannot run.
+    """
     if left := [step.limit - step.spent for step in _steps if not step.waits]:
         faulthandler.dump_traceback_later(max(left) + _SLACK_SECONDS, exit=True, file=_nowhere())
     else:
@@ -117,14 +120,17 @@ def _watch() -> None:
     while True:
         time.sleep(TICK_SECONDS)
         now = time.monotonic()
-        passed, last = min(now - last, 2 * TICK_SECONDS), now  # while the process was stopped (Ctrl-Z), nothing worked
+        passed, last = (
+            min(now - last, 2 * TICK_SECONDS),
+            now,
+        )  # without the time of a stopped process (Ctrl-Z)
         with _lock:
             steps = [step for step in _steps if not step.waits]
         for step in steps:
             step.spent += passed
         if late := [step for step in steps if step.spent > step.limit]:
             for step in late:
-                with contextlib.suppress(Exception):  # then the photo counts as begun, and is tried alone
+                with contextlib.suppress(Exception):  # if recording fails, the photo counts as begun and is tried alone
                     step.expired(step)
             os._exit(EXIT_CODE)
         with _lock:

@@ -1,6 +1,6 @@
-"""Photo files: what is a photo, what it holds, and how it is read and written. Knows no Beam and no jobs.
+"""Photo files: which files are photos, and how they are read and written. Independent of Beam and of the jobs.
 
-Modules are imported at first use: the command line needs nothing but the names of the formats.
+Modules are imported at first use, because the command line needs only the names of the formats.
 """
 
 import importlib
@@ -52,5 +52,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'pipelines.photos' has no attribute {name!r}")
-    found = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)  # asked for once
+    found = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)  # cached: called once for each name
     return found

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 
 def boxes(content: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
-    """The name of each box in a part of a file, and where its content begins and ends; not those inside others.
+    """The name of each box in a part of a file, and where its content begins and ends. Nested boxes are left out.
 
     Args:
         content: The file.
@@ -27,7 +27,7 @@ def boxes(content: bytes, start: int = 0, end: int | None = None) -> Iterator[tu
 
 
 def box(content: bytes, *path: bytes) -> tuple[int, int] | None:
-    """Where the content of the first box of a path begins and ends, such as `meta`, `iprp`, `ipco`."""
+    """Where the content of the first box at a path (such as `meta`, `iprp`) begins and ends; None if it is missing."""
     start, end = 0, len(content)
     for step in path:
         place = next(((a, b) for name, a, b in boxes(content, start, end) if name == step), None)
@@ -40,9 +40,9 @@ def box(content: bytes, *path: bytes) -> tuple[int, int] | None:
 
 
 def primary_nclx(content: bytes) -> tuple[int, int]:
-    """Primaries and transfer function (H.273) of the nclx box of the primary picture; zeros where it has none.
+    """Primaries and transfer function (H.273) of the nclx box of the primary picture; zeros if it has none.
 
-    Another picture of the file, such as the one that a gain map leads to, may be in other colours.
+    Other pictures of the file, such as the HDR picture of a gain map, may be in other colours.
 
     Raises:
         struct.error: The file is damaged.
@@ -64,7 +64,7 @@ def primary_nclx(content: bytes) -> tuple[int, int]:
 
 
 def _associations(content: bytes, ipma: int) -> dict[int, list[int]]:
-    """The numbers of the properties of each item."""
+    """The property numbers of each item."""
     item, index = (">L" if content[ipma] else ">H"), (">H" if content[ipma + 3] & 1 else ">B")
     mask = 0x7FFF if index == ">H" else 0x7F
     (count,) = struct.unpack_from(">L", content, ipma + 4)
@@ -79,7 +79,7 @@ def _associations(content: bytes, ipma: int) -> dict[int, list[int]]:
 
 
 def _tiles(content: bytes, picture: int) -> list[int]:
-    """The items that a picture is put together of."""
+    """The items that are the tiles of a picture."""
     place = box(content, b"meta", b"iref")
     if not place:
         return []

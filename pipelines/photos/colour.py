@@ -1,7 +1,8 @@
-"""Colour spaces that a file names otherwise than by an ICC profile: chunks of a PNG, the nclx box of HEIC and AVIF.
+"""Colour spaces that a file names without an ICC profile: by PNG chunks, or by the nclx box of HEIC and AVIF.
 
-The values of a photo stay in its own space. So the space has to travel along: as the same chunk, or as a profile. What
-no display shows as it lies (PQ, HLG, linear light) would be taken for a dark photo, and is refused.
+The values of a photo stay in its own colour space. So the output must name that space too, by the same chunk or by a
+profile. Photos in PQ, HLG or linear light are refused: displays do not show such values directly, and they would look
+like dark photos.
 """
 
 import contextlib
@@ -16,13 +17,13 @@ from pipelines.photos.boxes import primary_nclx
 from pipelines.photos.errors import PhotoError
 
 PNG_CHUNKS = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
-"""The chunks of a PNG that tell of its colours besides iCCP."""
+"""The PNG chunks, besides iCCP, that name the colour space."""
 
 _UNSHOWN = {8: "linear light", 16: "PQ (HDR)", 18: "HLG (HDR)"}  # transfer functions of ITU-T H.273
 _P3, _BT2020 = 12, 9  # primaries of H.273
-_LINEAR_GAMMA = 90_000  # of the chunk gAMA, and above: 100,000 is linear
+_LINEAR_GAMMA = 90_000  # values of the chunk gAMA from here on count as linear; 100,000 is exactly linear
 _SRGB_GAMMA, _SRGB_CHROMATICITIES = 45_455, (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
-# red, green and blue as ICC has them, adapted to D50
+# red, green and blue in ICC's XYZ, adapted to D50
 _PRIMARIES = {
     _P3: ("P3  ", ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407))),
     _BT2020: ("2020", ((0.67348, 0.27904, -0.00193), (0.16566, 0.67534, 0.02998), (0.12505, 0.04561, 0.79687))),
@@ -30,22 +31,22 @@ _PRIMARIES = {
 
 
 CHUNKS = "colour_chunks"
-"""Where the `info` of an image has the chunks of a PNG that name its colour space, by their names."""
+"""Key in the `info` of an image. Its value: the PNG chunks that name the colour space, by name."""
 
 
 def named(image: Image.Image, content: bytes) -> dict[str, Any]:
-    """The colour space that a file names, as it goes into the image's `info`.
+    """The colour space that a file names, as entries for the image's `info`.
 
     Args:
         image: The image with its header read.
         content: The file.
 
     Returns:
-        An ICC profile of it, unless the space is that of sRGB or the file has a profile; and the chunks of a PNG that
+        An ICC profile of the space, unless the space is sRGB or the file has a profile already; and the PNG chunks that
         name it (`CHUNKS`).
 
     Raises:
-        PhotoError: Its values are PQ, HLG or linear light (unsupported).
+        PhotoError: The values are PQ, HLG or linear light (stage unsupported).
     """
     chunks: dict[bytes, bytes] = {}
     primaries = transfer = 0
@@ -56,13 +57,13 @@ def named(image: Image.Image, content: bytes) -> dict[str, Any]:
         elif not image.info.get("icc_profile") and b"sRGB" not in chunks and _gamma(chunks) >= _LINEAR_GAMMA:
             transfer = 8
     elif image.format in ("HEIF", "AVIF"):
-        with contextlib.suppress(struct.error, IndexError):  # the decoder says what is wrong with the file
+        with contextlib.suppress(struct.error, IndexError):  # if the file is damaged, the decoder will say so
             primaries, transfer = primary_nclx(content)
     profile = image.info.get("icc_profile")
     if isinstance(profile, bytes) and transfer not in _UNSHOWN:
         transfer = transfer_of(profile)
     if transfer in _UNSHOWN:
-        raise PhotoError("unsupported", f"{image.format} of {_UNSHOWN[transfer]} values, which are not read here")
+        raise PhotoError("unsupported", f"{image.format} with {_UNSHOWN[transfer]} values, which zerodce cannot read")
     found: dict[str, Any] = {CHUNKS: chunks} if chunks else {}
     if primaries in _PRIMARIES and not profile:
         found["icc_profile"] = profile_of(primaries)
@@ -70,17 +71,17 @@ def named(image: Image.Image, content: bytes) -> dict[str, Any]:
 
 
 def are_those_of_srgb(chunks: dict[bytes, bytes]) -> bool:
-    """Whether gAMA and cHRM of a PNG, if they are there, say nothing but sRGB."""
+    """Whether the chunks gAMA and cHRM of a PNG describe sRGB. Missing chunks count as sRGB."""
     numbers = struct.pack(">8L", *_SRGB_CHROMATICITIES)
     return abs(_gamma(chunks) - _SRGB_GAMMA) <= 100 and chunks.get(b"cHRM", numbers) == numbers
 
 
 @functools.lru_cache(maxsize=64)
 def transfer_of(profile: bytes) -> int:
-    """The number (H.273) of the transfer function of an ICC profile, if no display shows it as it lies; else 0.
+    """The number (H.273) of an ICC profile's transfer function if it is PQ, HLG or linear light; else 0.
 
     Args:
-        profile: A profile, which may be damaged. One with tables for all three channels together is not looked into.
+        profile: A profile, which may be damaged. The result is 0 for a profile with a table over all three channels.
     """
     try:
         (count,) = struct.unpack_from(">L", profile, 128)
@@ -101,7 +102,7 @@ _DARKEST, _LIGHTEST = 0.12, 0.45
 
 
 def _middle(profile: bytes, at: int) -> float | None:
-    """The light of half the value, as a share of the most; None where the curve is of an unknown kind."""
+    """The light at half of the largest value, as a share of the most light; None for an unknown kind of curve."""
     if profile[at : at + 4] == b"curv":
         (count,) = struct.unpack_from(">L", profile, at + 8)
         if count <= 1:
@@ -134,7 +135,7 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 @functools.cache
 def profile_of(primaries: int) -> bytes:
-    """An ICC profile with the tone curve of sRGB and other primaries: those of Display P3 (12) or BT.2020 (9)."""
+    """An ICC profile with the tone curve of sRGB and the primaries of Display P3 (12) or BT.2020 (9)."""
     name, colours = _PRIMARIES[primaries]
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     (count,) = struct.unpack_from(">L", profile, 128)

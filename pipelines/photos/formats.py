@@ -1,4 +1,4 @@
-"""Formats: those that are written, and what each holds; which files are photos by their name."""
+"""Photo formats: what each written format can hold, and which files are photos by name."""
 
 import dataclasses
 import functools
@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 
 class Encoding(NamedTuple):
-    """How much of a photo an encoder is to keep.
+    """How well an encoder keeps a photo.
 
     Attributes:
-        quality: The quality asked for, 1 to 100; None for about the original's.
-        original: About the quality of the original file, 1 to 100.
-        lossless: Whether the original file held the pixels without loss.
+        quality: The quality asked for, 1 to 100; None for about the quality of the original.
+        original: The estimated quality of the original file, 1 to 100.
+        lossless: Whether the original file is lossless.
         tables: The quantization tables of a JPEG; None for other files.
         subsampling: Pillow's number of the chroma subsampling of a JPEG.
     """
@@ -49,23 +49,23 @@ def _avif_options(encoding: Encoding) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """A format that photos are written in. A new format is one entry of `FORMATS`.
+    """A format in which photos are written. To add a format, add an entry to `FORMATS`.
 
-    Pillow writes it, unless `pipelines.photos.writing.WRITERS` has a function of its own for it.
+    Pillow writes it, unless `pipelines.photos.writing.WRITERS` has a function for it.
 
     Attributes:
         name: Pillow's name.
         label: The name as people write it.
-        extension: The extension that is appended to a name with another one.
+        extension: The extension that is appended to a file name with another extension.
         aliases: Other names that people use, in capitals.
-        alpha: Whether it holds opacity.
-        bits: The most bits of a value that it holds.
-        metadata: Whether it holds EXIF, an ICC profile and XMP.
-        chunks: Whether it holds the chunks of a PNG: named texts, and those of colour.
-        comments: How many comments it holds.
-        resources: Whether it holds IPTC and other resources of Photoshop.
-        longest_block: The most bytes of one block of metadata; None for any number.
-        options: Pillow's `save` options for an encoding.
+        alpha: Whether it can hold opacity.
+        bits: The most bits that a value can have.
+        metadata: Whether it can hold EXIF, an ICC profile and XMP.
+        chunks: Whether it can hold PNG chunks: named texts and colour chunks.
+        comments: How many comments it can hold.
+        resources: Whether it can hold IPTC and other Photoshop resources.
+        longest_block: The most bytes of one block of metadata; None for no limit.
+        options: Gives Pillow's `save` options for an encoding.
     """
 
     name: str
@@ -85,7 +85,7 @@ class Format:
 FORMATS = {
     format_.name: format_
     for format_ in (
-        # a segment of a JPEG has 65,535 bytes, its length among them
+        # a JPEG segment has at most 65,535 bytes, including its length of 2 bytes
         Format(
             "JPEG",
             "JPEG",
@@ -105,12 +105,12 @@ FORMATS = {
         Format("AVIF", "AVIF", ".avif", alpha=True, metadata=True, options=_avif_options),
     )
 }
-"""The formats that photos are written in, by Pillow's name."""
+"""The formats in which photos are written, by Pillow's name."""
 
 _NAMES = {name: format_ for format_ in FORMATS.values() for name in (format_.name, *format_.aliases)}
 
 LOSSY = frozenset({"JPEG", "MPO", "HEIF", "AVIF"})
-"""Formats that hold pixels with loss; WebP holds them either way."""
+"""Lossy formats. WebP can be either."""
 
 HEIF_EXTENSIONS = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif"})
 RAW_EXTENSIONS = frozenset(
@@ -120,9 +120,9 @@ RAW_EXTENSIONS = frozenset(
         *("mos", "mrw", "nef", "nrw", "orf", "pef", "raf", "raw", "rw2", "rwl", "sr2", "srf", "srw", "x3f"),
     )
 )
-# what Pillow knows by name but does not decode by itself
+# formats that Pillow knows by name but cannot decode by itself
 UNREADABLE = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PALM", "PDF", "WMF"})
-# photo formats that Pillow knows only by a plug-in, if at all: each is a failure row, not a file that nobody mentions
+# photo formats that need a plug-in of Pillow, if there is one: such a file gets a failure row and is not ignored
 _BY_PLUGIN = {
     ".jxl": "JPEG XL",
     ".jxr": "JPEG XR",
@@ -136,7 +136,7 @@ _BY_PLUGIN = {
     ".xcf": "XCF",
 }
 UNREADABLE |= set(_BY_PLUGIN.values())
-_NO_PHOTOS = frozenset({"MPEG"})  # films are no photos, by whatever name Pillow knows them
+_NO_PHOTOS = frozenset({"MPEG"})  # video extensions that Pillow registers
 _JUNK_NAMES = frozenset({"thumbs.db"})
 _JUNK_FOLDERS = frozenset(
     {
@@ -148,7 +148,7 @@ _JUNK_FOLDERS = frozenset(
 
 @functools.cache
 def formats_by_extension() -> dict[str, str]:
-    """Pillow's name of the format of every extension that counts as a photo, whatever extras are installed."""
+    """Pillow's name of the format, for every photo extension. It does not depend on the installed extras."""
     from PIL import Image
 
     registered = Image.registered_extensions().items()
@@ -157,21 +157,21 @@ def formats_by_extension() -> dict[str, str]:
 
 
 def is_photo(path: str) -> bool:
-    """Whether a file is a photo by its name: no look at its content.
+    """Whether a file is a photo by its name. The content is not read.
 
     Args:
         path: Relative path with `/`.
 
     Returns:
-        True for the extensions that Pillow knows, those of HEIF and camera RAW, and those of formats that are known but
-        not read; never for `._*`, `Thumbs.db`, or anything in dot folders and in those that network storage and
-        systems keep for themselves (`@eaDir`, `#recycle`, `$RECYCLE.BIN`, `lost+found` ...).
+        True for the extensions that Pillow knows, those of HEIF and camera RAW, and those of known formats that cannot
+        be read. False for `._*`, `Thumbs.db`, and all files in dot folders and in folders of network storage and
+        operating systems (`@eaDir`, `#recycle`, `$RECYCLE.BIN`, `lost+found` ...).
     """
     return posixpath.splitext(path)[1].lower() in formats_by_extension() and not is_ignored(path)
 
 
 def is_ignored(path: str) -> bool:
-    """Whether a path is one of those that cameras, viewers and systems leave among photos, or lies in such a folder.
+    """Whether a path is a file that cameras, viewers or systems leave among photos, or lies in such a folder.
 
     Args:
         path: Relative path with `/` of a file or a folder.
@@ -183,7 +183,7 @@ def is_ignored(path: str) -> bool:
 
 
 def named_format(path: str) -> str:
-    """The format that a file's name promises, in Pillow's spelling, or "RAW"; empty where it promises none."""
+    """The format that a file's extension stands for: Pillow's name, or "RAW"; empty if the extension is unknown."""
     return formats_by_extension().get(posixpath.splitext(path)[1].lower(), "")
 
 
@@ -192,11 +192,11 @@ def written_format(path: str, output_format: str | None = None) -> Format:
 
     Args:
         path: The photo's path.
-        output_format: Format asked for, in any case; None for the photo's own format where it can be
-            written well, else JPEG (MPO, HEIF, RAW) or PNG (the rest).
+        output_format: Format asked for, in upper or lower case. None for the photo's own format if it is one of
+            `FORMATS`, else JPEG (for MPO, HEIF, RAW) or PNG (for others).
 
     Raises:
-        ValueError: `output_format` is none of `FORMATS`.
+        ValueError: `output_format` is not one of `FORMATS`.
     """
     if output_format is None:
         name = named_format(path)
@@ -209,15 +209,15 @@ def written_format(path: str, output_format: str | None = None) -> Format:
 
 
 def output_path(path: str, output_format: str | None = None) -> str:
-    """Where the enhanced photo goes, relative as `path` is.
+    """The relative path of the enhanced photo.
 
     Args:
         path: The photo's relative path.
         output_format: See `written_format`.
 
     Returns:
-        `path` itself, or with the new format's extension appended (`a.CR2` -> `a.CR2.jpg`), so that two photos
-        of one name but different formats stay apart.
+        `path`, if the format stays the same. Otherwise the new format's extension is appended (`a.CR2` ->
+        `a.CR2.jpg`), so that two photos that differ only in their extension get different outputs.
 
     Raises:
         ValueError: `output_format` is unknown.

@@ -1,4 +1,4 @@
-"""JPEG files: decoded whole or at a fraction of their size, and what the decoder says of damage."""
+"""Decodes JPEG files at full size or at a fraction of it, and reports damage."""
 
 from typing import NamedTuple
 
@@ -6,19 +6,20 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 DAMAGED = "the file is damaged"
-"""What to say of a file that the decoder warns of, and decodes all the same."""
+"""The note about a file that the decoder decodes with a warning."""
 
 _COLOURS = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}  # Pillow's modes, and the decoder's names
-_SCALES = (8, 4, 2)  # the fractions that Pillow decodes at
-_NOT_OF_PIXELS = ("bad ICC marker",)
+_SCALES = (8, 4, 2)  # the fractions at which Pillow can decode
+_NOT_OF_PIXELS = ("bad ICC marker",)  # warnings that do not concern the pixels
 
 
 class Decoded(NamedTuple):
-    """What became of a file.
+    """A decoded file.
 
     Attributes:
-        pixels: As they lie, uint8 (height, width, 3 or 1), those that Pillow decodes; None where Pillow has to.
-        damage: A sentence on what the decoder warns of; empty if it warns of nothing.
+        pixels: The pixels as stored (not turned upright), uint8 (height, width, 3 or 1), equal to Pillow's; None if
+            Pillow has to decode the file.
+        damage: A sentence with the decoder's warning; empty if there is none.
     """
 
     pixels: np.ndarray | None
@@ -26,12 +27,12 @@ class Decoded(NamedTuple):
 
 
 def decode_jpeg(image: Image.Image, content: bytes, at_least: tuple[int, int] | None = None) -> Decoded:
-    """Decodes a JPEG in colour or grey in less time than Pillow, which says nothing of damage.
+    """Decodes a JPEG in colour or grey. It is faster than Pillow, and Pillow does not report damage.
 
     Args:
-        image: The file, opened with Pillow and not loaded; pixels of CMYK and other files are left to Pillow.
+        image: The file, opened with Pillow and not loaded. CMYK and other files are left to Pillow.
         content: The file.
-        at_least: Width and height that the pixels may not fall below, as in Pillow's `draft`; None for all pixels.
+        at_least: The smallest width and height of the result, as in Pillow's `draft`; None for full size.
     """
     if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode not in _COLOURS:
         return Decoded(None)
@@ -39,7 +40,9 @@ def decode_jpeg(image: Image.Image, content: bytes, at_least: tuple[int, int] | 
 
     width, height = image.size
     fits = min(width // at_least[0], height // at_least[1]) if at_least else 1
-    scale = next((scale for scale in _SCALES if scale <= fits or image.mode == "CMYK"), 1)  # of CMYK only the damage
+    scale = next(
+        (scale for scale in _SCALES if scale <= fits or image.mode == "CMYK"), 1
+    )  # CMYK is decoded only to find damage
 
     least_height, least_width = -(-height // scale), -(-width // scale)
     try:
@@ -50,5 +53,5 @@ def decode_jpeg(image: Image.Image, content: bytes, at_least: tuple[int, int] | 
         warning = str(error).removeprefix("Corrupt JPEG data: ")
     else:
         return Decoded(None if image.mode == "CMYK" else pixels)
-    # Pillow decodes what it can, and refuses what ends too early
+    # Pillow decodes damaged files as far as possible, and refuses files that end too early
     return Decoded(None, "" if warning in _NOT_OF_PIXELS else f'{DAMAGED}: the decoder reports "{warning}"')

@@ -1,4 +1,4 @@
-"""What travels with a photo besides its pixels: EXIF, ICC profile, XMP and the like, in line with the new pixels."""
+"""The metadata of a photo (EXIF, ICC profile, XMP and so on), updated to match the new pixels."""
 
 import dataclasses
 import io
@@ -14,12 +14,12 @@ from pipelines.photos.formats import Format
 from pipelines.photos.pixels import to_srgb, turned_point
 
 _PREFIX = b"Exif\x00\x00"
-_THUMBNAIL_SIDE = 160  # pixels, as the EXIF standard has it
+_THUMBNAIL_SIDE = 160  # pixels, as in the EXIF standard
 _INTEGER_CODES = {3: "H", 4: "L"}  # EXIF's SHORT and LONG
-# Photoshop's resolution, profile, EXIF and XMP, which go their own way, and thumbnails
+# Photoshop's thumbnails; and its resolution, profile, EXIF and XMP, which are copied separately
 _OF_OLD_PIXELS = frozenset({1005, 1033, 1036, 1039, 1058, 1060})
-_LONGEST_RESOURCES = 65000  # bytes, which fit into one segment
-# texts of a PNG that hold what goes its own way; ImageMagick's of IPTC stay
+_LONGEST_RESOURCES = 65000  # bytes that fit into one JPEG segment
+# PNG texts with EXIF, XMP or a profile, which are copied separately; ImageMagick's text with IPTC is kept
 _NO_TEXTS = ("XML:", *(f"Raw profile type {name}" for name in ("exif", "xmp", "icc", "icm", "APP1")))
 _XMP_HEADER = len(b"http://ns.adobe.com/xap/1.0/\x00")
 # tags of a TIFF directory that describe how its own pixels are stored
@@ -33,28 +33,28 @@ _STORAGE_TAGS |= {
     34377,
     34675,
     37724,
-}  # XMP, ICC and Photoshop's resources go their own way; its layers hold the old pixels
+}  # XMP, ICC and Photoshop's resources are copied separately; Photoshop's layers hold the old pixels
 _AREA_TAGS = (0x9214, 0xA214)  # SubjectArea and SubjectLocation
 _WITH_OFFSETS = frozenset({ExifTags.IFD.MakerNote, ExifTags.IFD.Interop})
-_FIRST_RAW_TAG = 50_000  # DNG and makers keep how their sensor data is stored above
+_FIRST_RAW_TAG = 50_000  # from here on, DNG and camera makers describe how sensor data is stored
 
 Field = tuple[int, str, int]  # tag, struct code, position of its value
 
 
 @dataclasses.dataclass(frozen=True)
 class Exif:
-    """An EXIF block, and where in it the few values stand that depend on the pixels.
+    """An EXIF block, and the positions of the few values in it that depend on the pixels.
 
-    The block is patched, not written anew: maker notes hold offsets into it, and break when it moves.
+    The block is patched in place. If it were written anew, the offsets in maker notes would be wrong.
 
     Attributes:
         data: The block, from its byte-order mark on.
         order: `<` or `>`.
         fields: The integers that describe the whole image.
-        thumbnail_link: Position of the pointer to the thumbnail's directory; None where there is no thumbnail.
-        thumbnail: (position, length, fields) of a JPEG thumbnail; None where there is none, or of another kind.
-        areas: Places in the picture, in pixels: struct code of the numbers, position, and how many they are.
-        orientation: EXIF orientation of the picture that the areas are in.
+        thumbnail_link: Position of the pointer to the thumbnail's directory; None if there is no thumbnail.
+        thumbnail: (position, length, fields) of a JPEG thumbnail; None if there is none or it has another format.
+        areas: For each area of the picture, in pixels: struct code, position and count of its numbers.
+        orientation: EXIF orientation of the picture in which the areas lie.
     """
 
     data: bytes
@@ -71,10 +71,10 @@ class Exif:
 
         Args:
             block: The block.
-            orientation: EXIF orientation of the stored picture; 0 if it is not known: then areas are left out.
+            orientation: EXIF orientation of the stored picture. If it is 0 (unknown), areas are left out.
 
         Raises:
-            ValueError: It is damaged.
+            ValueError: The block is damaged.
         """
         data = block.removeprefix(_PREFIX)
         order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(data[:4])
@@ -90,7 +90,7 @@ class Exif:
                     data = _without_areas(data, order, pointers[ExifTags.IFD.Exif])
                 fields += _directory(data, order, pointers[ExifTags.IFD.Exif])[0]
                 areas = _areas(data, order, pointers[ExifTags.IFD.Exif])
-            # some writers leave the last pointer out
+            # some writers omit the last pointer
             first = struct.unpack_from(order + "L", data, link)[0] if link + 4 <= len(data) else 0
         except struct.error as error:
             raise ValueError(str(error)) from None
@@ -99,12 +99,12 @@ class Exif:
         return cls(data, order, fields, link, _thumbnail(data, order, first, fields), areas, orientation)
 
     def updated(self, image: Image.Image, limit: int, icc_profile: bytes = b"") -> bytes:
-        """The block for new pixels: upright, of their size, with their thumbnail.
+        """The block for the new pixels: with orientation 1, their size and their thumbnail.
 
         Args:
             image: The photo as it is written, 8-bit RGB or L.
-            limit: Largest size of the result, in bytes; a thumbnail that does not fit is left out.
-            icc_profile: Its colours, empty for sRGB; the thumbnail is in sRGB.
+            limit: Largest size of the result, in bytes. If the thumbnail does not fit, it is left out.
+            icc_profile: Colour profile of the image; empty for sRGB. The thumbnail is in sRGB.
 
         Returns:
             The block with its `Exif` prefix.
@@ -131,22 +131,22 @@ class Exif:
                 struct.pack_into(self.order + code, data, position, values[tag])
 
     def _turn_areas(self, data: bytearray, size: tuple[int, int]) -> None:
-        """Writes where areas come to lie in the upright picture of a size: a point, and a diameter or two sides."""
+        """Writes the position of each area in the upright picture. An area is a point, and a diameter or two sides."""
         for code, position, count in self.areas:
             form = f"{self.order}{count}{code}"
             x, y, *sides = struct.unpack_from(form, data, position)
             width, height = size[::-1] if self.orientation >= 5 else size
-            if x < width and y < height:  # else it is of another picture
+            if x < width and y < height:  # otherwise the area belongs to another picture
                 right, down = turned_point((x + 0.5) / width, (y + 0.5) / height, self.orientation)
                 sides = sides[::-1] if self.orientation >= 5 else sides
                 struct.pack_into(form, data, position, int(right * size[0]), int(down * size[1]), *sides)
 
     def _replace_thumbnail(self, data: bytearray, image: Image.Image, limit: int, icc_profile: bytes) -> bool:
-        """Puts a new thumbnail where the old one was, or at the end; False where that makes the block too long."""
+        """Writes a new thumbnail over the old one, or at the end. Returns False if the block would be too long."""
         if self.thumbnail is None:
             return False
         start, length, fields = self.thumbnail
-        # sixteen samples or more for each pixel of the thumbnail are enough, and cost nothing
+        # sixteen samples for each pixel of the thumbnail are enough, and nearly free
         step = max(1, max(image.size) // (4 * _THUMBNAIL_SIDE))
         size = max(1, image.width // step), max(1, image.height // step)
         small = image.resize(size, Image.Resampling.NEAREST)
@@ -203,7 +203,7 @@ def _areas(data: bytes, order: str, start: int) -> list[tuple[str, int, int]]:
 
 
 def _without_areas(data: bytes, order: str, start: int) -> bytes:
-    """A block whose directory at `start` names no areas: what stands behind them in the directory moves up."""
+    """The block without the areas in the directory at `start`. The entries behind them move up."""
     (count,) = struct.unpack_from(order + "H", data, start)
     end = start + 2 + 12 * count
     entries = [data[position : position + 12] for position in range(start + 2, end, 12)]
@@ -217,7 +217,7 @@ def _values(data: bytes, order: str, fields: list[Field]) -> dict[int, int]:
 
 
 def _thumbnail(data: bytes, order: str, start: int, others: list[Field]) -> tuple[int, int, list[Field]] | None:
-    """Where the thumbnail is; None if that is outside the block, or where the block has its directories."""
+    """Position, length and fields of the thumbnail; None if it lies outside the block or overlaps its directories."""
     try:
         fields, _ = _directory(data, order, start)
     except struct.error:
@@ -231,9 +231,10 @@ def _thumbnail(data: bytes, order: str, start: int, others: list[Field]) -> tupl
 
 
 def tags_of_photo(exif: Image.Exif) -> dict[int, Any]:
-    """What a directory says of the photo, its EXIF and GPS directories in it as dictionaries.
+    """The tags of a directory that describe the photo. Its EXIF and GPS directories become dictionaries.
 
-    Left out are how its pixels are stored, and maker notes, whose offsets hold only where they were written.
+    Tags about the storage of pixels are left out. So are maker notes, because their offsets are valid only in the
+    original file.
     """
     tags = {tag: exif[tag] for tag in exif if tag not in _STORAGE_TAGS and tag < _FIRST_RAW_TAG}
     for group in tags.keys() & {ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo}:
@@ -242,7 +243,7 @@ def tags_of_photo(exif: Image.Exif) -> dict[int, Any]:
 
 
 def exif_of_tags(exif: Image.Exif) -> bytes:
-    """The EXIF block of a TIFF or RAW file's directory; empty where there is nothing in it."""
+    """The EXIF block made from the directory of a TIFF or RAW file; empty if it has no tags."""
     kept = Image.Exif()
     kept.update(tags_of_photo(exif))
     return kept.tobytes() if len(kept) else b""
@@ -250,7 +251,7 @@ def exif_of_tags(exif: Image.Exif) -> bytes:
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-    """What a file says about its photo, as far as the file to write can hold it; empty where it says nothing."""
+    """The metadata of a photo, as far as the output format can hold it. Missing parts are empty."""
 
     exif: Exif | None = None
     icc_profile: bytes = b""
@@ -268,10 +269,10 @@ class Metadata:
         Args:
             image: The image as the decoder left it.
             written: The format to write.
-            orientation: EXIF orientation of its pixels as they are stored; 0 if it is not known.
+            orientation: EXIF orientation of the stored pixels; 0 if unknown.
 
         Returns:
-            The metadata, and a short sentence for everything that cannot be kept.
+            The metadata, and a short sentence for each part that cannot be kept.
         """
         exif, of_exif = _exif(image, written, orientation)
         profile, of_profile = _bytes(image.info, "icc_profile", "ICC profile")
@@ -283,7 +284,7 @@ class Metadata:
         comments, of_comments = _comments(image, written)
         metadata = cls(
             exif=exif,
-            icc_profile=b"" if image.mode in ("CMYK", "LAB") else profile,  # which become sRGB
+            icc_profile=b"" if image.mode in ("CMYK", "LAB") else profile,  # these are converted to sRGB
             xmp=packet,
             dpi=_dpi(image.info.get("dpi")),
             comments=comments,
@@ -296,7 +297,7 @@ class Metadata:
         return kept, notes + too_long
 
     def _that_fits(self, written: Format) -> tuple["Metadata", list[str]]:
-        """What of it the format can hold, and a note for everything else."""
+        """The parts that the format can hold, and a note for each other part."""
         if not written.metadata:
             lost = self.exif or self.icc_profile or self.xmp
             return Metadata(dpi=self.dpi, comments=self.comments), [
@@ -313,7 +314,7 @@ class Metadata:
         return kept, notes
 
     def options(self, image: Image.Image, written: Format) -> dict[str, Any]:
-        """Pillow's `save` options that write it.
+        """Pillow's `save` options that write this metadata.
 
         Args:
             image: The photo as it is written, 8-bit RGB or L.
@@ -349,14 +350,14 @@ class Metadata:
 
 
 def _exif(image: Image.Image, written: Format, orientation: int) -> tuple[Exif | None, list[str]]:
-    """EXIF that the format to write can hold, and notes."""
+    """The EXIF block that the output format can hold, and notes."""
     notes: list[str] = []
     try:
         block = image.info.get("exif") or (exif_of_tags(image.getexif()) if image.format in ("TIFF", "PNG") else b"")
         exif = Exif.parse(block, orientation) if block else None
         directory = image.getexif().get_ifd(ExifTags.IFD.Exif) if exif else {}
         if not orientation and directory.keys() & set(_AREA_TAGS):
-            notes.append("subject area dropped, which was not turned with the photo")
+            notes.append("subject area dropped: it was not turned with the photo")
         if image.format == "RAW" and image.info.get("exif") is None:
             notes.append("EXIF not read from this kind of RAW file")
         if block and len(block) + len(_PREFIX) > (written.longest_block or sys.maxsize):
@@ -366,13 +367,13 @@ def _exif(image: Image.Image, written: Format, orientation: int) -> tuple[Exif |
         moves = written.name == "TIFF" or image.format == "TIFF"
         if (moves and ExifTags.IFD.MakerNote in directory) or image.info.get("maker_notes"):
             notes.append("maker notes dropped")
-    except Exception:  # Pillow's parser raises whatever damaged data leads it to
+    except Exception:  # on damaged data, Pillow's parser raises exceptions of any type
         return None, [*notes, "EXIF unreadable and dropped"]
     return exif, notes
 
 
 def _colours(image: Image.Image, written: Format, profile: bytes) -> tuple[tuple[tuple[bytes, bytes], ...], list[str]]:
-    """PNG's chunks of colour, and notes."""
+    """The colour chunks of a PNG, and notes."""
     chunks = image.info.get(colour.CHUNKS, {})
     if chunks and written.chunks:
         return tuple(chunks.items()), []
@@ -382,7 +383,7 @@ def _colours(image: Image.Image, written: Format, profile: bytes) -> tuple[tuple
 
 
 def _text(image: Image.Image, written: Format) -> tuple[tuple[tuple[str, str], ...], list[str]]:
-    """PNG's chunks of text, and notes."""
+    """The text chunks of a PNG, and notes."""
     if not isinstance(image, PngImagePlugin.PngImageFile):
         return (), []
     texts = tuple((k, str(v)) for k, v in image.text.items() if not k.startswith(_NO_TEXTS))
@@ -405,7 +406,9 @@ def _resources(image: Image.Image, written: Format) -> tuple[tuple[tuple[int, by
 def _comments(image: Image.Image, written: Format) -> tuple[tuple[bytes, ...], list[str]]:
     """Comments, and notes."""
     segments = [body for name, body in getattr(image, "applist", ()) if name == "COM"]
-    last, notes = _bytes(image.info, "comment", "comment")  # the last of them, or what another format has for it
+    last, notes = _bytes(
+        image.info, "comment", "comment"
+    )  # the last comment of a JPEG, or the comment of another format
     kept = (*segments[:-1], last) if last else ()
     if len(kept) > written.comments:
         notes.append("comment dropped")
@@ -413,7 +416,7 @@ def _comments(image: Image.Image, written: Format) -> tuple[tuple[bytes, ...], l
 
 
 def _bytes(info: dict[Any, Any], name: str, called: str) -> tuple[bytes, list[str]]:
-    """What Pillow found under a name, and notes; a damaged file may hold anything in its place."""
+    """The bytes that Pillow has under a name, and notes. In a damaged file the value may have any type."""
     value = info.get(name) or b""
     if isinstance(value, str):
         value = value.encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""Pixels of every kind that Pillow decodes, as grey or RGB of 8 or 16 bits, and alpha."""
+"""Converts everything that Pillow decodes to grey or RGB of 8 or 16 bits, and alpha."""
 
 import contextlib
 import dataclasses
@@ -12,11 +12,11 @@ from PIL import Image, ImageCms, ImageOps
 
 from zerodce.images.metrics import psnr_from_error
 
-# formats whose 16-bit colour Pillow cuts to 8 bits, and OpenCV reads whole
+# formats whose 16-bit colour Pillow cuts to 8 bits; OpenCV reads all bits
 _COLOUR_16 = frozenset({"PNG", "TIFF", "PPM"})
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANES, _TIFF_SAMPLE_FORMAT = 258, 262, 284, 339
 _PNG_BITS_AT, _SGI_BYTES_AT = 24, 3
-_BAND = 64  # rows that stay in the cache while they are looked at
+_BAND = 64  # rows that fit into the processor's cache
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -27,14 +27,14 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _MIRRORED = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 5: (1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}
-"""Steps along rows and columns, after a transposition where the orientation is 5 or more."""
+"""Steps along rows and columns, by orientation. From orientation 5 on, the pixels are transposed first."""
 
-Image.core.set_use_block_allocator(1)  # each image in one piece, so that Arrow can show it to NumPy
+Image.core.set_use_block_allocator(1)  # each image in one block, so that Arrow can share it with NumPy
 
 
 @dataclasses.dataclass(frozen=True)
 class Depth:
-    """How a file says that it stores a value: in so many bits, signed or as a float, and whether 0 is white."""
+    """How a file stores a value: number of bits, whether signed or floating point, and whether 0 is white."""
 
     bits: int
     signed: bool = False
@@ -46,21 +46,21 @@ class Depth:
 
 
 def depth_of(image: Image.Image, content: bytes) -> Depth:
-    """The depth that a file declares; never guessed from its values.
+    """The depth that a file declares. It is never guessed from the values.
 
     Args:
         image: Opened image, its pixels not decoded yet.
         content: The file.
 
     Raises:
-        NotImplementedError: Pillow would misread it.
+        NotImplementedError: Pillow would misread the file.
     """
     if image.format == "TIFF":
         tags = vars(image)["tag_v2"]
         bits, kind = max(tags.get(_TIFF_BITS, (1,))), tags.get(_TIFF_SAMPLE_FORMAT, (1,))[0]
         tiles = vars(image)["tile"]
         if bits > 8 and tags.get(_TIFF_PLANES) == 2 and tiles and tiles[0].codec_name == "raw":
-            raise NotImplementedError(f"Pillow misreads uncompressed TIFF of {bits} bits in separate planes")
+            raise NotImplementedError(f"uncompressed TIFF of {bits} bits in separate planes, which Pillow misreads")
         inverted = tags.get(_TIFF_PHOTOMETRIC) == 0 and image.mode[0] in "IF"  # Pillow inverts 8 bits itself
         return Depth(bits, kind == 2 and image.mode == "I", kind == 3, inverted)
     if image.mode == "F":
@@ -86,12 +86,12 @@ def _largest_argument(image: Image.Image) -> int:
 
 
 def turned(image: Image.Image, orientation: int) -> Image.Image:
-    """An image turned as its EXIF orientation says; the image itself where there is nothing to turn."""
+    """An image turned as its EXIF orientation says. If there is nothing to turn, the image itself."""
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def turned_pixels(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Pixels (height, width, channels) turned as `turned` does; a contiguous array."""
+    """Like `turned`, for pixels (height, width, channels). Returns a contiguous array."""
     if orientation >= 5 and orientation in _TURNS:
         pixels = pixels.transpose(1, 0, 2)
     rows, columns = _MIRRORED[orientation] if orientation in _TURNS else (1, 1)
@@ -107,32 +107,32 @@ _POINTS: dict[int, Callable[[float, float], tuple[float, float]]] = {
     7: lambda x, y: (1 - y, 1 - x),
     8: lambda x, y: (y, 1 - x),
 }
-"""Where a point of the stored picture, in [0, 1], comes to lie upright, by EXIF's orientation."""
+"""By EXIF orientation: the position in the upright picture of a point in the stored picture, both in [0, 1]."""
 
 
 def turned_point(x: float, y: float, orientation: int) -> tuple[float, float]:
-    """Where a point of a stored image comes to lie upright; both as shares of width and height, from the top left."""
+    """The position in the upright image of a point in the stored image. Both are shares of width and height."""
     return _POINTS[orientation](x, y) if orientation in _POINTS else (x, y)
 
 
 def eight_bit_values(values: np.ndarray) -> np.ndarray:
-    """uint8 of uint8 or uint16 values, the upper byte as Pillow takes it."""
+    """The values as uint8. Of uint16 values it takes the upper byte, as Pillow does."""
     return values if values.dtype == np.uint8 else (values >> 8).astype(np.uint8)
 
 
 def pixels_of(image: Image.Image) -> np.ndarray:
     """The values of an RGB or L image, uint8 (height, width, 3 or 1).
 
-    As `numpy.asarray`, which copies piece by piece and holds the GIL for it, but in a fifth of the time: a view
-    of Pillow's memory through Arrow, and OpenCV to leave out the fourth byte that Pillow gives every RGB pixel.
+    Equal to `numpy.asarray`, but takes a fifth of the time and does not hold the GIL. Arrow gives a view of Pillow's
+    memory, and OpenCV removes the fourth byte that Pillow adds to every RGB pixel.
     """
     import cv2
     import pyarrow
 
     try:
-        # an image of borrowed memory, as `fromarray` and `fromarrow` make, ends the process (Pillow's issue 9896)
+        # images of `fromarray` and `fromarrow` borrow memory, and would crash the process here (Pillow's issue 9896)
         flat = None if image.readonly else pyarrow.array(image)
-    except ValueError:  # not one block of memory: made before the setting above
+    except ValueError:  # not one block of memory, because it was made before the setting above
         flat = None
     if flat is None:
         values = np.asarray(image)
@@ -144,7 +144,7 @@ def pixels_of(image: Image.Image) -> np.ndarray:
 
 
 def image_of(pixels: np.ndarray) -> Image.Image:
-    """A Pillow image of uint8 values (height, width, 3 or 1): `pixels_of` the other way round, and as fast."""
+    """A Pillow image of uint8 values (height, width, 3 or 1). The inverse of `pixels_of`, and as fast."""
     import cv2
     import pyarrow
 
@@ -157,11 +157,11 @@ def image_of(pixels: np.ndarray) -> Image.Image:
 
 
 def to_srgb(image: Image.Image, icc_profile: bytes) -> Image.Image:
-    """A small picture, 8-bit RGB or L, in the colours that a picture without a profile is taken to have.
+    """Converts a small picture to sRGB, which viewers assume for pictures without a profile.
 
     Args:
-        image: The picture; it is returned itself where it is in sRGB already, or its profile is of no use.
-        icc_profile: Its colours; empty for sRGB.
+        image: The picture, 8-bit RGB or L. It is returned unchanged if it is in sRGB, or if its profile cannot be used.
+        icc_profile: Colour profile of the picture; empty for sRGB.
     """
     transform = _transform_to_srgb(icc_profile, image.mode) if icc_profile else None
     return transform.apply(image) if transform else image
@@ -171,7 +171,7 @@ def to_srgb(image: Image.Image, icc_profile: bytes) -> Image.Image:
 def _transform_to_srgb(
     icc_profile: bytes, mode: str, intent: ImageCms.Intent = ImageCms.Intent.PERCEPTUAL
 ) -> ImageCms.ImageCmsTransform | None:
-    with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError):  # damaged, or for images of another mode
+    with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError):  # a damaged profile, or one for another mode
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
         if "sRGB" not in ImageCms.getProfileDescription(profile):
             return ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB", intent)
@@ -183,9 +183,9 @@ class Channels(NamedTuple):
 
     Attributes:
         image: The upright image as 8-bit RGB or L.
-        pixels_16: Its values in uint16 (height, width, 3 or 1); None where 8 bits are all there is or can be written.
-        alpha: Its opacity, uint8 or uint16 (height, width); None where there is none.
-        notes: A short sentence for each thing that was changed.
+        pixels_16: Its values in uint16 (height, width, 3 or 1); None if the image or the output has only 8 bits.
+        alpha: Its opacity, uint8 or uint16 (height, width); None if there is none.
+        notes: A short sentence for each change.
     """
 
     image: Image.Image
@@ -202,7 +202,7 @@ def channels(image: Image.Image, depth: Depth, orientation: int, content: bytes,
         depth: Result of `depth_of`.
         orientation: The EXIF orientation, 1 to 8, to apply.
         content: The file, which is read again for 16-bit colour.
-        keep_16: Whether more than 8 bits can be written.
+        keep_16: Whether the output can hold more than 8 bits.
     """
     if image.mode[0] in "IF":
         values, opacity = _grey_16(image, depth, orientation)
@@ -222,14 +222,14 @@ def channels(image: Image.Image, depth: Depth, orientation: int, content: bytes,
 
 
 def _note_of_depth(depth: Depth, kept: int) -> list[str]:
-    """What happens to the depth of an image that is written with `kept` bits, if anything."""
+    """A note if the depth of an image changes because it is written with `kept` bits."""
     if depth.floating:
         return [f"{depth} values 0 to 1 written as {kept} bit"]
     return [f"{depth} written as {kept} bit"] if depth.bits > kept or depth.signed or 8 < depth.bits < kept else []
 
 
 def _note_of_mode(mode: str) -> list[str]:
-    """What happens to an image of one of Pillow's modes, if anything."""
+    """A note if an image of a Pillow mode is converted to RGB."""
     if mode in ("CMYK", "LAB", "YCbCr", "HSV"):
         return [f"{mode} converted to RGB"]
     names = {"1": "1 bit", "P": "palette", "PA": "palette"}
@@ -237,7 +237,7 @@ def _note_of_mode(mode: str) -> list[str]:
 
 
 def _eight_bit(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
-    """An image of no more than 8 bits as RGB or L, and its alpha, uint8 (height, width), None where there is none."""
+    """An image of at most 8 bits as RGB or L, and its alpha, uint8 (height, width); None if there is none."""
     if image.mode in ("RGB", "L") and "transparency" not in image.info:
         return image, None
     if image.mode == "La":
@@ -252,14 +252,14 @@ def _eight_bit(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
         transform = _transform_to_srgb(profile, image.mode, ImageCms.Intent.RELATIVE_COLORIMETRIC)
         if transform:
             return transform.apply(image), None
-    if image.mode == "LAB":  # which Pillow's own convert leaves out
+    if image.mode == "LAB":  # Image.convert does not support it
         transform = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
         return transform.apply(image), None
     return image.convert("RGB"), None
 
 
 def _grey_16(image: Image.Image, depth: Depth, orientation: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Grey of more than 8 bits, and the opacity where one value is transparent: uint16, 0 to 65535."""
+    """Grey values of more than 8 bits, and the opacity if one value is transparent. Both are uint16, 0 to 65535."""
     stored = np.asarray(turned(image, orientation))
     transparent = image.info.get("transparency")
     opacity = np.where(stored == transparent, 0, 65535).astype(np.uint16) if isinstance(transparent, int) else None
@@ -270,7 +270,7 @@ def _grey_16(image: Image.Image, depth: Depth, orientation: int) -> tuple[np.nda
         values = np.rint(np.maximum(stored, 0) * (65535 / (2 ** (depth.bits - 1) - 1))).astype(np.uint16)
     elif depth.bits > 16:
         values = (stored.astype(np.int32).view(np.uint32) >> 16).astype(np.uint16)
-    elif depth.bits < 16 and image.format == "TIFF":  # the other decoders stretch to 16 bits themselves
+    elif depth.bits < 16 and image.format == "TIFF":  # other decoders scale to 16 bits themselves
         values = (stored.astype(np.uint32) * 65535 // (2**depth.bits - 1)).astype(np.uint16)
     else:
         values = stored.astype(np.uint16)
@@ -280,7 +280,7 @@ def _grey_16(image: Image.Image, depth: Depth, orientation: int) -> tuple[np.nda
 def _colour_16(
     content: bytes, orientation: int, pixels: np.ndarray, opacity: np.ndarray | None
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The 16-bit values of what Pillow has cut to `pixels` and `opacity`; None where OpenCV reads another picture."""
+    """The 16-bit values of an image that Pillow cut to 8 bits; None if OpenCV reads another picture from the file."""
     import cv2
 
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -301,14 +301,15 @@ def _colour_16(
 
 
 def autocontrast_table(pixels: np.ndarray) -> tuple[np.ndarray, float]:
-    """Pillow's autocontrast of an image, which is one look-up table for each channel.
+    """Pillow's autocontrast of an image as look-up tables, one for each channel.
 
     Args:
         pixels: uint8 (height, width, 3 or 1).
 
     Returns:
-        The table with which `look_up` gives `ImageOps.autocontrast`, uint8 (256, 3 or 1), and the PSNR of that in dB
-        against `pixels`, worked out from the histograms; infinity where it changes nothing.
+        A table, uint8 (256, 3 or 1), and a PSNR in dB. `look_up` with this table gives the same result as
+        `ImageOps.autocontrast`. The PSNR compares that result with `pixels`; it is computed from the histograms, and is
+        infinity if nothing changes.
     """
     levels = np.arange(256, dtype=np.uint8)[:, np.newaxis]
     lowest, highest = _extremes(pixels)
@@ -324,7 +325,7 @@ def autocontrast_table(pixels: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _extremes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The lowest and the highest value of each channel, uint8 (channels,); mostly the first rows have them already."""
+    """The lowest and highest value of each channel, uint8 (channels,). Stops early when 0 and 255 are found."""
     import cv2
 
     count = pixels.shape[2]
@@ -339,7 +340,7 @@ def _extremes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def look_up(pixels: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """What a table, uint8 (256, channels), makes of uint8 pixels (height, width, channels)."""
+    """Applies a look-up table, uint8 (256, channels), to uint8 pixels (height, width, channels)."""
     import cv2
 
     return cv2.LUT(pixels, table[np.newaxis]).reshape(pixels.shape)

@@ -1,4 +1,4 @@
-"""Camera RAW files, developed by LibRaw as the camera's own settings say."""
+"""Camera RAW files, developed by LibRaw with the camera's settings."""
 
 import io
 from collections.abc import Callable
@@ -22,15 +22,15 @@ def open_raw(
 
     Args:
         content: The file.
-        max_pixels: Refuse larger photos before they are developed.
-        admit: Is called before it is developed, with the number of its pixels and the bits of a value.
-        half_size: Half the width and height, in a quarter of the time.
+        max_pixels: Photos with more pixels are refused before they are developed.
+        admit: Called before the photo is developed, with its number of pixels and the bits of a value.
+        half_size: Whether to develop it at half the width and height, in a quarter of the time.
 
     Returns:
-        An RGB image of the format "RAW", its EXIF in `info`; None there where it cannot be read from such a file.
+        An RGB image of the format "RAW". Its `info` has the EXIF block, or None if EXIF of such a file cannot be read.
 
     Raises:
-        PhotoError: rawpy is not installed or does not know the file (unsupported), or it is too large.
+        PhotoError: rawpy is not installed or does not know the file (unsupported), or the photo is too large.
     """
     try:
         import rawpy
@@ -41,7 +41,7 @@ def open_raw(
             width, height = raw.sizes.width, raw.sizes.height
             if width * height > max_pixels:
                 raise PhotoError("too_large", f"{width}x{height} is more than --max-pixels {max_pixels}")
-            admit(width * height, 16)  # LibRaw's own
+            admit(width * height, 16)  # LibRaw works with 16 bits
             pixels = raw.postprocess(use_camera_wb=True, no_auto_bright=True, output_bps=8, half_size=half_size)
     except rawpy.LibRawFileUnsupportedError:
         raise PhotoError("unsupported", "LibRaw does not know this RAW file") from None

@@ -1,4 +1,4 @@
-"""The EXIF of camera RAW files, from the container of each maker: LibRaw develops the pixels and keeps little of it."""
+"""Reads EXIF from the RAW containers of each camera maker, because LibRaw passes on little of it."""
 
 import io
 import struct
@@ -10,25 +10,25 @@ from PIL import ExifTags, Image
 from pipelines.photos.metadata import exif_of_tags
 
 _TIFF = {b"II": b"*\x00", b"MM": b"\x00*"}
-_OTHER_MAGIC = (b"IIRO", b"IIRS", b"MMOR", b"IIU\x00")  # Olympus and Panasonic: TIFF by another number
+_OTHER_MAGIC = (b"IIRO", b"IIRS", b"MMOR", b"IIU\x00")  # Olympus and Panasonic: TIFF with another magic number
 _PANASONIC = b"IIU\x00"
-_OF_SENSOR = range(0x100)  # Panasonic's first directory tells of the sensor under these tags
+_OF_SENSOR = range(0x100)  # in Panasonic's first directory, these tags describe the sensor
 _FUJIFILM, _MINOLTA, _CANON = b"FUJIFILMCCD-RAW", b"\x00MRM", b"ftypcrx "
-_BOXES = (b"moov", b"uuid")  # that hold boxes of their own
+_BOXES = (b"moov", b"uuid")  # these contain other boxes
 _XMP_TAG = 700
-_HEAD = 10_000  # bytes, in which the directories of a CR3 begin
+_HEAD = 10_000  # bytes at the start of a CR3, in which its directories begin
 _UUID = 16  # bytes of the name of a uuid box
 
 
 def exif_of_raw(content: bytes) -> bytes | None:
-    """The EXIF block of a RAW file, without orientation, which LibRaw applies.
+    """The EXIF block of a RAW file, without the orientation, because LibRaw turns the photo.
 
     Args:
-        content: The file: a TIFF at heart (most makers), or of Olympus, Panasonic, Fujifilm, Minolta or Canon (CR3).
+        content: The file: based on TIFF (most makers), or of Olympus, Panasonic, Fujifilm, Minolta or Canon (CR3).
 
     Returns:
-        The block; empty where the file holds none; `b"damaged"` where it cannot be read; None where its place in this
-        kind of file (Canon CRW, Sigma X3F) is not known here.
+        The block; empty if the file has none; `b"damaged"` if it cannot be read; None for files in which this module
+        cannot find it (Canon CRW, Sigma X3F).
     """
     try:
         tags = _tags(content)
@@ -37,18 +37,18 @@ def exif_of_raw(content: bytes) -> bytes | None:
         if ExifTags.Base.Orientation in tags:
             del tags[ExifTags.Base.Orientation]
         return exif_of_tags(tags)
-    except Exception:  # damaged metadata does not cost the photo
+    except Exception:  # damaged metadata must not make the photo fail
         return b"damaged"
 
 
 def others_of_raw(content: bytes) -> dict[str, Any]:
-    """What the tags of a RAW file hold besides EXIF, as it goes into the `info` of an image.
+    """The metadata of a RAW file besides EXIF, as entries for the `info` of an image.
 
     Args:
         content: The file.
 
     Returns:
-        `xmp`; `original_orientation`, which LibRaw applies; and `maker_notes`, if there are some.
+        The entries that exist: `xmp`; `original_orientation`, which LibRaw applies; `maker_notes`, which is True.
     """
     try:
         tags = _tags(content)
@@ -57,7 +57,7 @@ def others_of_raw(content: bytes) -> dict[str, Any]:
         maker_notes = ExifTags.IFD.MakerNote in tags.get_ifd(ExifTags.IFD.Exif) or b"CMT3" in content[:_HEAD]
         found = {"xmp": tags.get(_XMP_TAG), "original_orientation": tags.get(ExifTags.Base.Orientation)}
         return {name: value for name, value in found.items() if value} | ({"maker_notes": True} if maker_notes else {})
-    except Exception:  # which `exif_of_raw` tells
+    except Exception:  # `exif_of_raw` reports it
         return {}
 
 
@@ -88,7 +88,7 @@ def _of_tiff(content: bytes) -> Image.Exif:
 
 
 def _minolta_blocks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The name and the content of each block of an MRW file."""
+    """Name and content of each block of an MRW file."""
     position, end = 8, 8 + struct.unpack_from(">L", content, 4)[0]
     while position < end:
         name, length = struct.unpack_from(">4sL", content, position)
@@ -97,7 +97,7 @@ def _minolta_blocks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The name and the content of each box of an ISO base media file (ISO 14496-12), those inside others as well."""
+    """Name and content of each box of an ISO base media file (ISO 14496-12), including nested boxes."""
     position = 0
     while position + 8 <= len(content):
         size, name = struct.unpack_from(">L4s", content, position)
@@ -115,7 +115,7 @@ def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _of_canon(boxes: dict[bytes, bytes]) -> Image.Exif:
-    """The tags of a CR3: a TIFF for each of the main, the EXIF and the GPS directory."""
+    """The tags of a CR3. It has one TIFF each for the main, the EXIF and the GPS directory."""
     tags = _of_tiff(boxes[b"CMT1"])
     for name, group in ((b"CMT2", ExifTags.IFD.Exif), (b"CMT4", ExifTags.IFD.GPSInfo)):
         if name in boxes:

@@ -1,4 +1,4 @@
-"""Photo files into memory: decoded upright, at full size or as a small copy, with all that a file should keep."""
+"""Reads photo files: decodes them upright, at full size or as a small copy, and collects their metadata."""
 
 import contextlib
 import ctypes
@@ -30,18 +30,18 @@ except ImportError:
     pass
 
 MAX_PIXELS = 500_000_000
-_ONE_PICTURE = frozenset({"PSD", "ICO", "ICNS"})  # whose further frames are layers or sizes of the same
-_MANY_CHANNELS = 1000  # more are damage
+_ONE_PICTURE = frozenset({"PSD", "ICO", "ICNS"})  # their further frames are layers or sizes of the same picture
+_MANY_CHANNELS = 1000  # a file that claims more is damaged
 _SUBFILE_TYPE, _REDUCED_OR_MASK = 254, 1 | 4  # TIFF's tag, and its bits
 _OLD_SUBFILE_TYPE, _OLD_REDUCED = 255, 2
 _NOT_RAW = (b"\xff\xd8\xff", b"\x89PNG")
 _HEIF_STARTS = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")}
 
-Image.MAX_IMAGE_PIXELS = None  # one limit for the process; `_open` has each photo's own
-# Pillow warns and logs about damaged files; what matters of that becomes a note or an error of the photo's own
+Image.MAX_IMAGE_PIXELS = None  # Pillow's limit for the process; `_open` checks the limit of each photo
+# Pillow warns and logs about damaged files; here the photo gets a note or an error instead
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 warnings.filterwarnings("ignore", module=r"PIL\.")
-# its libtiff writes to standard error by itself, and Pillow raises for the same cause
+# Pillow's libtiff prints errors to standard error, and Pillow raises the same errors
 with contextlib.suppress(OSError, AttributeError):
     ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
@@ -51,17 +51,17 @@ class Photo:
     """A decoded photo, upright.
 
     Attributes:
-        pixels: RGB or grey, (height, width, 3 or 1): uint16 where there is more than 8 bits and it can be written, else
+        pixels: RGB or grey, (height, width, 3 or 1). uint16 if the file and the output have more than 8 bits, else
             uint8.
-        alpha: Opacity, uint8 or uint16 (height, width); None where there is none or it cannot be written.
+        alpha: Opacity, uint8 or uint16 (height, width); None if there is none or the output cannot hold it.
         format: The format to write.
-        notes: Short sentences on what is different in the output.
-        metadata: Metadata that goes into the output.
-        lossless: Whether the file held the pixels without loss.
-        same_format: Whether the file is of the format to write already.
+        notes: Short sentences about differences between file and output.
+        metadata: The metadata for the output.
+        lossless: Whether the file is lossless.
+        same_format: Whether the file already has the format to write.
         jpeg_tables: The quantization table of each component of a JPEG; None for other files.
-        jpeg_subsampling: Pillow's number of its chroma subsampling; the next finer one where it has none for it.
-        damage: A sentence on what the decoder of a JPEG warns of; empty if it warns of nothing.
+        jpeg_subsampling: Pillow's number of the chroma subsampling; if Pillow cannot write it, of the next finer one.
+        damage: A sentence with the JPEG decoder's warning; empty if there is none.
     """
 
     pixels: np.ndarray
@@ -82,7 +82,7 @@ class Photo:
 
     @property
     def image(self) -> Image.Image:
-        """The pixels as an image, RGB or L, made anew at each call."""
+        """The pixels as an image, RGB or L. Each call makes a new one."""
         return image_of(self.eight_bits)
 
 
@@ -98,21 +98,21 @@ def load(
 
     Args:
         content: The file.
-        path: Name of the file, which says the format to write and whether it is camera RAW.
-        output_format: The format to write, None for the one that `path` says.
-        max_pixels: Refuse photos with more, before they are decoded.
-        admit: Is called before it is decoded, with the number of its pixels and the bits of a value; it may wait, or
+        path: Name of the file. It determines the format to write, and whether the file is camera RAW.
+        output_format: The format to write; None for the one that `path` determines.
+        max_pixels: Photos with more pixels are refused before they are decoded.
+        admit: Called before the photo is decoded, with its number of pixels and the bits of a value. It may wait, or
             raise PhotoError.
 
     Raises:
-        PhotoError: It is damaged (decode), of a kind that is not read here (unsupported), or too large.
+        PhotoError: It is damaged (decode), of a kind that cannot be read (unsupported), or too large.
         ValueError: `output_format` is unknown.
     """
     written = written_format(path, output_format)
     with _reading(content, path):
         image = _open(content, path, max_pixels, admit)
         depth = depth_of(image, content)
-        if image.format != "RAW":  # which is decoded already
+        if image.format != "RAW":  # `open_raw` has decoded it already
             admit(image.width * image.height, depth.bits)
         notes = list(dict.fromkeys([*_other_pictures(image, content), *unread.notes(image, content)]))
         stored = _stored_orientation(image, content)
@@ -121,7 +121,7 @@ def load(
             image.load()
         orientation = _orientation(image)
         metadata, lost = Metadata.of(image, written, stored)
-        notes += [note for note in lost if note not in notes]  # an XMP tells of other pictures, too
+        notes += [note for note in lost if note not in notes]  # XMP can cause the same note about other pictures
         tables = _jpeg_tables(image)
         subsampling = _subsampling(image, orientation)
         source = image.format
@@ -144,49 +144,49 @@ def load(
 
 
 def _is_lossless_webp(content: bytes) -> bool:
-    """Whether the first image of a WebP file is without loss, wherever it stands in the RIFF container."""
+    """Whether the first image of a WebP file is lossless. It may be anywhere in the RIFF container."""
     at = 12
     while at + 8 <= len(content):
         kind, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
         if kind in (b"VP8L", b"VP8 "):
             return kind == b"VP8L"
-        # a frame of an animation holds chunks of its own, after 16 bytes about it
+        # a frame of an animation contains chunks, after a header of 16 bytes
         at += 8 + (16 if kind == b"ANMF" else size + size % 2)
     return False
 
 
 def is_whole(content: bytes) -> bool:
-    """Whether a file is an image that can be read to its end."""
+    """Whether a file is an image that can be read completely."""
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.verify()
         with Image.open(io.BytesIO(content)) as image:
             image.load()
-    except Exception:  # whatever a decoder raises on bad input
+    except Exception:  # decoders raise exceptions of any type on damaged data
         return False
     return True
 
 
 def thumbnail(content: bytes, path: str, long_side: int, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Decodes a small, upright copy; of a JPEG for a fraction of the price of the whole.
+    """Decodes a small, upright copy. For a JPEG this takes a fraction of the time of the full size.
 
     Args:
         content: The file.
         path: Name of the file.
-        long_side: The longer side of the copy, in pixels, at most; a smaller photo keeps its size.
-        max_pixels: Refuse photos with more, before they are decoded.
+        long_side: The longest side of the copy, in pixels. A smaller photo keeps its size.
+        max_pixels: Photos with more pixels are refused before they are decoded.
 
     Returns:
         uint8 (height, width, 3), RGB.
 
     Raises:
-        PhotoError: As `load`.
+        PhotoError: As for `load`.
     """
     size = (long_side, long_side)
     with _reading(content, path):
         image = _open(content, path, max_pixels, half_size=True)
         depth = depth_of(image, content)
-        if image.mode in ("RGB", "L", "CMYK"):  # decodes a JPEG small, and lets a HEIC's thumbnail serve
+        if image.mode in ("RGB", "L", "CMYK"):  # decodes a JPEG at a small size, and uses the thumbnail of a HEIC
             image.thumbnail(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
         image.load()
         image = channels(image, depth, _orientation(image), content, keep_16=False).image
@@ -202,20 +202,20 @@ def decode(
     max_pixels: int = MAX_PIXELS,
     reject_damaged: bool = False,
 ) -> tuple[Image.Image, list[str]]:
-    """Decodes a photo that is going to be resized; of a JPEG no more than that needs.
+    """Decodes a photo that will be resized. A JPEG may be decoded at a smaller size.
 
     Args:
         content: The file.
         path: Name of the file.
-        at_least: Width and height that the image, upright, may not fall below unless the photo itself does.
-        max_pixels: Refuse photos with more, before they are decoded.
-        reject_damaged: Refuse a JPEG that the decoder warns of.
+        at_least: The smallest width and height of the upright image. A smaller photo keeps its size.
+        max_pixels: Photos with more pixels are refused before they are decoded.
+        reject_damaged: Whether to refuse a JPEG for which the decoder gives a warning.
 
     Returns:
         The upright image, 8-bit RGB, and a short sentence for each thing that was changed or left out.
 
     Raises:
-        PhotoError: As `load`.
+        PhotoError: As for `load`.
     """
     with _reading(content, path):
         image = _open(content, path, max_pixels)
@@ -227,7 +227,7 @@ def decode(
         if pixels is None:
             image.draft(None, at_least)
             image.load()
-            orientation = _orientation(image)  # asked anew, for Pillow turns a TIFF as it loads it
+            orientation = _orientation(image)  # again, because Pillow turns a TIFF when it loads it
         else:
             image = image_of(pixels)
         if damage and reject_damaged:
@@ -235,7 +235,7 @@ def decode(
         notes += [DAMAGED] if damage else []
         image, _, alpha, changes = channels(image, depth, orientation, content, keep_16=False)
         notes += changes
-    image.info = {}  # or what is encoded from it would carry the profile
+    image.info = {}  # otherwise an encoder would write the profile
     if alpha is not None:
         notes.append("alpha dropped")
     return image.convert("RGB"), notes
@@ -243,7 +243,7 @@ def decode(
 
 @contextlib.contextmanager
 def _reading(content: bytes, path: str) -> Iterator[None]:
-    """Makes a PhotoError of whatever a decoder raises on bad input."""
+    """Converts the exceptions that decoders raise on damaged data into a PhotoError."""
     with failing_as("decode", CancelledError):
         try:
             yield
@@ -252,25 +252,23 @@ def _reading(content: bytes, path: str) -> Iterator[None]:
             if "HEIF" not in Image.OPEN and (name == "HEIF" or content[4:12] in _HEIF_STARTS):
                 raise PhotoError("unsupported", "HEIC needs pillow-heif: pip install 'zerodce[heif]'") from None
             if name in UNREADABLE:
-                raise PhotoError("unsupported", f"{name} is not a format that is read here") from None
+                raise PhotoError("unsupported", f"{name} is a format that zerodce cannot read") from None
             if unread := _unread_kind(content):
-                raise PhotoError("unsupported", f"{unread} is not a format that is read here") from None
-            raise PhotoError("decode", "not an image, or damaged at its start") from None
+                raise PhotoError("unsupported", f"{unread} is a format that zerodce cannot read") from None
+            raise PhotoError("decode", "not an image, or damaged at the start") from None
         except NotImplementedError as error:
             raise PhotoError("unsupported", str(error)) from error
         except OSError as error:
             if str(error).startswith("Unsupported"):
                 raise PhotoError("unsupported", str(error)) from error
-            if str(error).startswith("decoder error"):  # libtiff's
-                raise PhotoError(
-                    "decode", f"damaged, or compressed in a way that is not read here ({error})"
-                ) from error
+            if str(error).startswith("decoder error"):  # from libtiff
+                raise PhotoError("decode", f"damaged, or in a compression that cannot be read ({error})") from error
             raise
 
 
 def _unread_kind(content: bytes) -> str:
-    """What a TIFF or JPEG is that Pillow knows not; empty for other files, and damaged ones."""
-    with contextlib.suppress(Exception):  # whatever damaged data leads the parser to
+    """The kind of a TIFF or JPEG that Pillow does not support; empty for other files and damaged ones."""
+    with contextlib.suppress(Exception):  # damaged data can raise exceptions of any type
         if content[:4] in (b"II*\x00", b"MM\x00*"):
             tags = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
             file = io.BytesIO(content)
@@ -298,12 +296,12 @@ def _open(
     admit: Callable[[int, int], None] = lambda pixels, bits: None,
     half_size: bool = False,
 ) -> Image.Image:
-    """Reads the header (of a RAW file all); `half_size` lets a RAW file be developed smaller."""
+    """Opens a photo and reads its header. A RAW file is developed at once, at half size if `half_size`."""
     if named_format(path) == "RAW" and not content.startswith(_NOT_RAW):
         return open_raw(content, max_pixels, admit, half_size)
     image = Image.open(io.BytesIO(content))
     if image.format in UNREADABLE:
-        raise PhotoError("unsupported", f"{image.format} is not a format that is read here")
+        raise PhotoError("unsupported", f"{image.format} is a format that zerodce cannot read")
     if image.format == "TIFF":
         _skip_reduced_pages(image)
     if image.width * image.height > max_pixels:
@@ -316,10 +314,10 @@ def _open(
 
 
 def _skip_reduced_pages(image: Image.Image) -> None:
-    """Goes to the first page of a TIFF that is no thumbnail or mask of another; stays at the first if all are."""
+    """Goes to the first page of a TIFF that is not a thumbnail or mask; if there is none, to the first page."""
     tags = vars(image)
     page = 0
-    with contextlib.suppress(Exception):  # what is wrong with the others is no fault of the first
+    with contextlib.suppress(Exception):  # damage in other pages must not make the first page fail
         while (
             tags["tag_v2"].get(_SUBFILE_TYPE, 0) & _REDUCED_OR_MASK
             or tags["tag_v2"].get(_OLD_SUBFILE_TYPE) == _OLD_REDUCED
@@ -333,13 +331,13 @@ def _skip_reduced_pages(image: Image.Image) -> None:
 def _orientation(image: Image.Image) -> int:
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # Pillow's parser raises whatever damaged data leads it to
+    except Exception:  # on damaged data, Pillow's parser raises exceptions of any type
         return 1
     return orientation if isinstance(orientation, int) else 1
 
 
 def _stored_orientation(image: Image.Image, content: bytes) -> int:
-    """EXIF orientation of the stored picture, before Pillow turns it; 0 if it is turned, and nobody says how."""
+    """EXIF orientation of the stored picture, before Pillow turns it; 0 if it was turned in an unknown way."""
     if image.format == "RAW":
         named = image.info.get("original_orientation", 1)
         return named if isinstance(named, int) else 1
@@ -356,11 +354,11 @@ def _stored_orientation(image: Image.Image, content: bytes) -> int:
 
 
 def _other_pictures(image: Image.Image, content: bytes) -> list[str]:
-    """A note for each further picture, map or film in a file."""
+    """A note for each further picture or map in a file."""
     notes = []
     try:
         count = _count_frames(image, content)
-    except Exception as error:  # what is wrong with the others is no fault of the first
+    except Exception as error:  # damage in other frames must not make the first frame fail
         notes.append(f"further frames unreadable ({described(error)})")
         count = 1
         image.seek(0)
@@ -387,7 +385,7 @@ def _count_frames(image: Image.Image, content: bytes) -> int:
 
 
 def _count_directories(content: bytes) -> int:
-    """The number of a TIFF's directories, by their links alone: Pillow reads each, and looks it up among all before.
+    """The number of a TIFF's directories. Follows only their links, because Pillow takes quadratic time for this.
 
     Raises:
         struct.error: A link leads out of the file.
@@ -406,11 +404,11 @@ def _count_directories(content: bytes) -> int:
 
 
 def _jpeg_tables(image: Image.Image) -> list[list[int]] | None:
-    """The table of each component, where what is written has the same components."""
+    """The quantization table of each component, if the output will have the same components; else None."""
     if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode not in ("L", "RGB"):
         return None
     stored_as_rgb = image.info.get("adobe_transform") == 0 or [layer[0] for layer in image.layer] == list(b"RGB")
-    if len(image.layer) == 3 and stored_as_rgb:  # not as luma and chroma
+    if len(image.layer) == 3 and stored_as_rgb:  # RGB instead of luma and chroma
         return None
     if any(layer[3] not in image.quantization for layer in image.layer):
         return None
@@ -419,7 +417,7 @@ def _jpeg_tables(image: Image.Image) -> list[list[int]] | None:
 
 
 def _subsampling(image: Image.Image, orientation: int) -> int:
-    """Pillow's number of a JPEG's chroma subsampling; of one that it cannot write, the next finer once upright."""
+    """Pillow's number of a JPEG's chroma subsampling. If Pillow cannot write it, the next finer one, after turning."""
     if not isinstance(image, JpegImagePlugin.JpegImageFile) or len(image.layer) != 3:
         return 0
     known = JpegImagePlugin.get_sampling(image)
@@ -427,6 +425,6 @@ def _subsampling(image: Image.Image, orientation: int) -> int:
         return known
     (_, *luma, _), (_, *chroma, _) = image.layer[:2]
     columns, rows = (full > less for full, less in zip(luma, chroma, strict=True))
-    if orientation >= 5:  # a quarter turn makes rows of columns
+    if orientation >= 5:  # a quarter turn exchanges rows and columns
         columns, rows = rows, columns
     return 2 if columns and rows else int(columns)

@@ -1,4 +1,4 @@
-"""What a file carries and Pillow passes over: read here where it can be kept, else named."""
+"""Data in a file that Pillow does not read. This module reads what can be kept, and makes notes about the rest."""
 
 import contextlib
 import re
@@ -15,14 +15,14 @@ GAIN_MAP = "gain map dropped"
 
 _EXIF = b"Exif\x00\x00"
 _RESOLUTION, _EXIF_RESOURCE, _XMP_RESOURCE = 1005, 1058, 1060  # Photoshop's numbers
-_OF_THE_OWNER = (1028, 1034, 1035)  # IPTC, copyright and its address; the others tell of the layers and of the window
+_OF_THE_OWNER = (1028, 1034, 1035)  # IPTC, copyright and its URL; the other resources describe layers and the window
 _RAW_PROFILE = "Raw profile type "  # ImageMagick's name
 _LAYERS_OF_PHOTOSHOP = 37724  # TIFF's tag
 _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _EXIF_UUID = b"JpgTiffExif->JP2"
 _BMP_V5, _EMBEDDED = 124, b"DEBM"
-_PICTURES, _MPF = 0xB002, b"MPF\x00"  # the tag of an MPO's list of pictures, and what stands before the tags
-# beginnings of the segments of a JPEG that Pillow reads, or that tell only how it was encoded
+_PICTURES, _MPF = 0xB002, b"MPF\x00"  # the tag of an MPO's list of pictures, and the bytes before the tags
+# beginnings of JPEG segments that Pillow reads, or that only describe the encoding
 _READ = {
     "APP0": (b"",),
     "APP1": (b"Exif\x00", b"http://ns.adobe.com/xap/1.0/\x00", b"http://ns.adobe.com/xmp/extension/\x00"),
@@ -36,27 +36,27 @@ _CREDENTIALS = "content credentials (C2PA) dropped"
 _KNOWN_SEGMENTS = {"JP": _CREDENTIALS, "FLIR": "thermal data (FLIR) dropped"}
 _MARK = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _NO_PROFILE = "ICC profile unreadable and dropped"
-_MUCH = 16_384  # bytes behind an image, which are more than what cameras leave there for their makers
+_MUCH = 16_384  # bytes behind an image; the makers' data of cameras is shorter
 _FILLING = b"\x00\xff\r\n "
 _AUXILIARY = re.compile(rb"auxC\x00{4}([\x21-\x7e]+)\x00")
 _KEPT_OR_NOTED = ("alpha", "depth", "auxid:1", "auxid:2", "gainmap")
 
 
 def found(image: Image.Image, content: bytes) -> dict[str, Any]:
-    """What Pillow has not read, as it goes into the `info` of an image.
+    """Metadata that Pillow has not read, as entries for the `info` of an image.
 
     Args:
         image: The image with its header read.
         content: The file, which may be damaged.
     """
     read = _READERS.get(str(image.format))
-    with contextlib.suppress(Exception):  # whatever damaged data leads to does not cost the photo
+    with contextlib.suppress(Exception):  # damaged data must not make the photo fail
         return {name: value for name, value in read(image, content).items() if value} if read else {}
     return {}
 
 
 def notes(image: Image.Image, content: bytes) -> list[str]:
-    """A short sentence for each thing that is in a file and will not be in the new one.
+    """A short sentence for each part of a file that the output will not have.
 
     Args:
         image: The image with its header read.
@@ -81,7 +81,7 @@ def _of_gif(image: Image.Image, content: bytes) -> dict[str, Any]:
     read = {"xmp": content[start:end]} if start > 11 and end > 0 else {}
     start = content.find(b"\x0bICCRGBG1012") + 12
     blocks = []
-    while start > 11 and content[start]:  # each with its length before it
+    while start > 11 and content[start]:  # each block follows its length
         blocks.append(content[start + 1 : start + 1 + content[start]])
         start += 1 + content[start]
     return read | {"icc_profile": b"".join(blocks)}
@@ -102,7 +102,7 @@ def _of_jpeg2000(image: Image.Image, content: bytes) -> dict[str, Any]:
 
 def _of_png(image: Image.Image, content: bytes) -> dict[str, Any]:
     assert isinstance(image, PngImagePlugin.PngImageFile)
-    profile = image.info.get(_RAW_PROFILE + "xmp")  # ImageMagick's way: a length, and the bytes in hexadecimal
+    profile = image.info.get(_RAW_PROFILE + "xmp")  # from ImageMagick: a length, and the bytes in hexadecimal
     return {"xmp": bytes.fromhex("".join(profile.split()[2:]))} if profile and "xmp" not in image.info else {}
 
 
@@ -160,7 +160,7 @@ def _lost_of_jpeg(image: Image.Image, content: bytes) -> list[str]:
 
 
 def _behind_jpeg(content: bytes) -> bytes:
-    """What follows the end of a JPEG, but for what only fills it up; not another JPEG, which ends as it does."""
+    """The data behind the end of a JPEG, without padding. Another JPEG behind it is not found."""
     if content.rstrip(_FILLING).endswith(b"\xd9"):
         return b""
     position = 2
@@ -178,7 +178,7 @@ def _behind_jpeg(content: bytes) -> bytes:
 
 
 def _behind_mpo(image: Image.Image, content: bytes) -> bytes:
-    """What follows the last picture of an MPO."""
+    """The data behind the last picture of an MPO."""
     pictures = getattr(image, "mpinfo", {}).get(_PICTURES, ())
     last = max((picture["DataOffset"] for picture in pictures), default=0)
     return _behind_jpeg(content[content.index(_MPF) + len(_MPF) + last :]) if last else b""

@@ -1,4 +1,4 @@
-"""Photos back into files: with the format, the quality, the alpha and the metadata of the original."""
+"""Writes photos as files, with the format, quality, alpha and metadata of the original."""
 
 import functools
 import io
@@ -21,26 +21,26 @@ _STRIP = 1 << 20  # bytes of a TIFF strip before compression
 
 
 class Encoded(NamedTuple):
-    """A file, and a short sentence for everything that could not be written into it."""
+    """A file, and a short sentence for each part that could not be written into it."""
 
     content: bytes
     notes: list[str]
 
 
 def encode(photo: Photo, pixels: np.ndarray, *, quality: int | None = None, strip_metadata: bool = False) -> Encoded:
-    """Writes pixels as the file that the photo came from would be written.
+    """Encodes pixels as a file like that of the original photo.
 
     Args:
         photo: The original.
-        pixels: Shaped and typed as `photo.pixels`.
-        quality: For JPEG, WebP and AVIF, 1 to 100; None for about the original's.
-        strip_metadata: Leave out EXIF, ICC profile, XMP, DPI, comments and IPTC.
+        pixels: The new pixels, with the shape and type of `photo.pixels`.
+        quality: For JPEG, WebP and AVIF, 1 to 100; None for about the quality of the original.
+        strip_metadata: Whether to leave out EXIF, ICC profile, XMP, DPI, comments and IPTC.
 
     Returns:
-        The file. Metadata that makes the encoder fail is left out, with a note.
+        The file. If metadata makes the encoder fail, the metadata is left out and there is a note.
 
     Raises:
-        PhotoError: It cannot be encoded.
+        PhotoError: The photo cannot be encoded.
     """
     if not strip_metadata:
         try:
@@ -69,7 +69,7 @@ def _encode(photo: Photo, pixels: np.ndarray, quality: int | None, with_metadata
 
 
 def _with_alpha(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
-    """Pixels (height, width, 1 to 4), the alpha brought to their depth."""
+    """Pixels and alpha as one array (height, width, 1 to 4). The alpha gets the depth of the pixels."""
     if alpha is None:
         return pixels
     if alpha.dtype != pixels.dtype:
@@ -78,7 +78,7 @@ def _with_alpha(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
 
 
 def _estimated_quality(table: list[int]) -> int:
-    """The quality at which libjpeg's luminance table comes nearest in sum."""
+    """The quality at which the sum of libjpeg's luminance table is nearest to the sum of this table."""
     return min(_sums_of_tables(), key=lambda quality: abs(_sums_of_tables()[quality] - sum(table)))
 
 
@@ -94,13 +94,13 @@ def _sums_of_tables() -> dict[int, int]:
 
 
 def _png(pixels: np.ndarray, options: dict[str, Any]) -> bytes:
-    """OpenCV's file with Pillow's metadata chunks.
+    """A PNG with pixels encoded by OpenCV and metadata chunks written by Pillow.
 
-    Pillow cannot write colour of 16 bits, and of 8 bits needs more than twice the time for a file about as large.
+    Pillow cannot write 16-bit colour. For 8 bits it takes more than twice the time, for a file of about the same size.
     """
     import cv2
 
-    if pixels.shape[2] == 2 and pixels.dtype == np.uint8:  # which OpenCV would write as colour
+    if pixels.shape[2] == 2 and pixels.dtype == np.uint8:  # OpenCV would write it as colour
         buffer = io.BytesIO()
         Image.fromarray(pixels, "LA").save(buffer, "PNG", compress_level=1, **options)
         return buffer.getvalue()
@@ -119,12 +119,13 @@ def _png(pixels: np.ndarray, options: dict[str, Any]) -> bytes:
 
 
 def _tiff(pixels: np.ndarray, options: dict[str, Any]) -> bytes:
-    """A TIFF of grey or RGB, 8 or 16 bits, with or without alpha: deflate with differencing, Pillow's directory.
+    """A TIFF of grey or RGB, 8 or 16 bits, with or without alpha. Compressed by deflate with a horizontal predictor.
 
-    Pillow itself writes neither 16-bit colour nor EXIF in a compressed file; tifffile writes no EXIF or GPS directory.
+    Pillow writes only the directory: it cannot write 16-bit colour, or EXIF in a compressed file. tifffile cannot write
+    EXIF and GPS directories.
     """
     if pixels.shape[2] == 2 and pixels.dtype == np.uint16:
-        pixels = pixels[..., [0, 0, 0, 1]]  # Pillow could not read it back otherwise
+        pixels = pixels[..., [0, 0, 0, 1]]  # Pillow cannot read 16-bit grey with alpha
     height, width, count = pixels.shape
     pixels = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
     rows = max(1, _STRIP // max(1, pixels[0].nbytes))
@@ -162,7 +163,8 @@ def _tiff(pixels: np.ndarray, options: dict[str, Any]) -> bytes:
         directory[TiffImagePlugin.EXTRASAMPLES] = 2
     for tag in (TiffImagePlugin.STRIPOFFSETS, TiffImagePlugin.STRIPBYTECOUNTS):
         directory.tagtype[tag] = 4
-    directory[TiffImagePlugin.STRIPOFFSETS] = tuple(np.cumsum([0, *sizes[:-1]]).tolist())  # Pillow adds its own end
+    # Pillow adds the length of the directory to these offsets
+    directory[TiffImagePlugin.STRIPOFFSETS] = tuple(np.cumsum([0, *sizes[:-1]]).tolist())
     directory[TiffImagePlugin.STRIPBYTECOUNTS] = tuple(sizes)
     buffer = io.BytesIO()
     directory.save(buffer)
@@ -171,4 +173,4 @@ def _tiff(pixels: np.ndarray, options: dict[str, Any]) -> bytes:
 
 
 WRITERS: dict[str, Callable[[np.ndarray, dict[str, Any]], bytes]] = {"PNG": _png, "TIFF": _tiff}
-"""What writes pixels, with their alpha, and metadata in place of Pillow, by the name of the format."""
+"""Functions that write pixels (with alpha) and metadata instead of Pillow, by name of the format."""

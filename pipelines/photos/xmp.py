@@ -1,4 +1,4 @@
-"""XMP in line with the new file: nothing in it points to what is gone, and regions are turned with the photo."""
+"""Updates XMP for the new file: removes references to dropped data, and turns regions with the photo."""
 
 import re
 
@@ -12,7 +12,7 @@ _GONE = (
     ("http://ns.adobe.com/xmp/note/", rb"HasExtendedXMP", "extended XMP dropped"),
     ("http://ns.google.com/photos/1.0/container/", rb"Directory", ""),
 )
-"""Namespaces and names of properties that tell of what the new file does not hold, and what to say of it."""
+"""Namespaces and names of properties about data that the new file does not hold, and the note for each."""
 
 _PLACES = (
     ("http://ns.microsoft.com/photo/1.2/", rb"RegionInfo", "face regions"),
@@ -21,7 +21,7 @@ _PLACES = (
     ("http://ns.adobe.com/camera-raw-settings/1.0/", rb"Crop\w+|HasCrop", "crop"),
     ("http://ns.google.com/photos/1.0/panorama/", rb"\w+", "panorama data"),
 )
-"""Namespaces and names of properties that describe places in the picture and are not turned here."""
+"""Namespaces and names of properties that describe places in the picture, which this module cannot turn."""
 
 LONGEST = 16_000_000
 """Bytes of the longest packet that is kept."""
@@ -31,16 +31,16 @@ _AREAS = "http://ns.adobe.com/xmp/sType/Area#"
 
 
 def updated(xmp: bytes, orientation: int) -> tuple[bytes, list[str]]:
-    """XMP for a file with new pixels, which lie upright, and nothing behind them.
+    """XMP for a file with upright pixels and no other data.
 
-    It is edited in place, not parsed and written anew: readers differ in what they accept.
+    The text is edited, not parsed and written anew, because readers differ in what they accept.
 
     Args:
-        xmp: The packet, whatever it holds.
-        orientation: EXIF orientation of the stored pixels, 1 to 8; 0 where they were turned, nobody knows how.
+        xmp: The packet, which may be damaged.
+        orientation: EXIF orientation of the stored pixels, 1 to 8; 0 if they were turned in an unknown way.
 
     Returns:
-        The packet, and a short sentence for each thing that is gone.
+        The packet, and a short sentence for each property that was removed.
     """
     if len(xmp) > LONGEST:
         return b"", ["XMP too long and dropped"]
@@ -54,24 +54,26 @@ def updated(xmp: bytes, orientation: int) -> tuple[bytes, list[str]]:
         turned = _turned_regions(xmp, orientation) if orientation else None
         if turned is None:
             turned, count = _without(xmp, _REGIONS, rb"Regions")
-            notes += ["face regions dropped, which were not turned with the photo"] if count else []
+            notes += ["face regions dropped: they were not turned with the photo"] if count else []
         xmp = turned
     if orientation != 1:
         for namespace, names, thing in _PLACES:
             xmp, count = _without(xmp, namespace, names)
             if count:
-                notes.append(f"{thing} dropped, which {'was' if thing == 'crop' else 'were'} not turned with the photo")
+                notes.append(
+                    f"{thing} dropped: {'it was' if thing == 'crop' else 'they were'} not turned with the photo"
+                )
     return xmp, list(dict.fromkeys(notes))
 
 
 def _prefix(xmp: bytes, namespace: str) -> bytes:
-    """The prefix that a packet has for a namespace; empty where it has none."""
+    """The prefix that a packet uses for a namespace; empty if it uses none."""
     found = re.search(rb"xmlns:([\w.-]+)\s*=\s*[\"']" + re.escape(namespace.encode()) + rb"[\"']", xmp)
     return found[1] if found else b""
 
 
 def _without(xmp: bytes, namespace: str, names: bytes) -> tuple[bytes, int]:
-    """A packet without some properties of a namespace, and how many they were."""
+    """A packet without some properties of a namespace, and the number of removed properties."""
     prefix = re.escape(_prefix(xmp, namespace))
     if not prefix:
         return xmp, 0
@@ -94,7 +96,7 @@ def _without(xmp: bytes, namespace: str, names: bytes) -> tuple[bytes, int]:
 
 
 def _turned_regions(xmp: bytes, orientation: int) -> bytes | None:
-    """A packet whose regions lie where the photo was turned to; None if they are written in another way than known."""
+    """A packet with regions turned like the photo; None if they are written in an unknown form."""
     area = re.escape(_prefix(xmp, _AREAS))
     if not area:
         return None
@@ -117,7 +119,7 @@ def _turned_regions(xmp: bytes, orientation: int) -> bytes | None:
 
     try:
         result = re.sub(rb"<[\w.-]+:(?:Area|Description)\b[^<>]*>", turned, xmp)
-    except ValueError:  # a number that is none
+    except ValueError:  # the text is not a number
         return None
     dimensions = rb"<[\w.-]+:AppliedToDimensions\b[^<>]*>"
     if orientation >= 5:
@@ -126,5 +128,5 @@ def _turned_regions(xmp: bytes, orientation: int) -> bytes | None:
 
 
 def _swapped(match: re.Match[bytes]) -> bytes:
-    """An element with its attributes for width and height exchanged."""
+    """An element with the attributes for width and height exchanged."""
     return re.sub(rb":([wh])(\s*=)", lambda name: b":" + (b"h" if name[1] == b"w" else b"w") + name[2], match[0])

@@ -1,1 +1,1 @@
-"""The data-set job: a folder of images in; TFRecord shards, `manifest.json` and `rejected.csv` out."""
+"""The data-set job: reads a folder of images; writes TFRecord shards, `manifest.json` and `rejected.csv`."""

@@ -1,4 +1,4 @@
-"""The command `zerodce preprocess`: plans, runs the job with its progress shown, and says what came of it."""
+"""The command `zerodce preprocess`: plans the data set, runs the job, shows its progress, and prints the result."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ from tfrecord_tools.manifest import FILENAME, REJECTED, Manifest
 from tfrecord_tools.records import printable
 
 _LISTED = 5  # names in a message
-_POLL_SECONDS = 5.0  # between looks at storage, where the work is done elsewhere
+_POLL_SECONDS = 5.0  # between two listings of the finished shards, if workers are elsewhere
 
 
 def preprocess(data: str, out: str, settings: PreprocessSettings) -> int:
@@ -81,7 +81,7 @@ def preprocess(data: str, out: str, settings: PreprocessSettings) -> int:
                 dataset_folder.tidy(out)
     say_result(out, manifest)
     if manifest.counts["rejected"] and settings.max_rejected is None:
-        click.echo(f"{REJECTED} says why images were rejected; --max-rejected accepts that.", err=True)
+        click.echo(f"{REJECTED} says why images were rejected; use --max-rejected to accept them.", err=True)
         return 1
     return 0
 
@@ -89,7 +89,7 @@ def preprocess(data: str, out: str, settings: PreprocessSettings) -> int:
 def run_job(
     writer: ShardWriter, plan: DatasetPlan, names: Sequence[str], options: PipelineOptions, local: bool
 ) -> None:
-    """Makes shards, with the progress shown.
+    """Makes shards, and shows the progress.
 
     Args:
         writer: Writer of the shards.
@@ -116,7 +116,7 @@ def run_job(
                 job.join(0.2 if local else _POLL_SECONDS)
                 if job.lost is not None:
                     click.echo(
-                        f"Error: a worker process has ended with exit code {job.lost}; what is finished is kept: the "
+                        f"Error: a worker process has ended with exit code {job.lost}; finished shards are kept: the "
                         "same command goes on from here",
                         err=True,
                     )
@@ -129,12 +129,12 @@ def run_job(
             raise
     if job.error:
         raise click.ClickException(
-            f"{runners.failure_reason(job.error)}; what is finished is kept: the same command goes on from here"
+            f"{runners.failure_reason(job.error)}; finished shards are kept: the same command goes on from here"
         ) from job.error
 
 
 def _finished_elsewhere(writer: ShardWriter, shards: set[str]) -> Iterator[list[tuple[int, int]]]:
-    """Each time: images done and rejected in those of the shards that have been finished since the last time."""
+    """Yields, at each step, the images done and rejected in shards that were finished since the last step."""
     seen: set[str] = set()
     while True:
         names = (shards & set(writer.written())) - seen

@@ -1,4 +1,4 @@
-"""The folder of a data set before and after the job: what it holds already, what is stale, and the closing count."""
+"""The folder of a data set before and after the job: existing shards, stale files, the final count and the manifest."""
 
 import collections
 import contextlib
@@ -30,10 +30,12 @@ _READERS = 16  # rows read at a time
 
 
 def refuse_foreign(out: str) -> None:
-    """Refuses a folder with files that would be taken for the data set's, or replaced, but that no job here wrote.
+    """Refuses a folder with shards or a `rejected.csv` that no job wrote there.
+
+    The job would replace such files, or a reader would take them for part of the data set.
 
     Raises:
-        click.UsageError: A folder in it is a link that leads elsewhere, or its manifest one that leads nowhere.
+        click.UsageError: A folder in it is a link that leads out of it, or its manifest is a broken link.
         click.ClickException: There are such files.
     """
     folders.refuse_links_out(out, [STATE, f"{STATE}/plan", f"{STATE}/rows"])
@@ -42,13 +44,13 @@ def refuse_foreign(out: str) -> None:
     for entry in storage.walk(out):
         if (SHARD_NAME.fullmatch(entry.path) or entry.path == REJECTED) and entry.path not in listed:
             raise click.ClickException(
-                f"{storage.join(out, entry.path)} belongs to no data set that was made here: move it away, "
+                f"{storage.join(out, entry.path)} is not part of a data set that zerodce made here: move it away, "
                 "or choose another OUT"
             )
 
 
 def _listed(out: str) -> set[str]:
-    """The files that were written into a folder, by its own lists: the manifest, and the plans of an unfinished run."""
+    """The files that jobs wrote into a folder. The manifest lists them, or the plans of an unfinished run do."""
     listed = {name.removeprefix("plan/").removesuffix(".json") for name in _state_files(out) if "plan/" in name}
     if storage.exists(storage.join(out, _SETTINGS)):
         listed.add(REJECTED)
@@ -62,27 +64,27 @@ def _listed(out: str) -> set[str]:
 
 
 def _state_files(out: str) -> list[str]:
-    """The files that remember what is finished, relative to their folder."""
+    """The state files of the job, relative to their folder."""
     state = storage.join(out, STATE)
     names = [entry.path for entry in storage.walk(state)] if storage.exists(state) else []
     return [name for name in names if _STATE_FILE.fullmatch(name)]
 
 
 def clear(out: str) -> None:
-    """Deletes the data set in a folder, what lists it last, so that a kill in between leaves nothing unknown."""
+    """Deletes the data set in a folder. The lists of files go last, so that after a kill all files are still listed."""
     listed = sorted(_listed(out))
     state = [f"{STATE}/{name}" for name in _state_files(out)]
     storage.delete(storage.join(out, name) for name in [*listed, *state, FILENAME])
 
 
 def find_manifest(out: str, settings: Mapping[str, Any], plan: DatasetPlan) -> Manifest | None:
-    """Finds out what a folder holds.
+    """The manifest in a folder, if the folder holds the requested data set.
 
     Returns:
-        The manifest of the very data set that is asked for; None if it is still to be made, or half made.
+        The manifest; None if the data set is not made yet, or not finished.
 
     Raises:
-        click.ClickException: Something else is there.
+        click.ClickException: The folder holds another data set.
     """
     if storage.exists(path := storage.join(out, FILENAME)):
         manifest = Manifest.from_json(storage.read(path))
@@ -110,7 +112,7 @@ def _refuse_other_settings(out: str, old: Mapping[str, Any], settings: Mapping[s
 
 
 def begin(writer: ShardWriter, settings: Mapping[str, Any], plan: DatasetPlan) -> dict[str, str]:
-    """Writes down what is to be done, and deletes what a killed run or one with other images left behind.
+    """Writes the plan of the job. Deletes files that a killed run, or a run with other images, left behind.
 
     Returns:
         Digest of the images and settings of each shard.
@@ -118,7 +120,7 @@ def begin(writer: ShardWriter, settings: Mapping[str, Any], plan: DatasetPlan) -
     out, shards = writer.out, plan.shards
     storage.write(storage.join(out, _SETTINGS), json.dumps({**settings, **versions.of_shards()}).encode())
     current = {f"{kind}/{name}.json" for kind in ("plan", "rows") for name in shards} | {"settings.json"}
-    # shards before the plans that list them, so that a kill in between leaves no unknown one
+    # shards go before the plans that list them, so that after a kill all shards are still listed
     stale = sorted(_listed(out) - shards.keys() - {REJECTED})
     stale += sorted(f"{STATE}/{name}" for name in _state_files(out) if name not in current)
     stale += [entry.path for entry in storage.walk(out) if storage.TEMPORARY_NAME.fullmatch(entry.path)]
@@ -127,12 +129,12 @@ def begin(writer: ShardWriter, settings: Mapping[str, Any], plan: DatasetPlan) -
 
 
 def find_faults(writer: ShardWriter, manifest: Manifest, plan: DatasetPlan) -> set[str]:
-    """What of a finished data set is to be made again.
+    """The files of a finished data set that must be made again.
 
     Returns:
-        Names of shards that are missing, of another size (with `verify`, of other bytes), or without images that could
-        not be read and now can; `rejected.csv` if it is not what the manifest counts; everything if the manifest itself
-        is not as it was written.
+        Names of files: shards that are missing or have another size; with `verify`, shards with other bytes; shards
+        that lack images which could not be read and now can; `rejected.csv` if its number of rows is not that of the
+        manifest. All files, if the manifest has changed since it was written.
     """
     if manifest.intact is False:
         return {FILENAME, *plan.shards}
@@ -157,12 +159,12 @@ def find_faults(writer: ShardWriter, manifest: Manifest, plan: DatasetPlan) -> s
         if faulty:
             faults.add(shard.name)
     if faults and not all(shard.source_sha256 for shard in shards):
-        return {shard.name for shard in shards}  # an older version's manifest does not tell enough to keep any
+        return {shard.name for shard in shards}  # the manifest of an older version has too few data to keep shards
     return faults
 
 
 def _read_rejected(out: str) -> dict[str, list[str]]:
-    """The rows of `rejected.csv` by path; none if there is no such file."""
+    """The rows of `rejected.csv`, by path; empty if the file is missing."""
     try:
         table = from_csv(storage.read(storage.join(out, REJECTED)), _COLUMNS, errors="surrogateescape")
     except (OSError, TableError):
@@ -173,11 +175,11 @@ def _read_rejected(out: str) -> dict[str, list[str]]:
 def reopen(
     writer: ShardWriter, manifest: Manifest, digests: Mapping[str, str], plan: DatasetPlan, faults: set[str]
 ) -> None:
-    """Makes a finished data set an unfinished one, of which all but the faulty shards are done.
+    """Turns a finished data set into an unfinished one. All shards except the faulty ones count as done.
 
     Args:
         writer: Writer of the shards.
-        manifest: Manifest of the data set; it is deleted.
+        manifest: Manifest of the data set. Its file is deleted.
         digests: Result of `begin`.
         plan: The images of the data set.
         faults: Result of `find_faults`.
@@ -195,7 +197,7 @@ def reopen(
 def write_manifest(
     writer: ShardWriter, digests: Mapping[str, str], settings: Mapping[str, Any], plan: DatasetPlan
 ) -> Manifest:
-    """Counts what was written against what was meant, and writes `rejected.csv` and `manifest.json`.
+    """Checks that every image is written or rejected, and writes `rejected.csv` and `manifest.json`.
 
     Args:
         writer: Writer of the shards.
@@ -211,7 +213,7 @@ def write_manifest(
     def counted(name: str) -> ShardResult:
         row = writer.result(name)
         if row is None or row.plan != digests[name] or row.records + len(row.rejected) != len(plan.shards[name]):
-            raise click.ClickException(f"{name} does not hold what was meant: run the same command again")
+            raise click.ClickException(f"{name} does not hold the planned images: run the same command again")
         return row
 
     rows = {row.name: row for row in ordered_map(counted, plan.shards, _READERS)}
@@ -264,7 +266,7 @@ def write_manifest(
 
 
 def refuse_rejected(out: str, rejected: int, max_rejected: int | None) -> None:
-    """Raises click.ClickException if more images were rejected than are accepted; any number is if None."""
+    """Raises click.ClickException if more than `max_rejected` images were rejected. None accepts any number."""
     if max_rejected is not None and rejected > max_rejected:
         raise click.ClickException(
             f"{rejected} images were rejected, more than --max-rejected {max_rejected}: "
@@ -273,12 +275,12 @@ def refuse_rejected(out: str, rejected: int, max_rejected: int | None) -> None:
 
 
 def tidy(out: str) -> None:
-    """Deletes the state of a job that is no longer needed: it is finished, or nothing was begun."""
+    """Deletes the state of a job that is finished or was never begun."""
     if storage.exists(storage.join(out, _SETTINGS)) and not storage.exists(storage.join(out, FILENAME)):
         return  # the next run goes on from it
     storage.delete(storage.join(out, f"{STATE}/{name}") for name in _state_files(out))
     if storage.is_local(out):
         (Path(out) / folders.STATE / "lock").unlink(missing_ok=True)
         for name in (f"{STATE}/plan", f"{STATE}/rows", STATE, folders.STATE):
-            with contextlib.suppress(OSError):  # something else lies in it
+            with contextlib.suppress(OSError):  # it is not empty
                 (Path(out) / name).rmdir()

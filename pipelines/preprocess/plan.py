@@ -1,4 +1,4 @@
-"""What a data-set job is about to do: every image of a folder with its split, its shard and its reference."""
+"""The plan of a data-set job: the split, shard and reference of every image of a folder."""
 
 import dataclasses
 import functools
@@ -26,17 +26,17 @@ from pipelines.references import (
 )
 
 STATE = f"{folders.STATE}/preprocess"
-"""The folder in OUT that remembers what is finished, until all is."""
+"""The folder in OUT with the state of an unfinished job."""
 
 SHARD_BYTES = 64 << 20
-"""About the size of a shard: small enough to share out and to keep in memory, large enough to read fast."""
+"""Approximate size of a shard: small enough to distribute and to keep in memory, large enough to read fast."""
 
 _BYTES_PER_PIXEL = {"png": 1.5, "jpeg": 0.6}  # of photos at 256x256, measured and rounded up
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """An image to make a record of: its key, and size and mtime of the file, and of its reference where it has one."""
+    """An image that becomes a record: its key, size and mtime, and the same of its reference if it has one."""
 
     key: str
     size: int
@@ -55,8 +55,8 @@ class DatasetPlan:
         references: The folder that the paths of their references are relative to.
         sources: Images of each shard, in the order of their records, by name of the shard, by split.
         rule: Rule of the splits, in words.
-        ignored: Number of files that are no images by name, or that belong to no split.
-        unreadable: The reason for each folder that could not be listed; each counts as one rejected image.
+        ignored: Number of files that are not images by name, or that belong to no split.
+        unreadable: The reason for each folder that could not be listed. Each counts as one rejected image.
     """
 
     data: str
@@ -90,16 +90,16 @@ def make_plan(data: str, settings: PreprocessSettings) -> DatasetPlan:
     """Assigns every image of a folder to a split and a shard.
 
     Args:
-        data: Folder of the images: the LoL layout, or any.
-        settings: The options; size and encoding decide how many records a shard has, unless `shard_records` does.
+        data: Folder of the images, in the LoL layout or any other.
+        settings: The options. Without `shard_records`, size and encoding determine the number of records in a shard.
 
     Raises:
-        click.UsageError: There are no images, or they cannot be assigned as asked.
+        click.UsageError: There are no images, or they cannot be assigned as requested.
     """
     unreadable: dict[str, str] = {}
     listing = folders.find(data, unreadable)
     data, files = listing.folder, {entry.path: entry for entry in listing.entries}
-    # what is a photo by its name gets its place among the others, and is rejected where it is read
+    # an unreadable file with the name of a photo is planned like the others, and rejected when it is read
     files |= {name: storage.Entry(name, 0, 0.0) for name in unreadable if photos.is_photo(name)}
     try:
         splits.check_unique(files)
@@ -154,7 +154,7 @@ def make_plan(data: str, settings: PreprocessSettings) -> DatasetPlan:
 
 
 def _images(files: Iterable[str], settings: PreprocessSettings) -> list[str]:
-    """The files that records are made of: all but those that are only references of others."""
+    """The files that become records. Files that are only references of other images do not."""
     if is_lol(files):
         return [key for key in files if is_lol_image(key)]
     if not settings.pairs or settings.reference:
@@ -165,10 +165,10 @@ def _images(files: Iterable[str], settings: PreprocessSettings) -> list[str]:
 
 
 def _assign(data: str, keys: list[str], settings: PreprocessSettings) -> splits.Assignment:
-    """The split of every image by the one rule that applies."""
+    """Assigns every image to a split, by the rule that applies."""
     split, split_file = settings.split, settings.split_file
     if split and split_file:
-        raise splits.SplitError("--split and --split-file exclude one another")
+        raise splits.SplitError("--split and --split-file exclude each other: use one of them")
     if not is_lol(keys) and (nested := next((key for key in keys if f"/{LOL_OURS}" in key), None)):
         root = storage.join(data, nested[: nested.index(f"/{LOL_OURS}")])
         raise splits.SplitError(f"the LoL data set is in {root}: name that folder")

@@ -1,11 +1,11 @@
-"""From an image file to 8-bit RGB pixels of the size that a data set asks for."""
+"""Decodes an image file to 8-bit RGB pixels with the size of a data set."""
 
 from PIL import Image
 
 from pipelines import photos
 
 FILTER = "bilinear, anti-aliased (Pillow); above twice the size JPEG is scaled in the DCT, and the rest by a box filter"
-_GAP = 2  # how many times the size asked for such cheap scaling stops at, as in Pillow's thumbnail()
+_GAP = 2  # the cheap scaling stops at this multiple of the requested size, as in Pillow's thumbnail()
 
 
 def load_resized(
@@ -18,7 +18,7 @@ def load_resized(
         path: Name of the file.
         size: Width and height.
         resize: `stretch`, `fit` or `crop`, as in `target`.
-        reject_damaged: Refuse a JPEG that the decoder warns of.
+        reject_damaged: Whether to refuse a JPEG for which the decoder gives a warning.
 
     Returns:
         8-bit RGB, and a short sentence for each thing that was changed or left out.
@@ -39,9 +39,9 @@ def target(
 
     Args:
         source: Width and height of the source.
-        size: Width and height asked for.
-        resize: `stretch`: all of the source, its shape changed; `fit`: all of it, its shape kept, so that one side may
-            be shorter than asked; `crop`: the largest centred part of the shape asked for.
+        size: Width and height requested.
+        resize: `stretch`: all of the source, with the requested shape. `fit`: all of the source, with its own shape, so
+            that one side may be shorter. `crop`: the largest centred part with the requested shape.
 
     Returns:
         (width, height), (left, upper, right, lower).

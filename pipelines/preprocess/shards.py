@@ -1,4 +1,4 @@
-"""The work step of preprocessing: one shard, from the paths of its images to a file, a checksum and a row."""
+"""The work step of preprocessing: makes one shard from the paths of its images, and a row with its checksum."""
 
 import collections
 import dataclasses
@@ -24,7 +24,7 @@ from tfrecord_tools.manifest import Shard
 from tfrecord_tools.records import Record, StoredImage
 
 _SAVE: dict[str, dict[str, Any]] = {
-    # on photos as small as Pillow's default, in a quarter of the time
+    # for photos, the files are as small as with Pillow's default, in a quarter of the time
     "png": {"compress_level": 1, "compress_type": zlib.Z_RLE},
     "jpeg": {"quality": 95, "subsampling": 0},
 }
@@ -32,7 +32,7 @@ _SAVE: dict[str, dict[str, Any]] = {
 
 @dataclasses.dataclass(frozen=True)
 class ShardResult:
-    """What became of one shard.
+    """The row of one finished shard.
 
     Attributes:
         name: Name of the shard.
@@ -43,7 +43,7 @@ class ShardResult:
         sha256: SHA-256 of the file, in hexadecimal.
         source_bytes: Size of all files read, in bytes.
         source_sha256: SHA-256 over the SHA-256 of all files read, in order, in hexadecimal.
-        notes: Number of images by what had to be done to them.
+        notes: Number of images by conversion.
         rejected: Path, stage and error of each image that is not in it.
     """
 
@@ -59,16 +59,16 @@ class ShardResult:
     rejected: list[list[str]]
 
     def shard(self) -> Shard:
-        """What the manifest says of the shard."""
+        """The entry of the shard in the manifest."""
         sources = self.source_bytes, self.source_sha256, self.notes
         return Shard(self.name, self.records, self.references, self.size, self.sha256, *sources)
 
     @classmethod
     def parse(cls, content: bytes) -> "ShardResult":
-        """A row as it was written down.
+        """Parses a row from its file.
 
         Raises:
-            ValueError, TypeError: It is something else.
+            ValueError, TypeError: The file holds something else.
         """
         row = cls(**json.loads(content))
         if not isinstance(row.notes, dict) or any(len(entry) != 3 for entry in row.rejected):
@@ -77,15 +77,15 @@ class ShardResult:
         texts += [text for entry in row.rejected for text in entry]
         numbers = [row.records, row.references, row.size, row.source_bytes, *row.notes.values()]
         if not all(isinstance(text, str) for text in texts) or not all(isinstance(number, int) for number in numbers):
-            raise TypeError("a field is of another type")
+            raise TypeError("a field has another type")
         return row
 
     @classmethod
     def of(cls, shard: Shard, plan: str, rejected: list[list[str]]) -> "ShardResult":
-        """The row of a shard that a manifest tells of.
+        """The row of a shard, made from its entry in the manifest.
 
         Args:
-            shard: What the manifest says of it.
+            shard: The entry in the manifest.
             plan: Digest of its images and settings.
             rejected: Path, stage and error of each image that is not in it.
         """
@@ -103,7 +103,7 @@ class ShardWriter:
         references: Folder that the paths of the references are relative to.
         out: Folder of the data set.
         settings: Settings of the job.
-        digest: Digest of all that the shards depend on besides the images.
+        digest: Digest of everything that the shards depend on, except the images.
     """
 
     data: str
@@ -113,11 +113,11 @@ class ShardWriter:
     digest: str
 
     def plan_path(self, name: str) -> str:
-        """Where the images of a shard are listed."""
+        """The path of the file that lists the images of a shard."""
         return storage.join(self.out, f"{STATE}/plan/{name}.json")
 
     def plan(self, name: str, sources: Iterable[Source]) -> str:
-        """Writes down the images of a shard, in the order of its records, and gives the plan's digest."""
+        """Writes the list of a shard's images, in the order of its records. Returns the digest of this plan."""
         content = json.dumps([dataclasses.astuple(source) for source in sources]).encode()
         storage.write(self.plan_path(name), content)
         return self._digest(content)
@@ -128,27 +128,27 @@ class ShardWriter:
         return [entry.path.removesuffix(".json") for entry in storage.walk(folder)] if storage.exists(folder) else []
 
     def result(self, name: str) -> ShardResult | None:
-        """The row of a shard, if it has one."""
+        """The row of a shard; None if it has none."""
         try:
             return ShardResult.parse(storage.read(self._row_path(name)))
         except (OSError, ValueError, TypeError):
             return None
 
     def remember(self, row: ShardResult) -> None:
-        """Writes down the row of a shard that is in storage: it is finished."""
+        """Writes the row of a shard, which marks it as finished. The shard has to be in storage already."""
         storage.write(self._row_path(row.name), json.dumps(dataclasses.asdict(row)).encode())
 
     def forget(self, name: str) -> None:
-        """Takes back that a shard is finished."""
+        """Deletes the row of a shard, so that it no longer counts as finished."""
         storage.delete([self._row_path(name)])
 
     def holds(self, name: str, sha256: str) -> bool:
-        """Whether a shard is there with these very bytes."""
+        """Whether a shard exists and has this SHA-256."""
         path = storage.join(self.out, name)
         return storage.exists(path) and hashlib.sha256(storage.read(path)).hexdigest() == sha256
 
     def can_read(self, source: Source) -> bool:
-        """Whether an image and its reference can be read, be they images or not."""
+        """Whether the files of an image and its reference can be read. They are not decoded."""
         try:
             storage.read(storage.join(self.data, source.key))
             if source.reference is not None:
@@ -159,21 +159,21 @@ class ShardWriter:
 
     @property
     def threads(self) -> int:
-        """Images or shards worked on at a time."""
+        """Number of images or shards in work at a time."""
         return self.settings.workers or os.cpu_count() or 1
 
     def write(self, name: str, tick: Callable[[int, int], object] = lambda images, rejected: None) -> ShardResult:
-        """Makes the shard of a name, unless it is finished; one that lacks images which could not be read is not.
+        """Makes a shard, unless it is finished. A shard that lacks unreadable images does not count as finished.
 
         Args:
             name: Name of the shard.
-            tick: Called with the numbers of images that were done, and of them rejected, since the last call.
+            tick: Called with two numbers since the last call: images done, and how many of them were rejected.
 
         Returns:
-            Its row, which is also in storage when this returns.
+            The row of the shard. It is also in storage.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: The shard cannot be written.
         """
         plan = storage.read(self.plan_path(name))
         digest = self._digest(plan)
@@ -221,14 +221,14 @@ class ShardWriter:
 
     def _is_finished(self, row: ShardResult) -> bool:
         if any(stage == "read" for _, stage, _ in row.rejected):
-            return False  # a disk or a network that may be back
+            return False  # the disk or the network may work again
         return self.holds(row.name, row.sha256)
 
     def _digest(self, plan: bytes) -> str:
         return hashlib.sha256(self.digest.encode() + plan).hexdigest()
 
     def _outcome(self, source: Source) -> "_Outcome":
-        """The record of one image, or why there is none. Runs in a thread of the pool."""
+        """The record of one image, or the reason why there is none. Runs in a thread of the pool."""
         outcome = _Outcome()
         try:
             image = self._store(self.data, source.key, outcome)
@@ -240,9 +240,9 @@ class ShardWriter:
             try:
                 reference = self._store(self.references, source.reference, outcome)
                 if (reference.width, reference.height) != (image.width, image.height):
-                    raise PhotoError("reference", "another shape than the image")
+                    raise PhotoError("reference", "its shape differs from that of the image")
             except PhotoError as error:
-                stage = "read" if error.stage == "read" else "reference"  # what could not be read is tried again
+                stage = "read" if error.stage == "read" else "reference"  # the next run tries unreadable files again
                 outcome.rejection = [source.key, stage, f"{source.reference}: {error.message}"]
                 return outcome
         outcome.has_reference = reference is not None
@@ -277,7 +277,7 @@ class _Outcome:
 
 
 def encode(image: Image.Image, encoding: str) -> bytes:
-    """An image as the bytes of a file: `png`, or `jpeg` with quality 95 and full colour resolution."""
+    """Encodes an image as a file: `png`, or `jpeg` with quality 95 and full colour resolution."""
     content = io.BytesIO()
     image.save(content, encoding, **_SAVE[encoding])
     return content.getvalue()

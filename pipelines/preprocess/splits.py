@@ -1,4 +1,4 @@
-"""Which image goes to which split and shard: a function of nothing but the names."""
+"""Assigns images to splits and shards. The result depends only on the names of the images."""
 
 import dataclasses
 import hashlib
@@ -13,16 +13,16 @@ from pipelines.tables import TableError, from_csv
 from tfrecord_tools.manifest import SPLIT_NAME
 
 DEFAULT_FRACTIONS = {"train": 0.8, "val": 0.1, "test": 0.1}
-_WHOLE_TRAIN, _WHOLE_VAL = 400, 85  # of the 485 images of the whole LoL training folder
+_WHOLE_TRAIN, _WHOLE_VAL = 400, 85  # images, of the 485 in LoL's whole training folder
 
 
 class SplitError(ValueError):
-    """The images cannot be assigned as asked; the message names the culprit."""
+    """The images cannot be assigned as requested. The message names the cause."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Assignment:
-    """Split of every image.
+    """The split of every image.
 
     Attributes:
         splits: Keys of each split, in the order of their records.
@@ -34,12 +34,12 @@ class Assignment:
 
 
 def stable_hash(key: str) -> int:
-    """A 64-bit number that depends on nothing but the key."""
+    """A 64-bit number that depends only on the key."""
     return int.from_bytes(hashlib.sha256(os.fsencode(key)).digest()[:8], "big")
 
 
 def check_unique(keys: Iterable[str]) -> None:
-    """Refuses two files whose names differ only in how Unicode composes their letters: they would be one key."""
+    """Raises SplitError if two names differ only in their Unicode normal form, because they would be the same key."""
     seen: dict[str, str] = {}
     for key in keys:
         first = seen.setdefault(unicodedata.normalize("NFC", key), key)
@@ -48,9 +48,9 @@ def check_unique(keys: Iterable[str]) -> None:
 
 
 def split_lol(keys: Collection[str], train_count: int) -> Assignment:
-    """The LoL rule: `our485/low` in sorted order, the first `train_count` train, the rest val; `eval15/low` test.
+    """The LoL rule: `our485/low` in sorted order is train up to `train_count`, then val. `eval15/low` is test.
 
-    A partial folder of no more than `train_count` images is divided 400:85, as the whole one is.
+    A partial folder with at most `train_count` images is divided 400:85, as the whole folder is.
     """
     ours = sorted(key for key in keys if key.startswith(LOL_OURS))
     test = [key for key in keys if key.startswith(LOL_EVAL)]
@@ -69,7 +69,7 @@ def parse_fractions(text: str) -> dict[str, float]:
     """Fractions by split, from `train=0.8,val=0.1,test=0.1`.
 
     Raises:
-        SplitError: It does not read so, or the fractions do not add up to 1.
+        SplitError: The text has another form, or the fractions do not add up to 1.
     """
     fractions: dict[str, float] = {}
     for part in text.split(","):
@@ -89,7 +89,7 @@ def parse_fractions(text: str) -> dict[str, float]:
 
 
 def split_by_hash(keys: Iterable[str], fractions: Mapping[str, float]) -> Assignment:
-    """Assigns each key by its hash alone: images that are added later move no other image."""
+    """Assigns each key by its hash alone, so that images added later do not move others."""
     names = list(fractions)
     bounds = [sum(list(fractions.values())[: i + 1]) * 2**64 for i in range(len(names))]
     bounds[-1] = math.inf
@@ -102,10 +102,10 @@ def split_by_hash(keys: Iterable[str], fractions: Mapping[str, float]) -> Assign
 
 
 def read_split_file(content: bytes) -> dict[str, str]:
-    """Split by key, from a CSV with the columns `path` and `split`.
+    """The split of each key, from a CSV with the columns `path` and `split`.
 
     Raises:
-        SplitError: A column is missing, a split has no proper name, or a path is listed with two splits.
+        SplitError: A column is missing, the name of a split is invalid, or a path is listed with two splits.
     """
     try:
         rows = from_csv(content, ("path", "split"))
@@ -117,12 +117,12 @@ def read_split_file(content: bytes) -> dict[str, str]:
         if not SPLIT_NAME.fullmatch(split):
             raise SplitError(f"line {line}: {split!r} is not the name of a split")
         if listed.setdefault(key, split) != split:
-            raise SplitError(f"line {line}: {key} is in {listed[key]} already")
+            raise SplitError(f"line {line}: {key} is already in {listed[key]}")
     return listed
 
 
 def split_by_list(keys: Collection[str], listed: Mapping[str, str]) -> Assignment:
-    """Assigns as a split file says; images it does not name are left out."""
+    """Assigns images as a split file says. Images that it does not name are left out."""
     present = set(keys)
     missing = [key for key in listed if key not in present]
     if missing:
@@ -136,13 +136,13 @@ def split_by_list(keys: Collection[str], listed: Mapping[str, str]) -> Assignmen
 
 
 def _ordered(splits: dict[str, list[str]], rule: str) -> Assignment:
-    """By hash within a split, so that reading in order is already shuffled."""
+    """Sorts the keys of each split by hash, so that the stored order is already shuffled."""
     by_hash = {split: sorted(keys, key=lambda key: (stable_hash(key), key)) for split, keys in splits.items()}
     return Assignment(by_hash, rule)
 
 
 def into_shards(split: str, keys: Sequence[str], shard_records: int) -> dict[str, list[str]]:
-    """Consecutive keys by name of the shard, as few shards as possible, their sizes differing by one at most."""
+    """The keys of each shard, by its name. There are as few shards as possible. Their sizes differ by at most one."""
     count = math.ceil(len(keys) / shard_records)
     bounds = [len(keys) * index // count for index in range(count + 1)] if count else []
     return {

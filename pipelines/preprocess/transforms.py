@@ -1,7 +1,7 @@
-"""The data-set job in Beam: names of shards in, their rows out.
+"""The data-set job in Beam: maps names of shards to their rows.
 
-One element is one shard. The images of a shard are listed in a small file in OUT, so only names of shards pass through
-Beam; the bytes of a shard depend on the names and contents of its images, and on nothing else.
+One element is one shard. A small file in OUT lists the images of each shard, so only names of shards pass through Beam.
+The bytes of a shard depend only on the names and contents of its images.
 """
 
 import queue
@@ -14,11 +14,11 @@ from pipelines import runners
 from pipelines.preprocess.shards import ShardResult, ShardWriter
 from pipelines.workers import FileDoFn, WorkerRequirements
 
-_done: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()  # images done and rejected, by work in this process
+_done: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()  # images done and rejected in this process
 
 
 class MakeShards(beam.PTransform):
-    """From names of shards to their rows, once shard and row are in storage.
+    """Maps names of shards to their rows, after shard and row are in storage.
 
     Args:
         writer: Writer of the shards.
@@ -35,7 +35,7 @@ class MakeShards(beam.PTransform):
 
 
 class MakeShard(FileDoFn):
-    """Name of a shard -> its row, once shard and row are in storage.
+    """Maps the name of a shard to its row, after shard and row are in storage.
 
     Args:
         writer: Writer of the shard.
@@ -62,6 +62,6 @@ def _tick(images: int, rejected: int) -> None:
 
 
 def finished_here() -> Iterator[list[tuple[int, int]]]:
-    """Each time: images done and rejected since the last time, by the work in this process."""
+    """Yields, at each step, the images done and rejected in this process since the last step."""
     while True:
         yield [_done.get() for _ in range(_done.qsize())]

@@ -1,4 +1,4 @@
-"""Files by their path, wherever they lie: on a disk (`disk`), or on an object store (`objects`)."""
+"""Access to files by path, on a disk (module `disk`) or on an object store (module `objects`)."""
 
 import os
 import zlib
@@ -40,7 +40,7 @@ def is_local(path: str) -> bool:
 
 
 def _home(path: str) -> ModuleType:
-    """The module that knows the files of a path; that of object stores, which imports Beam, only where one is used."""
+    """The module for a path. `objects` is imported only when it is needed, because it imports Beam."""
     if is_local(path):
         return disk
     from pipelines.storage import objects
@@ -54,7 +54,7 @@ def join(folder: str, relative: str) -> str:
 
 
 def absolute(path: str) -> str:
-    """A path that means the same in every process."""
+    """A path that is valid in every process."""
     return os.path.abspath(path) if is_local(path) else path
 
 
@@ -67,17 +67,17 @@ def split(path: str) -> tuple[str, str]:
 
 
 def reach(path: str) -> None:
-    """Asks an S3 bucket whether it answers; one that never has is asked once.
+    """Checks that an S3 bucket answers. If it has never answered before, this asks only once.
 
     Raises:
-        OSError: It does not; `strerror` says why in a line.
+        OSError: It does not answer. `strerror` gives the reason in one line.
     """
     if not is_local(path):
         _home(path).reach(path)
 
 
 def exists(path: str) -> bool:
-    """Whether a file, or a folder, is there; on an object store a folder is one that holds files."""
+    """Whether a file or a folder exists. On an object store, only folders with files exist."""
     return _home(path).exists(path)
 
 
@@ -87,7 +87,7 @@ def is_file(path: str) -> bool:
 
 
 def stat(folder: str, relative: str) -> Entry:
-    """One file of a folder."""
+    """The entry of one file of a folder."""
     return _home(folder).stat(folder, relative)
 
 
@@ -96,9 +96,9 @@ def walk(folder: str, others: dict[str, OSError | None] | None = None) -> Iterat
 
     Args:
         folder: The folder.
-        others: Gets what is neither a file nor a folder, by its relative path: links that lead out of the folder or to
-            another folder, pipes, sockets and devices with None; links that lead nowhere or to themselves, and folders
-            that cannot be read, with the error, which is raised for a folder if this is None.
+        others: Gets everything that is neither a file nor a folder, by relative path. The value is None for links out
+            of the folder, links to folders, pipes, sockets and devices. For broken links and unreadable folders it is
+            the error. If `others` is None, an unreadable folder raises its error.
     """
     if is_local(folder):
         yield from disk.walk(folder, others)
@@ -107,33 +107,33 @@ def walk(folder: str, others: dict[str, OSError | None] | None = None) -> Iterat
 
 
 def leads_out(path: str, root: str) -> bool:
-    """Whether links lead what is written under a path out of a folder that it seems to lie in; local disks only."""
+    """Whether a path leads out of the folder `root` through links. Always False on an object store."""
     return is_local(path) and disk.leads_out(path, root)
 
 
 def is_same(first: str, second: str) -> bool:
-    """Whether two paths are one file, by device and inode; local disks only."""
+    """Whether two paths are the same file, by device and inode. Always False on an object store."""
     return is_local(first) and is_local(second) and disk.is_same(first, second)
 
 
 def read(path: str, max_bytes: int | None = None) -> bytes:
-    """The whole content of a file; never waits for what is none, such as a pipe.
+    """The whole content of a file. Never waits for a path that is not a file, such as a pipe.
 
     Args:
         path: Path of the file.
-        max_bytes: Largest file that is read; local disks only.
+        max_bytes: Larger files raise an error; local disks only.
     """
     return disk.read(path, max_bytes) if is_local(path) else _home(path).read(path)
 
 
 def write(path: str, content: bytes, mtime: float | None = None, like: str | None = None) -> None:
-    """Writes a file, complete or not at all, making the folders above it.
+    """Writes a file, complete or not at all. Makes missing folders above it.
 
     Args:
-        path: Path of the file; a file already there is replaced.
+        path: Path of the file. An existing file is replaced.
         content: Content of the file.
-        mtime: Modification time to give it, in seconds; local disks only.
-        like: Path of a file whose permissions it gets; local disks only.
+        mtime: Modification time of the file, in seconds; local disks only.
+        like: Path of another file; the new file gets its permissions; local disks only.
 
     Raises:
         OSError: It could not be written; nothing is left under the final name.
@@ -145,32 +145,32 @@ def write(path: str, content: bytes, mtime: float | None = None, like: str | Non
 
 
 def sync(paths: Iterable[str]) -> None:
-    """Forces files and the folders that they are in to the disk; on an object store a write is safe already.
+    """Syncs files and their folders to the disk. On an object store, a write is safe already.
 
     Args:
-        paths: Paths of the files; one that has gone meanwhile is no error.
+        paths: Paths of the files. A file that no longer exists is no error.
 
     Raises:
-        OSError: The disk could not take what had been written.
+        OSError: The disk could not store the data.
     """
     disk.sync(path for path in paths if is_local(path))
 
 
 def copy(folder: str, entry: Entry, path: str, crc32: int) -> int:
-    """Copies a file byte for byte, complete or not at all; within an object store, the store does it.
+    """Copies a file byte for byte, complete or not at all. Within an object store, the store copies it.
 
     Args:
         folder: Folder of the file.
-        entry: The file as it was listed; on a local disk the copy gets its modification time and permissions.
-        path: Path of the copy; a file already there is replaced.
-        crc32: CRC-32 of the content that it had when it was read; not checked where the store copies.
+        entry: The file as it was listed. On a local disk, the copy gets its modification time and permissions.
+        path: Path of the copy. An existing file is replaced.
+        crc32: CRC-32 of the content when it was read. It is not checked if the store copies.
 
     Returns:
-        The CRC-32 of what was copied, computed on the way; where the store copies, that of what was read.
+        The CRC-32 of the copied bytes. If the store copies, the argument `crc32`.
 
     Raises:
-        SourceError: The file cannot be read, or is not what it was any more.
-        OSError: The copy could not be written; nothing is left under its name.
+        SourceError: The file cannot be read, or has changed.
+        OSError: The copy could not be written. Nothing is left under its name.
     """
     if is_local(folder) and is_local(path):
         return disk.copy(folder, entry, path, crc32)
@@ -189,7 +189,7 @@ def copy(folder: str, entry: Entry, path: str, crc32: int) -> int:
 
 
 def delete(paths: Iterable[str]) -> None:
-    """Deletes files; one that is not there is no error."""
+    """Deletes files. A missing file is no error."""
     remote = []
     for path in paths:
         if is_local(path):

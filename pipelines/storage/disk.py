@@ -1,6 +1,6 @@
 """Files on a local or mounted disk.
 
-A file appears under its final name complete or not at all: it is written under a temporary name beside the target, and
+A file appears under its final name complete or not at all. It is written beside the target under a temporary name, and
 then renamed.
 """
 
@@ -20,14 +20,14 @@ from pipelines.storage.entries import Entry, SourceError
 
 TEMPORARY_SUFFIX = ".zerodce-tmp"
 TEMPORARY_NAME = re.compile(rf"\.[0-9a-f]{{32}}{re.escape(TEMPORARY_SUFFIX)}")
-"""The name of a file that is being written; a kill leaves it behind."""
+"""The name of a file that is being written. A kill leaves such a file behind."""
 
-_ACL_GROUP = 0x04  # tag of the owning group's entry, as Linux stores access-control lists
+_ACL_GROUP = 0x04  # tag of the owning group's entry in an access-control list of Linux
 _CHUNK = 1 << 20  # bytes that a copy reads at a time
 
 
 def exists(path: str) -> bool:
-    """Whether a file or a folder is there."""
+    """Whether a file or a folder exists."""
     return os.path.exists(path)
 
 
@@ -37,7 +37,7 @@ def is_file(path: str) -> bool:
 
 
 def stat(folder: str, relative: str) -> Entry:
-    """One file of a folder."""
+    """The entry of one file of a folder."""
     found = os.stat(os.path.join(folder, *relative.split("/")))
     return Entry(relative, found.st_size, found.st_mtime)
 
@@ -79,12 +79,12 @@ def _stays_inside(link: str, root: str) -> bool:
 
 
 def leads_out(path: str, root: str) -> bool:
-    """Whether links lead what is written under a path out of a folder that it seems to lie in."""
+    """Whether a path leads out of the folder `root` through links."""
     return not Path(os.path.realpath(os.path.dirname(path))).is_relative_to(os.path.realpath(root))
 
 
 def is_same(first: str, second: str) -> bool:
-    """Whether two paths are one file, by device and inode."""
+    """Whether two paths are the same file, by device and inode."""
     try:
         return os.path.samefile(first, second)
     except FileNotFoundError:
@@ -100,10 +100,10 @@ def read(path: str, max_bytes: int | None = None) -> bytes:
 
 
 def open_local(path: str) -> BinaryIO:
-    """Opens a file on a local disk for reading; what is no regular file, such as a pipe, is refused, never waited for.
+    """Opens a file on a local disk for reading. Never waits for a path that is not a regular file, such as a pipe.
 
     Raises:
-        OSError: It cannot be read, or is no file.
+        OSError: It cannot be read, or is not a regular file.
     """
     file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
     mode = os.fstat(file.fileno()).st_mode
@@ -127,24 +127,24 @@ def write(path: str, content: bytes, mtime: float | None = None, like: str | Non
 
 
 def sync(paths: Iterable[str]) -> None:
-    """Forces files and the folders that they are in to the disk.
+    """Syncs files and their folders to the disk.
 
     Args:
-        paths: Paths of the files; one that has gone meanwhile is no error.
+        paths: Paths of the files. A file that no longer exists is no error.
 
     Raises:
-        OSError: The disk could not take what had been written.
+        OSError: The disk could not store the data.
     """
     files = list(paths)
     for path in [*files, *dict.fromkeys(os.path.dirname(path) or "." for path in files)]:
         try:
             opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        except (FileNotFoundError, PermissionError):  # Windows opens no folders
+        except (FileNotFoundError, PermissionError):  # Windows cannot open folders
             continue
         try:
             os.fsync(opened)
         except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # a network's disk that syncs by itself
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # a network disk that does not support it
                 raise OSError(error.errno, error.strerror, path) from error
         finally:
             os.close(opened)
@@ -152,19 +152,19 @@ def sync(paths: Iterable[str]) -> None:
 
 @contextlib.contextmanager
 def _appearing(path: str, like: str | None = None) -> Iterator[str]:
-    """An empty file beside a path of a local disk to write to: it gets the path at the end, or goes after an error.
+    """Gives an empty temporary file beside `path`. At the end it is renamed to `path`; after an error it is deleted.
 
-    Nobody may read it whom the permissions of the file `like`, which it has at the end, do not let.
+    With `like`, only the owner may read the file while it is written. At the end it gets the permissions of `like`.
     """
     permissions = None if like is None else _permissions(like)
     _make_folders(os.path.dirname(path) or ".", like and os.path.dirname(like))
-    # the name of the target does not enter: it may already be as long as a name can be
+    # without the name of the target, which may already have the greatest length
     temporary = os.path.join(os.path.dirname(path), f".{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
     try:
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if permissions is None else 0o600))
         yield temporary
         if permissions is not None:
-            with contextlib.suppress(PermissionError):  # a disk that has none
+            with contextlib.suppress(PermissionError):  # a disk without permissions
                 os.chmod(temporary, permissions)
         os.replace(temporary, path)
     except BaseException:
@@ -173,7 +173,10 @@ def _appearing(path: str, like: str | None = None) -> Iterator[str]:
 
 
 def _make_folders(folder: str, like: str | None = None) -> None:
-    """Makes a folder and those above it; one called as its counterpart in `like` gets no more permissions than that."""
+    """Makes a folder and the folders above it.
+
+    A folder with the same name as its counterpart in the path `like` gets no more permissions than the counterpart.
+    """
     if os.path.isdir(folder):
         return
     name = os.path.basename(folder)
@@ -195,10 +198,10 @@ def make_folder(folder: str, like: str) -> None:
 
 
 def _permissions(path: str) -> int | None:
-    """Who may read, write and execute a file; None if it is not there.
+    """The permissions of a file; None if it does not exist.
 
-    With an access-control list (POSIX ACL) the group's permissions in the mode are the list's mask; then the group gets
-    what the list has for it.
+    If the file has an access-control list (POSIX ACL), the mode holds the mask of the list instead of the group's
+    permissions. Then the group's permissions come from the list.
     """
     try:
         mode = os.stat(path).st_mode & 0o777
@@ -206,7 +209,7 @@ def _permissions(path: str) -> int | None:
         return None
     try:
         entries = os.getxattr(path, "system.posix_acl_access")[4:]
-    except (OSError, AttributeError):  # none, or a system without
+    except (OSError, AttributeError):  # no list, or a system without lists
         return mode
     of_group = [permissions for tag, permissions, _ in struct.iter_unpack("<HHL", entries) if tag == _ACL_GROUP]
     return mode & (0o707 | (of_group[0] & 7) << 3) if of_group else mode
@@ -228,7 +231,7 @@ def copy(folder: str, entry: Entry, path: str, crc32: int) -> int:
 
 
 def _chunks(source: str) -> Iterator[bytes]:
-    """The content of a file that is to be copied, piece by piece."""
+    """The content of a file to copy, in chunks."""
     try:
         with open_local(source) as file:
             while chunk := file.read(_CHUNK):
@@ -238,5 +241,5 @@ def _chunks(source: str) -> Iterator[bytes]:
 
 
 def delete(path: str) -> None:
-    """Deletes a file; one that is not there is no error."""
+    """Deletes a file. A missing file is no error."""
     Path(path).unlink(missing_ok=True)

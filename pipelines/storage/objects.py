@@ -1,6 +1,6 @@
-"""Files on object stores and other stores that Beam's file systems reach: s3://, gs://, hdfs://.
+"""Files on object stores and other stores that Beam's file systems support: s3://, gs://, hdfs://.
 
-A write is one put: a file is there complete or not at all.
+A write is one put, so a file appears complete or not at all.
 """
 
 import contextlib
@@ -24,25 +24,25 @@ from pipelines.runners import STOP
 from pipelines.storage.entries import Entry, SourceError
 
 WAIT_SECONDS = 60.0
-"""How long a call waits for an object store that has answered before, and does not answer now."""
+"""Seconds for which a call waits for an object store that has answered before and does not answer now."""
 
 SAY_SECONDS = 10.0
-"""How often a line says what is waited for."""
+"""Seconds between lines that say for which store the command waits."""
 
 _Result = TypeVar("_Result")
 
 
 class _GoneError(OSError):
-    """An object store that does not answer, or only that it is out of order."""
+    """An object store does not answer, or answers that it is out of order."""
 
 
 class _StillGoneError(OSError):
-    """An object store that has been waited for, and does not answer yet."""
+    """An object store still does not answer, after waiting."""
 
 
 @contextlib.contextmanager
 def _reaching(path: str) -> Iterator[None]:
-    """Whatever the library of an object store raises, as an OSError whose `strerror` is one line."""
+    """Converts the exceptions of an object store's library into an OSError. Its `strerror` is one line."""
     _prepare_beam()
     before, _asking.now = getattr(_asking, "now", False), True
     try:
@@ -61,7 +61,7 @@ def _reaching(path: str) -> Iterator[None]:
 
 
 def _status(cause: Any) -> int | None:
-    """The HTTP status that an object store answered."""
+    """The HTTP status that an object store answered; None if unknown."""
     status = getattr(cause, "code", None)
     if status is None and hasattr(cause, "response"):
         status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
@@ -69,10 +69,10 @@ def _status(cause: Any) -> int | None:
 
 
 def _is_gone(cause: BaseException) -> bool:
-    """Whether an error means that a store does not answer, or only that it is out of order or overloaded."""
+    """Whether an error means that a store does not answer, or answers that it is out of order or overloaded."""
     if (status := _status(cause)) is not None:
         return status in (429, 500, 502, 503, 504)
-    # Beam wraps what botocore raises, which it says nothing of but in words
+    # Beam wraps botocore's exception, and names it only in its text; the original is in __context__
     return any(
         kind.__name__ in ("ConnectionError", "HTTPClientError") and kind.__module__ == "botocore.exceptions"
         for error in (cause, cause.__context__)
@@ -80,15 +80,15 @@ def _is_gone(cause: BaseException) -> bool:
     )
 
 
-_asking = threading.local()  # whether this thread is asking an object store, by `now`
+_asking = threading.local()  # its attribute `now`: whether this thread is asking an object store
 _answered: set[str] = set()  # stores that have answered in this process
-_said = {"time": -math.inf}  # when it was last said what is waited for
+_said = {"time": -math.inf}  # when the last line about waiting was printed
 
 
 def _patient(function: Callable[..., _Result]) -> Callable[..., _Result]:
-    """A function of a path that, where an object store no longer answers, says so, and tries for `WAIT_SECONDS`.
+    """Decorates a function of a path with retries and exponential backoff, for a store that no longer answers.
 
-    A store that has never answered is not waited for.
+    It prints that it waits, and waits for at most `WAIT_SECONDS`. It does not wait for a store that has never answered.
     """
 
     @functools.wraps(function)
@@ -107,7 +107,7 @@ def _patient(function: Callable[..., _Result]) -> Callable[..., _Result]:
                 if store not in _answered:
                     raise _StillGoneError(error.errno, error.strerror, path) from error
                 if left <= 0 or STOP.is_set():
-                    _answered.discard(store)  # not to be waited for again by whoever asks next
+                    _answered.discard(store)  # the next call must not wait again
                     text = f"{store} has not answered for {now - started:.0f} s ({error.strerror})"
                     raise _StillGoneError(errno.EIO, text, path) from error
                 _say_waiting(store, str(error.strerror), left)
@@ -118,7 +118,7 @@ def _patient(function: Callable[..., _Result]) -> Callable[..., _Result]:
 
 
 def _say_waiting(store: str, reason: str, left: float) -> None:
-    """Says, once in a while for all threads, what is waited for."""
+    """Prints a line about the store that the command waits for, at most one every `SAY_SECONDS` over all threads."""
     now = time.monotonic()
     if now - _said["time"] >= SAY_SECONDS:
         _said["time"] = now
@@ -127,13 +127,13 @@ def _say_waiting(store: str, reason: str, left: float) -> None:
 
 @functools.cache
 def _prepare_beam() -> None:
-    """Takes from Beam what it does for every file by itself: waiting silently, for minutes; reading data of S3."""
+    """Turns off Beam's silent retries, which take minutes; `_patient` retries instead. Caches botocore's data files."""
     sleep = retry.Clock.sleep
 
     def sleep_elsewhere(clock: retry.Clock, seconds: float) -> None:
         error = sys.exc_info()[1]
         if error is not None and getattr(_asking, "now", False):
-            raise error  # `_patient` waits, and says so
+            raise error  # `_patient` waits, and prints a line
         sleep(clock, seconds)
 
     retry.Clock.sleep = sleep_elsewhere  # type: ignore[method-assign]
@@ -156,11 +156,7 @@ def _prepare_beam() -> None:
 
 @_patient
 def reach(path: str) -> None:
-    """Asks an S3 bucket whether it answers; one that never has is asked once.
-
-    Raises:
-        OSError: It does not; `strerror` says why in a line.
-    """
+    """Checks that an S3 bucket answers; see `pipelines.storage.reach`."""
     if path.startswith("s3://"):
         with _reaching(path):
             from apache_beam.io.aws.clients.s3.boto3_client import Client
@@ -172,18 +168,18 @@ def reach(path: str) -> None:
 
 @_patient
 def exists(path: str) -> bool:
-    """Whether a file is there, or a folder that holds files."""
+    """Whether a file exists, or a folder with files."""
     with _reaching(path):
         return _is_file(path) or any(_below(path, first_only=True))
 
 
 def _pattern(path: str) -> str:
-    """A pattern that matches a path of an object store, and hardly another: Beam has no way to quote `[ ? *`."""
+    """A pattern that matches a path, and few other paths. Beam cannot quote `[ ? *`, so these become `?`."""
     return re.sub(r"[\[?*]", "?", path)
 
 
 def _below(folder: str, first_only: bool = False) -> Iterator[FileMetadata]:
-    """The files below a folder of an object store; not necessarily all of them if only the first is asked for."""
+    """The files below a folder. With `first_only`, the list may be incomplete."""
     prefix = folder.rstrip("/") + "/"
     pattern = _pattern(prefix)
     (match,) = FileSystems.match([f"{pattern}**"], [1] if first_only and pattern == prefix else None)
@@ -202,7 +198,7 @@ def _is_file(path: str) -> bool:
 
 
 def stat(folder: str, relative: str) -> Entry:
-    """One file of a folder."""
+    """The entry of one file of a folder."""
     metadata = _metadata(f"{folder.rstrip('/')}/{relative}")
     return Entry(relative, metadata.size_in_bytes, metadata.last_updated_in_seconds)
 
@@ -247,15 +243,15 @@ def write(path: str, content: bytes) -> None:
 
 
 def copy(folder: str, entry: Entry, path: str) -> None:
-    """Copies a file within a store, which the store does by itself; see `pipelines.storage.copy`."""
+    """Lets a store copy a file within itself; see `pipelines.storage.copy`."""
     source = f"{folder.rstrip('/')}/{entry.path}"
     try:
         _copy(path, source)
-    except _StillGoneError:  # nothing can be asked of it
+    except _StillGoneError:  # the store does not answer
         raise
     except OSError as error:
         if not is_file(source):
-            raise SourceError("it went before it was copied") from error
+            raise SourceError("it was gone before it was copied") from error
         raise
     try:
         same = stat(folder, entry.path) == entry
@@ -263,7 +259,7 @@ def copy(folder: str, entry: Entry, path: str) -> None:
         raise
     except OSError as error:
         delete([path])
-        raise SourceError(f"it went while it was copied ({error})") from error
+        raise SourceError(f"it disappeared while it was copied ({error})") from error
     if not same:
         delete([path])
         raise SourceError("it changed while it was copied")
@@ -272,13 +268,15 @@ def copy(folder: str, entry: Entry, path: str) -> None:
 @_patient
 def _copy(path: str, source: str) -> None:
     with _reaching(path):
-        for *_, error in FileSystems.copy([source], [path]) or ():  # S3's returns what others raise
+        for *_, error in (
+            FileSystems.copy([source], [path]) or ()
+        ):  # the S3 file system returns errors, others raise them
             if error is not None:
                 raise error
 
 
 def delete(paths: list[str]) -> None:
-    """Deletes files; one that is not there is no error."""
+    """Deletes files. A missing file is no error."""
     if paths:
         _delete(paths[0], paths)
 

@@ -221,7 +221,7 @@ def test_pairs_that_cannot_be_scored_are_named_and_left_out(pairs: Path, tmp_pat
         file.write("3,3.png,1_bright.png\n4,nowhere.png,1_bright.png\n")
     result = run("--pairs", pairs, "--out", tmp_path / "out")
     assert result.exit_code == 1
-    assert "it is 9x9, its reference 30x20" in result.output
+    assert "its size is 9x9, that of its reference 30x20" in result.output
     assert "2_dark.png: not an image" in result.output
     assert "nowhere.png: No such file" in result.output
     assert "1 pairs, 3 failed" in result.output
@@ -233,10 +233,10 @@ def test_pairs_that_cannot_be_scored_are_named_and_left_out(pairs: Path, tmp_pat
     [
         ((), 2, "name the LoL folder, or a list with --pairs or --brackets"),
         (("{tmp}/nowhere",), 2, "nowhere does not exist"),
-        (("{tmp}/images",), 2, "list the pairs of another in a CSV file for --pairs"),
+        (("{tmp}/images",), 2, "list the pairs of another folder in a CSV file for --pairs"),
         (("--pairs", "{tmp}/nowhere.csv"), 2, "nowhere.csv cannot be read"),
         (("--pairs", "{tmp}/images/1_dark.png"), 2, "is not a CSV file"),
-        (("--pairs", "{tmp}/images"), 2, "has neither the folders input and target nor low and high in it"),
+        (("--pairs", "{tmp}/images"), 2, "contains neither the folders input and target nor low and high"),
         (("--pairs", "{tmp}/empty.csv"), 2, "does not list pairs: it needs the columns low,ref"),
         (("--pairs", "{tmp}/pairs.csv", "--model", "{tmp}/pairs.csv"), 1, "is not a model that `zerodce train` wrote"),
         (("--pairs", "{tmp}/pairs.csv", "--out", "/proc/out"), 1, "cannot be written"),

@@ -44,7 +44,7 @@ def test_inspect(records: Path) -> None:
 
 def test_verify(records: Path) -> None:
     done = command("records", "verify", records)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "15 records in 2 shards: all well\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "15 records in 2 shards: no faults\n", "")
 
 
 def test_verify_says_that_a_manifest_has_no_checksum(records: Path, tmp_path: Path) -> None:
@@ -56,8 +56,8 @@ def test_verify_says_that_a_manifest_has_no_checksum(records: Path, tmp_path: Pa
     done = command("records", "verify", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     first, second = done.stdout.splitlines()
-    assert first.startswith("manifest.json has no checksum")
-    assert second == "15 records in 2 shards: all well"
+    assert first.startswith("an older version wrote manifest.json without a checksum")
+    assert second == "15 records in 2 shards: no faults"
 
 
 def test_verify_names_a_damaged_shard(records: Path, tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_verify_names_a_damaged_shard(records: Path, tmp_path: Path) -> None:
     done = command("records", "verify", tmp_path)
     assert done.returncode == 1
     assert "all-00001-of-00002.tfrecord: record 7" in done.stdout
-    assert "the checksum of its content does not fit" in done.stdout
+    assert "the checksum of its content does not match" in done.stdout
     assert done.stderr.startswith("Error: ")
     assert done.stderr.count("\n") == 1
 

@@ -223,7 +223,7 @@ def test_a_file_of_somebody_else_is_not_replaced(dataset: Path, tmp_path: Path, 
     (tmp_path / name).write_text("mine")
     result = run("train", dataset, tmp_path, *ONE_EPOCH, "--overwrite")
     assert result.exit_code == 2
-    assert f"{tmp_path / name} was written by no run" in result.output
+    assert f"{tmp_path / name} is not listed in " in result.output
     assert contents(tmp_path) == {name: b"mine"}
 
 
@@ -267,7 +267,7 @@ def test_resuming_without_a_state_changes_nothing(dataset: Path, trained: Path, 
     before = contents(out)
     result = run("train", dataset, out, *OPTIONS, "--resume")
     assert result.exit_code == 2
-    assert f"{out} holds no run to go on with (there is no checkpoints/state.npz)" in result.output
+    assert f"{out} holds no run to resume (there is no checkpoints/state.npz)" in result.output
     assert contents(out) == before
     assert run("train", dataset, tmp_path / "new", *OPTIONS, "--resume").exit_code == 2
     assert not (tmp_path / "new").exists()
@@ -291,7 +291,7 @@ def test_the_folder_of_another_command_is_refused(dataset: Path, tmp_path: Path)
     (tmp_path / "metrics.csv").write_text("mine")
     result = run("train", dataset, tmp_path, *ONE_EPOCH, "--overwrite")
     assert result.exit_code == 2
-    assert f"{tmp_path} holds what `zerodce enhance` left" in result.output
+    assert f"{tmp_path} holds files of `zerodce enhance`" in result.output
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_the_folder_of_another_job_is_refused(tmp_path: Path, job: str, mark: st
     path = tmp_path / "out" / mark
     path.parent.mkdir(parents=True)
     path.touch()
-    with pytest.raises(click.UsageError, match="holds what `zerodce") as error:
+    with pytest.raises(click.UsageError, match="holds files of `zerodce") as error:
         folders.refuse_other_job(str(tmp_path / "out"), job)
     assert error.value.exit_code == 2
     folders.refuse_other_job(str(tmp_path / "out"), "enhance" if job == "preprocess" else "preprocess")

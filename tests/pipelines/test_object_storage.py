@@ -339,7 +339,7 @@ def test_a_data_set_goes_on_after_an_outage(
     with monkeypatch.context() as patch:
         patch.setattr(ShardWriter, "remember", gone_after)
         with pytest.raises(
-            click.ClickException, match=f"{BUCKET} has not answered for 2 s .*; what is finished is kept"
+            click.ClickException, match=f"{BUCKET} has not answered for 2 s .*; finished shards are kept"
         ):
             make(f"{BUCKET}/out")
     assert f"Waiting for {BUCKET}" in capsys.readouterr().err

@@ -52,5 +52,5 @@ def test_pairs_of_a_list(tmp_path: Path) -> None:
 
 def test_an_image_that_is_listed_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text("low,ref\na.png,b.png\nc.png,b.png\na.png,b.png\n")
-    with pytest.raises(click.UsageError, match=r"line 4: a\.png has its reference in line 2 already"):
+    with pytest.raises(click.UsageError, match=r"line 4: a\.png already has a reference in line 2"):
         references.read_pairs(str(tmp_path / "pairs.csv"))

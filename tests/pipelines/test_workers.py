@@ -67,11 +67,11 @@ def test_a_worker_enters_only_with_what_it_needs(tmp_path: Path) -> None:
     options = PipelineOptions(["--s3_endpoint_url=http://localhost:1"])
     (mounted := tmp_path / "photos").mkdir()
     workers.WorkerRequirements.of(options, str(tmp_path)).enter()
-    with pytest.raises(workers.WorkerError, match=f"cannot see {mounted} .*there is nothing"):
+    with pytest.raises(workers.WorkerError, match=f"cannot see {mounted} .*it is missing or empty"):
         workers.WorkerRequirements.of(options, str(mounted)).enter()
     with pytest.raises(workers.WorkerError, match=f"cannot see {tmp_path}/none .*share the folder"):
         workers.WorkerRequirements.of(options, str(tmp_path), f"{tmp_path}/none").enter()
-    with pytest.raises(workers.WorkerError, match=r"has zerodce .*, the command 0\.0: install the same"):
+    with pytest.raises(workers.WorkerError, match=r"has zerodce .*, the command has 0\.0: install the same"):
         workers.WorkerRequirements({}, (), {"zerodce": "0.0"}).enter()
 
 

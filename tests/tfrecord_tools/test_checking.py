@@ -104,7 +104,7 @@ def test_a_truncated_shard(dataset: Path, damage) -> None:
     assert faults[1:] == [
         f"{FIRST}: {size - 3} bytes instead of {size}",
         f"{FIRST}: 3 readable records instead of 4",
-        f"{FIRST}: its SHA-256 is not the recorded one",
+        f"{FIRST}: its SHA-256 differs from the manifest",
     ]
 
 
@@ -124,7 +124,7 @@ def test_a_flipped_bit_anywhere(dataset: Path, damage, where: float) -> None:
     faults = said(dataset)
     assert all(fault.startswith(SECOND) for fault in faults)
     assert any("checksum" in fault for fault in faults)
-    assert faults[-1] == f"{SECOND}: its SHA-256 is not the recorded one"
+    assert faults[-1] == f"{SECOND}: its SHA-256 differs from the manifest"
 
 
 def written_anew(folder: Path, records: list[Record]) -> list[str]:
@@ -142,16 +142,14 @@ def test_an_image_that_cannot_be_decoded(tmp_path: Path) -> None:
 
 def test_an_image_of_another_size_than_recorded(tmp_path: Path) -> None:
     smaller = stored(pixels(2)[:4], "low/2.png")
-    assert written_anew(tmp_path / "a", [Record(smaller)]) == ["record 0: low/2.png is 12x4, the data set 12x8"]
+    assert written_anew(tmp_path / "a", [Record(smaller)]) == ["record 0: low/2.png is 12x4, not 12x8 as the data set"]
     lying = dataclasses.replace(smaller, height=8)
-    assert written_anew(tmp_path / "b", [Record(lying)]) == [
-        "record 0: low/2.png is RGB 12x4, not what its record says"
-    ]
+    assert written_anew(tmp_path / "b", [Record(lying)]) == ["record 0: low/2.png is RGB 12x4, unlike its record"]
 
 
 def test_a_grey_image(tmp_path: Path) -> None:
     grey = stored(np.zeros((8, 12), np.uint8), "low/2.png")
-    assert written_anew(tmp_path, [Record(grey)]) == ["record 0: low/2.png is L 12x8, not what its record says"]
+    assert written_anew(tmp_path, [Record(grey)]) == ["record 0: low/2.png is L 12x8, unlike its record"]
 
 
 def test_a_foreign_record(tmp_path: Path) -> None:

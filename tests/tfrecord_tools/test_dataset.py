@@ -142,7 +142,7 @@ def test_another_number_of_records_is_an_error(dataset: Path, count: int, batch_
 def test_images_of_different_sizes_make_no_batch(tmp_path: Path) -> None:
     write_dataset(tmp_path, {"train": [[record(0), record(1)]]}, resize="fit")
     assert len(list(tfrecord_tools.load(tmp_path, "train"))) == 2
-    with pytest.raises(DatasetError, match=r"--resize fit.*make no batch"):
+    with pytest.raises(DatasetError, match=r"--resize fit.*cannot form a batch"):
         tfrecord_tools.load(tmp_path, "train", batch_size=2)
 
 

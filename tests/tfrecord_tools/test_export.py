@@ -65,14 +65,14 @@ def test_a_link_in_the_place_of_an_image_is_replaced_not_followed(dataset: Path,
 
 def test_two_images_that_would_be_one_file_are_refused(tmp_path: Path) -> None:
     write_dataset(tmp_path / "set", {"train": [[Record(stored(pixels(0), name)) for name in ("a.jpg", "a.jpg.png")]]})
-    with pytest.raises(DatasetError, match=r"two records of train are of one file, a\.jpg\.png"):
+    with pytest.raises(DatasetError, match=r"two records of train have the same file, a\.jpg\.png"):
         list(export_images(tmp_path / "set", tmp_path / "out"))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"filename": "a\0b.png"}, "is no name"),
+        ({"filename": "a\0b.png"}, "is not a name"),
         ({"format": "gif"}, "`image/format` is 'gif', none of png, jpeg"),
     ],
 )

@@ -43,5 +43,5 @@ def test_every_cut_inside_a_record_is_found(size: int) -> None:
 
 def test_says_which_record_is_damaged() -> None:
     damaged = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
-    with pytest.raises(CorruptShardError, match=r"record 2 \(byte 33\): the checksum of its content does not fit"):
+    with pytest.raises(CorruptShardError, match=r"record 2 \(byte 33\): the checksum of its content does not match"):
         list(read_frames(io.BytesIO(damaged)))

@@ -34,7 +34,7 @@ def test_the_checksum_is_that_of_all_other_lines(dataset: Path) -> None:
 
 def test_what_contradicts_nothing_is_seen_by_the_checksum(dataset: Path, damage) -> None:
     damage(FILENAME, lambda content: content.replace(b'"by hand"', b'"by hanf"'))
-    with pytest.raises(DatasetError, match=r"manifest\.json: its checksum does not fit: copy it again"):
+    with pytest.raises(DatasetError, match=r"manifest\.json: its checksum does not match: copy it again"):
         read_manifest(dataset)
     assert Manifest.from_json((dataset / FILENAME).read_bytes()).intact is False
 

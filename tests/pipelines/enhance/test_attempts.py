@@ -71,7 +71,7 @@ def test_a_photo_that_is_never_finished_is_given_up_after_a_few_attempts(tmp_pat
     assert isinstance(done, Done)
     assert done.record.failure == {
         "stage": "crash",
-        "error": f"it was begun {CLUSTER_LIMIT} times, and ended the process each time",
+        "error": f"it was tried {CLUSTER_LIMIT} times, and the process ended each time",
     }
     again = worker.prepare(task)  # as of a job that was begun anew
     assert isinstance(again, Done)
@@ -126,9 +126,9 @@ sys.exit(code)
 def test_a_library_that_calls_exit_is_a_crash_of_its_photo(attempts: Attempts) -> None:
     done = subprocess.run([sys.executable, "-c", EXITING, attempts.folder], capture_output=True, text=True, timeout=60)
     assert done.returncode == 3, done.stderr
-    again = "What was in work is tried again, one photo at a time."
+    again = "The photos in work are tried again, one at a time."
     assert done.stderr.splitlines() == [
-        f"The process was ended by exit({code}) of a library. {again}" for code in (1, 0)
+        f"The process was ended by a library that called exit({code}). {again}" for code in (1, 0)
     ]
     assert attempts.of_photo("a") == Attempt("a", 2, alone=True, crashed=True)
 

@@ -260,7 +260,7 @@ def test_pictures_of_the_report_that_fail_cost_a_note(
     monkeypatch.setattr(report, "write_thumbnails", failing)
     assert run(photos, tmp_path / "out") == 0
     notes = {row["notes"] for row in rows(tmp_path / "out")}
-    assert notes == {"no small pictures in the report (TypeError: no bytes)"}
+    assert notes == {"no thumbnails in the report (TypeError: no bytes)"}
 
 
 def test_what_is_too_large_is_a_row_before_it_is_read(photos: Path, tmp_path: Path) -> None:
@@ -307,8 +307,8 @@ def test_another_source_is_refused_and_nothing_of_the_first_is_touched(photos: P
                 run(source, out, option)
             assert error.value.exit_code == 2
             assert error.value.message == (
-                f"{out} holds what was made of {photos}, not of {source}: choose another folder, replace it with "
-                "--overwrite, or, if these photos have only moved, go on with --same-archive"
+                f"{out} holds the results of {photos}, not of {source}: choose another folder, or replace them with "
+                "--overwrite. If the photos have only moved, go on with --same-archive"
             )
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     (tmp_path / "link").symlink_to(photos)
@@ -316,7 +316,7 @@ def test_another_source_is_refused_and_nothing_of_the_first_is_touched(photos: P
     assert counts(out)["skipped"] == 4
     assert run(other, out, "--overwrite") == 0
     assert [row["path"] for row in rows(out)] == ["0.png"]
-    with pytest.raises(click.UsageError, match="holds what was made of"):
+    with pytest.raises(click.UsageError, match="holds the results of"):
         run(photos, out)
 
 
@@ -337,11 +337,11 @@ def test_an_archive_that_has_moved_goes_on_if_it_is_said_to_be_the_same(photos: 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda photo: photo.unlink(), r"1 of 4 .* differ, such as: 1\.png is not there$"),
+        (lambda photo: photo.unlink(), r"1 of 4 .* differ, such as: 1\.png is missing$"),
         (lambda photo: photo.write_bytes(b"1"), r"1 of 4 .*: 1\.png has 1 bytes, and had \d+$"),
         (
             lambda photo: os.utime(photo, (5, 5)),
-            r"1\.png is of 1970-01-01 00:00:05 \(UTC\), and was of 1970-01-12 ",
+            r"1\.png has the time 1970-01-01 00:00:05 \(UTC\), and had 1970-01-12 ",
         ),
     ],
 )
@@ -356,7 +356,7 @@ def test_an_archive_that_is_not_the_same_is_refused(
     with pytest.raises(click.UsageError, match=said) as error:
         run(tmp_path / "moved", out, "--same-archive")
     assert error.value.exit_code == 2
-    assert error.value.message.startswith(f"{tmp_path}/moved is not the archive that {out} was made of: ")
+    assert error.value.message.startswith(f"{tmp_path}/moved is not the archive that {out} belongs to: ")
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
@@ -374,7 +374,7 @@ def test_images_with_metadata_that_earlier_runs_left_are_counted(
     assert run(photos, out, "--strip-metadata") == 1
     assert json.loads((out / "run.json").read_text())["unstripped"] == 4  # two of each
     said = capsys.readouterr()
-    assert said.err.count("4 image(s) in OUT are of earlier runs, and may hold metadata: --overwrite replaces") == 1
+    assert said.err.count("4 image(s) of earlier runs in OUT may hold metadata. --overwrite replaces") == 1
     assert run(photos, out, "--strip-metadata", "--overwrite") == 0
     assert json.loads((out / "run.json").read_text())["unstripped"] == 2
     for folder in ("enhanced", "autocontrast"):
@@ -392,7 +392,7 @@ def test_a_folder_with_run_json_alone_goes_on(photos: Path, tmp_path: Path, reme
     """Which has the folder as it was given."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "run.json").write_text(json.dumps({"photos": remembered.format(photos=photos)}))
-    with contextlib.nullcontext() if same else pytest.raises(click.UsageError, match="holds what was made of"):
+    with contextlib.nullcontext() if same else pytest.raises(click.UsageError, match="holds the results of"):
         output_folder.check(str(tmp_path / "out"), str(photos), overwrite=False)
 
 
@@ -422,10 +422,10 @@ def test_links_deeper_in_the_results_cost_the_photos_behind_them(photos: Path, t
     assert {path: path.read_bytes() for path in photos.rglob("*.*")} == before
     failures = {row["path"]: (row["stage"], row["error"]) for row in rows(out, "failures.csv")}
     assert failures == {
-        "0.png": ("write", "enhanced/0.png is the original itself"),
+        "0.png": ("write", "enhanced/0.png is the original file"),
         "trip ü/3.jpg": (
             "write",
-            "enhanced/trip ü/3.jpg lies behind a link that leads out of the results",
+            "a link leads enhanced/trip ü/3.jpg out of the folder of results",
         ),
     }
 
@@ -440,8 +440,8 @@ def test_images_of_others_are_never_replaced_nor_deleted(photos: Path, tmp_path:
         assert run(photos, out, *options) == 1
         failures = {row["path"]: (row["stage"], row["error"].split(":")[0]) for row in rows(out, "failures.csv")}
         assert failures == {
-            "0.png": ("write", "enhanced/0.png is there already, and not from zerodce"),
-            "1.png": ("write", "autocontrast/1.png is there already, and not from zerodce"),
+            "0.png": ("write", "enhanced/0.png exists, and zerodce did not write it"),
+            "1.png": ("write", "autocontrast/1.png exists, and zerodce did not write it"),
         }
         assert counts(out)["failed"] == 2
         assert {(out / path).read_bytes() for path in ("enhanced/0.png", "autocontrast/1.png")} == {b"mine"}
@@ -502,7 +502,7 @@ def test_tables_and_pages_of_others_are_refused_before_anything_is_touched(
     out = tmp_path / "out"
     (out / name).parent.mkdir(parents=True)
     (out / name).write_bytes(b"mine")
-    with pytest.raises(click.UsageError, match="not from zerodce: move it away"):
+    with pytest.raises(click.UsageError, match="zerodce did not write it: move it away"):
         run(photos, out)
     assert [path for path in out.rglob("*") if path.is_file()] == [out / name]
     assert run(photos, out, "--overwrite") == 0
@@ -631,7 +631,7 @@ def test_an_original_is_never_written_through_a_mount(
     assert run(photos, out, *options) == 1
     (failure,) = rows(out, "failures.csv")
     assert (failure["path"], failure["stage"]) == ("trip ü/3.jpg", "write")
-    assert "through a mount" in failure["error"]
+    assert "because of a mount" in failure["error"]
     assert list(mounted.iterdir()) == []
 
     mounted = out / "report" / "thumbs"  # a folder of the page
@@ -710,7 +710,10 @@ def test_where_case_does_not_count_two_photos_clash(
     monkeypatch.setattr(folders, "folds_case", lambda out: True)
     assert run(photos, tmp_path / "out") == 1
     (failure,) = rows(tmp_path / "out", "failures.csv")
-    assert (failure["path"], failure["error"]) == ("0.png", "its output 0.png is also that of 0.PNG: rename one")
+    assert (failure["path"], failure["error"]) == (
+        "0.png",
+        "its output 0.png is also the output of 0.PNG: rename one of them",
+    )
 
 
 def test_the_plan_is_made_under_the_lock(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -738,7 +741,7 @@ def test_results_that_cannot_be_read_are_a_line(photos: Path, tmp_path: Path, mo
 
     monkeypatch.setattr(os, "scandir", refusing)
     for option in ("--dry-run", "--json"):
-        with pytest.raises(click.ClickException, match=f"{out}/: Permission denied; what is done is kept") as error:
+        with pytest.raises(click.ClickException, match=f"{out}/: Permission denied; finished photos are kept") as error:
             run(photos, out, option)
         assert error.value.exit_code == 1
 
@@ -758,7 +761,7 @@ def test_a_disk_that_is_full_at_the_end_is_a_line_and_costs_no_photo(
         write(path, *arguments, **options)
 
     monkeypatch.setattr(storage, "write", filling)
-    with pytest.raises(click.ClickException, match="No space left on device; what is done is kept") as error:
+    with pytest.raises(click.ClickException, match="No space left on device; finished photos are kept") as error:
         run(photos, tmp_path / "out")
     assert (error.value.exit_code, len(full)) == (1, 1)
     monkeypatch.undo()
@@ -778,7 +781,7 @@ def test_a_file_in_the_place_of_a_folder_is_refused(photos: Path, tmp_path: Path
 
 def test_a_folder_in_the_place_of_a_table_is_a_line(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "out" / "run.json").mkdir(parents=True)
-    with pytest.raises(click.ClickException, match=r"run\.json: Is a directory; what is done is kept") as error:
+    with pytest.raises(click.ClickException, match=r"run\.json: Is a directory; finished photos are kept") as error:
         run(photos, tmp_path / "out")
     assert error.value.exit_code == 1
 
@@ -836,7 +839,7 @@ def test_a_data_set_is_left_alone(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "manifest.json").write_text("{}")
-    with pytest.raises(click.UsageError, match="holds what `zerodce preprocess` left: choose another folder"):
+    with pytest.raises(click.UsageError, match="holds files of `zerodce preprocess`: choose another folder"):
         run(photos, out, "--overwrite")
     assert [path.name for path in out.rglob("*")] == ["manifest.json"]
 
@@ -931,9 +934,7 @@ def test_what_the_disk_loses_in_the_end_is_not_done(
 
     monkeypatch.setattr(storage, "sync", losing)
     assert run(photos, out, "--workers", "1") == 1
-    assert re.search(
-        r"Error: cannot write .*/2\.png: Input/output error; [1-4] photos are to go", capsys.readouterr().err
-    )
+    assert re.search(r"Error: cannot write .*/2\.png: Input/output error; [1-4] photos to go", capsys.readouterr().err)
     lost = 4 - len(rows(out))
     assert "2.png" not in {row["path"] for row in rows(out)}
     monkeypatch.undo()
@@ -1020,8 +1021,11 @@ def test_pairs_of_one_photo_in_a_list_of_many(photos: Path, tmp_path: Path) -> N
     [
         ("0.png,1.png\nnowhere.png,1.png", r"pairs\.csv, line 3: nowhere\.png is not among the images"),
         ("0.png,nowhere.png", r"pairs\.csv, line 2: nowhere\.png is not among the references"),
-        ("0.png,1.png\n1.png,2.png\n0.png,2.png", r"line 4: 0\.png has its reference in line 2 already"),
-        ("0.png,1.png\n1.png,", "does not list pairs: line 3: it needs the columns low,ref and a value of both"),
+        ("0.png,1.png\n1.png,2.png\n0.png,2.png", r"line 4: 0\.png already has a reference in line 2"),
+        (
+            "0.png,1.png\n1.png,",
+            "does not list pairs: line 3: it needs the columns low,ref, and each row needs a value in both",
+        ),
     ],
 )
 def test_a_wrong_list_of_pairs_is_one_error(photos: Path, tmp_path: Path, lines: str, message: str) -> None:

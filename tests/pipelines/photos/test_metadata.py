@@ -344,7 +344,7 @@ def test_the_subject_of_a_picture_turned_who_knows_how_goes_with_a_note() -> Non
         io.BytesIO(jpeg(Image.new("RGB", (60, 40)), exif=b"Exif\x00\x00" + header + ifd + sub + numbers))
     )
     metadata, notes = Metadata.of(image, FORMATS["JPEG"], 0)
-    assert notes == ["subject area dropped, which was not turned with the photo"]
+    assert notes == ["subject area dropped: it was not turned with the photo"]
     assert metadata.exif is not None
     kept = Image.Exif()
     kept.load(metadata.exif.updated(Image.new("RGB", (40, 60)), 60000))

@@ -146,4 +146,4 @@ def test_the_subject_of_a_heic_that_is_turned_against_its_exif_goes_with_a_note(
     """Its EXIF tells of 4032x3024 pixels, and of a subject in them; the picture is 3024x4032."""
     photo = read((data / "heic" / "IMG_2927.HEIC").read_bytes(), "IMG_2927.HEIC")
     assert isinstance(photo, photos.Photo)
-    assert photo.notes == ["subject area dropped, which was not turned with the photo", "HEIF written as JPEG"]
+    assert photo.notes == ["subject area dropped: it was not turned with the photo", "HEIF written as JPEG"]

@@ -47,7 +47,7 @@ def test_a_face_is_where_the_photo_was_turned_to(orientation: int, x: str, y: st
 def test_regions_that_are_not_understood_go_with_a_note() -> None:
     odd = FACE.replace(b'a:x="0.1"', b'a:x="left"')
     kept, notes = xmp.updated(HEAD + b">" + odd + b"<dc:title>Night</dc:title>" + TAIL, 6)
-    assert notes == ["face regions dropped, which were not turned with the photo"]
+    assert notes == ["face regions dropped: they were not turned with the photo"]
     assert b"Ada" not in kept
     assert b"<dc:title>Night</dc:title>" in kept
     assert xmp.updated(HEAD + b">" + odd + TAIL, 1) == (HEAD + b">" + odd + TAIL, [])
@@ -101,22 +101,22 @@ def test_a_packet_beyond_all_bounds_is_dropped() -> None:
         (
             "http://ns.microsoft.com/photo/1.2/",
             b"<p:RegionInfo><q:Regions/></p:RegionInfo>",
-            "face regions dropped, which were not turned with the photo",
+            "face regions dropped: they were not turned with the photo",
         ),
         (
             "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
             b"<p:ImageRegion><rdf:Bag/></p:ImageRegion>",
-            "image regions dropped, which were not turned with the photo",
+            "image regions dropped: they were not turned with the photo",
         ),
         (
             "http://ns.adobe.com/camera-raw-settings/1.0/",
             b"<p:CropTop>0.1</p:CropTop><p:HasCrop>True</p:HasCrop>",
-            "crop dropped, which was not turned with the photo",
+            "crop dropped: it was not turned with the photo",
         ),
         (
             "http://ns.google.com/photos/1.0/panorama/",
             b"<p:FullPanoWidthPixels>9</p:FullPanoWidthPixels>",
-            "panorama data dropped, which were not turned with the photo",
+            "panorama data dropped: they were not turned with the photo",
         ),
     ],
 )

@@ -355,7 +355,7 @@ def test_a_reference_that_does_not_fit_rejects_its_image(lol: Path, tmp_path: Pa
         rows = list(csv.reader(file))[1:]
     assert [row[:2] for row in rows] == [["our485/low/1.png", "reference"], ["our485/low/4.png", "reference"]]
     assert rows[0][2].startswith("our485/high/1.png: ")
-    assert rows[1][2] == "our485/high/4.png: another shape than the image"
+    assert rows[1][2] == "our485/high/4.png: its shape differs from that of the image"
 
 
 def test_jpeg_and_crop(images: Path, tmp_path: Path) -> None:
@@ -398,8 +398,8 @@ def test_other_images_are_refused_in_a_finished_set(images: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("train-00000-of-00001.tfrecord", "belongs to no data set that was made here: move it away"),
-        ("rejected.csv", "belongs to no data set that was made here: move it away"),
+        ("train-00000-of-00001.tfrecord", "is not part of a data set that zerodce made here: move it away"),
+        ("rejected.csv", "is not part of a data set that zerodce made here: move it away"),
         ("manifest.json", "not the manifest of a data set .*; move it away"),
     ],
 )
@@ -752,7 +752,7 @@ def test_a_row_that_was_lost_is_noticed(images: Path, tmp_path: Path, monkeypatc
 
     run_whole = runners.Job.run
     monkeypatch.setattr(runners.Job, "run", lossy)
-    with pytest.raises(click.ClickException, match="does not hold what was meant: run the same command again"):
+    with pytest.raises(click.ClickException, match="does not hold the planned images: run the same command again"):
         run(images, tmp_path / "out")
     monkeypatch.undo()
     assert run(images, tmp_path / "out") == 0
@@ -762,7 +762,7 @@ def test_a_row_that_was_lost_is_noticed(images: Path, tmp_path: Path, monkeypatc
     ("options", "message"),
     [
         ({"split": "train=0.5"}, "add up to 0.5"),
-        ({"split": "a=1", "split_file": "x.csv"}, "exclude one another"),
+        ({"split": "a=1", "split_file": "x.csv"}, "exclude each other"),
         ({"split_file": "missing.csv"}, r"--split-file missing\.csv cannot be read"),
         ({"size": "0"}, "--size 0 is neither"),
         ({"reference": "missing"}, "missing does not exist"),
@@ -818,6 +818,6 @@ def test_the_folder_of_enhanced_photos_is_left_alone(images: Path, tmp_path: Pat
     journal = tmp_path / "out" / ".zerodce" / "journal" / "a.jsonl"
     journal.parent.mkdir(parents=True)
     journal.write_text("{}")
-    with pytest.raises(click.UsageError, match="holds what `zerodce enhance` left: choose another folder"):
+    with pytest.raises(click.UsageError, match="holds files of `zerodce enhance`: choose another folder"):
         run(images, tmp_path / "out", overwrite=True)
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [journal]

@@ -107,7 +107,7 @@ def test_a_split_file_is_followed() -> None:
         (b"path,set\na,b\n", "needs the columns path,split"),
         (b"path,split\na.png,\n", "line 2: '' is not the name of a split"),
         (b"path,split\na.png,../x\n", "line 2: '../x' is not the name"),
-        (b"path,split\na.png,train\na.png,val\n", "line 3: a.png is in train already"),
+        (b"path,split\na.png,train\na.png,val\n", "line 3: a.png is already in train"),
         (b"path,split\n\xff,train\n", "not a CSV file in UTF-8"),
     ],
 )
