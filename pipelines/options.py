@@ -87,6 +87,7 @@ def silence_libraries() -> None:
     What Python writes to standard error still appears. To be called before anything heavy is imported.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the user's other programs want
+    os.environ["KERAS_HOME"] = os.devnull  # where there is no keras.json, which is for those programs too
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     warnings.showwarning = _show_warning

@@ -190,6 +190,13 @@ def _make_folders(folder: str, like: str | None = None) -> None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), folder)
 
 
+def make_folder(folder: str, like: str) -> None:
+    """Makes a folder that gets no more permissions than another one, which it stands for."""
+    permissions = _permissions(like)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o777 if permissions is None else permissions | 0o700)
+
+
 def _permissions(path: str) -> int | None:
     """The permissions of a file; None if it does not exist.
 

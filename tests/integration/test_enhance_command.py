@@ -325,12 +325,12 @@ def test_it_works_without_standard_streams(photos: Path, undisturbed: Path, tmp_
 def test_what_keras_is_told_elsewhere_does_not_matter(
     photos: Path, undisturbed: Path, tmp_path: Path, backend: str
 ) -> None:
-    """Another backend in the environment, and images with their channels first in the user's keras.json."""
+    """Another backend in the environment, and in the user's keras.json what no program can use."""
     (tmp_path / ".keras").mkdir()
-    (tmp_path / ".keras" / "keras.json").write_text(json.dumps({"image_data_format": "channels_first"}))
+    (tmp_path / ".keras" / "keras.json").write_text(json.dumps({"image_data_format": "channels_first", "floatx": 7}))
     photo = next(photos.glob("*/*.jpg"))
     environment = {**os.environ, "KERAS_BACKEND": backend, "HOME": str(tmp_path)}
-    process = start("enhance", photo, tmp_path / "out", env=environment)
+    process = start("enhance", photo, tmp_path / "out", "--backend", "tensorflow", env=environment)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     (enhanced,) = (undisturbed / "enhanced").rglob(photo.name)

@@ -230,14 +230,24 @@ def every_call() -> list[Callable[[], object]]:
     ]
 
 
-def test_an_outage_is_said_and_waited_for(fragile: Fragile, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_outage_is_said_and_waited_for(
+    fragile: Fragile, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends when it has been said, however fast this machine is."""
+    say, down = objects._say_waiting, threading.Event()
+
+    def say_and_begin(*said: Any) -> None:
+        say(*said)
+        if down.is_set():
+            down.clear()
+            fragile.begin()
+
+    monkeypatch.setattr(objects, "_say_waiting", say_and_begin)
     storage.write(f"{BUCKET}/a", b"1")
     for call in every_call():
         fragile.end()
-        timer = threading.Timer(0.5, fragile.begin)
-        timer.start()
+        down.set()
         call()
-        timer.join()
         said = capsys.readouterr().err.splitlines()
         assert said
         assert all(line.startswith(f"Waiting for {BUCKET}, which does not answer (") for line in said)

@@ -1150,3 +1150,11 @@ def test_what_the_odd_files_become_is_accounted_for(data: Path, tmp_path: Path) 
         with Image.open(out / "enhanced" / row["output"]) as image:
             upright = ImageOps.exif_transpose(image) if "enhanced unchanged" in row["notes"] else image
             assert upright.size == (int(row["width"]), int(row["height"]))
+
+
+def test_the_folders_of_images_are_as_private_as_that_of_the_photos(photos: Path, tmp_path: Path) -> None:
+    photos.chmod(0o700)
+    assert run(photos, tmp_path / "out") == 0
+    assert {(tmp_path / "out" / name).stat().st_mode & 0o777 for name in ("enhanced", "autocontrast")} == {0o700}
+    assert run(photos, tmp_path / "other", "--no-autocontrast") == 0
+    assert not (tmp_path / "other" / "autocontrast").exists()
