@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import io
 import itertools
+import json
 import multiprocessing
 import os
 import platform
@@ -19,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -87,18 +88,38 @@ def copies_of(photos: Sequence[Path], number: int, folder: Path) -> Path:
     return folder
 
 
+_MEASURE = """
+import json, resource, subprocess, sys, time
+started = time.perf_counter()
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+seconds, usage = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024]))
+sys.exit(code)
+"""
+
+
+def measured(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Run:
+    """Runs a command and measures it, from a small process: the peak of a child begins with that of its parent.
+
+    Args:
+        command: The command and its arguments.
+        environment: Its environment; that of this process if None.
+
+    Raises:
+        RuntimeError: It failed.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURE, *command], env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return Run(*json.loads(done.stdout))
+
+
 def enhance(folder: Path, *options: str) -> Run:
     """Runs `zerodce enhance` in its own process."""
     with tempfile.TemporaryDirectory(dir=folder.parent) as out:
-        command = [sys.executable, "-m", "pipelines.cli", "enhance", str(folder), out, *options]
-        started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        assert process.stderr is not None
-        errors = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        if status:
-            raise RuntimeError(errors.decode())
-        return Run(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+        return measured([sys.executable, "-m", "pipelines.cli", "enhance", str(folder), out, *options])
 
 
 def codec_floor(folder: Path, stopwatch: steps.Stopwatch | None = None) -> Speed:

@@ -9,34 +9,24 @@ runs read.
 """
 
 import argparse
+import dataclasses
 import os
 import statistics
-import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import rich.console
 import rich.markdown
 
+from benchmarks.enhance import Run, measured
 
-def run(command: Path, photo: Path, cache: Path) -> tuple[float, float, float]:
-    """Enhances a photo into an empty folder: wall seconds, core seconds, and peak resident memory in MB."""
+
+def run(command: Path, photo: Path, cache: Path) -> Run:
+    """Enhances a photo into an empty folder."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"NUMBA_CACHE_DIR": str(cache)}
-        environment.pop("PYTHONPATH", None)
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            [command, "enhance", photo, Path(folder) / "out"],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise SystemExit(f"{command} ended with exit code {process.returncode}")
-        return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+        arguments = [str(command), "enhance", str(photo), str(Path(folder) / "out")]
+        return measured(arguments, environment | {"NUMBA_CACHE_DIR": str(cache)})
 
 
 def size(command: Path) -> float:
@@ -54,7 +44,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as caches:
         cache = {command: Path(caches) / str(index) for index, command in enumerate(options.commands)}
         first = {command: run(command, options.photo, cache[command]) for command in options.commands}
-        later: dict[Path, list[tuple[float, float, float]]] = {command: [] for command in options.commands}
+        later: dict[Path, list[Run]] = {command: [] for command in options.commands}
         for _ in range(options.runs):
             for command in options.commands:
                 later[command].append(run(command, options.photo, cache[command]))
@@ -64,10 +54,12 @@ def main() -> None:
     ]
     base = None
     for command in options.commands:
-        wall, core, peak = (statistics.median(values) for values in zip(*later[command], strict=True))
+        wall, core, peak = (
+            statistics.median(values) for values in zip(*map(dataclasses.astuple, later[command]), strict=True)
+        )
         base = base or wall
         lines.append(
-            f"| {command} | {first[command][0]:.1f} | {wall:.2f} | {wall / base:.2f} | {core:.2f} | {peak:.0f} "
+            f"| {command} | {first[command].seconds:.1f} | {wall:.2f} | {wall / base:.2f} | {core:.2f} | {peak:.0f} "
             f"| {size(command):.0f} |"
         )
     rich.console.Console().print(rich.markdown.Markdown("\n".join(lines)))

@@ -3,7 +3,7 @@
     image = zerodce.enhance(image)      # a NumPy array, uint8, uint16 or float
     model = zerodce.load_pretrained()   # a ZeroDCE, a keras.Model
 
-Keras is imported at first use, not with the package.
+`enhance` and `denoise` do not use Keras. The other names import it at their first use.
 """
 
 import importlib

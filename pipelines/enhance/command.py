@@ -20,7 +20,7 @@ from pipelines.enhance.attempts import Attempts
 from pipelines.enhance.journal import Follower, Journal, PhotoRecord
 from pipelines.enhance.photo import PhotoProcessor
 from pipelines.enhance.plan import EnhancePlan, make_plan, write_plan
-from pipelines.enhance.settings import IMAGE_FOLDERS, EnhanceSettings
+from pipelines.enhance.settings import EnhanceSettings
 from pipelines.enhance.transforms import Enhance
 from pipelines.workers import WorkerRequirements, check_cluster, is_running
 from tfrecord_tools.records import printable
@@ -83,9 +83,8 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
             plan = planned(known)
             ours = report.files_of(out, (record.row for record in known.values() if record.row))
             journal.forget(known, (task.path for task in plan.todo))
-            if plan.todo:
-                folders_made = IMAGE_FOLDERS if settings.autocontrast else IMAGE_FOLDERS[:1]
-                output_folder.make_image_folders(out, listing.folder, folders_made)
+            for name in settings.image_folders if plan.todo else ():
+                storage.make_folder(storage.join(out, name), listing.folder)
             run = {
                 "photos": photos,
                 "runner": settings.runner,

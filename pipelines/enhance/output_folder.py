@@ -3,7 +3,6 @@
 import json
 import os
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -52,19 +51,6 @@ def check(out: str, photos: str, overwrite: bool, moved: Listing | None = None) 
     if not overwrite:
         _refuse_files_of_others(out)
         _refuse_other_source(out, source_of(photos), moved)
-
-
-def make_image_folders(out: str, source: str, names: Iterable[str]) -> None:
-    """Makes the folders of images on a local disk. They get no more permissions than the folder of the photos.
-
-    Args:
-        out: Folder of the results.
-        source: Folder of the photos.
-        names: Names of the folders.
-    """
-    if storage.is_local(out) and storage.is_local(source):
-        for name in names:
-            storage.disk.make_folder(storage.join(out, name), source)
 
 
 def source_of(photos: str) -> str:

@@ -98,6 +98,11 @@ class EnhanceSettings(Application, JobSettings):
         """Whether a file may stay as it is where its pixels do: nothing asks for another."""
         return self.output_format is None and self.quality is None and not self.strip_metadata
 
+    @property
+    def image_folders(self) -> tuple[str, ...]:
+        """The folders of images that the run writes, relative to the folder of the results."""
+        return IMAGE_FOLDERS if self.autocontrast else IMAGE_FOLDERS[:1]
+
     def outputs(self, output: str, unchanged: Collection[str] = ()) -> list[str]:
         """The images that a photo's output consists of, relative to the folder of the results.
 
@@ -105,5 +110,5 @@ class EnhanceSettings(Application, JobSettings):
             output: Relative path of the enhanced photo.
             unchanged: Those of "enhanced" and "autocontrast" that are the original.
         """
-        folders = IMAGE_FOLDERS if self.autocontrast else IMAGE_FOLDERS[:1]
-        return [f"{folder}/{output}" for folder in folders if self.unchanged == "copy" or folder not in unchanged]
+        folders = (folder for folder in self.image_folders if self.unchanged == "copy" or folder not in unchanged)
+        return [f"{folder}/{output}" for folder in folders]

@@ -1,4 +1,4 @@
-"""The boxes of ISO base media files (ISO 14496-12): HEIC, AVIF and JPEG 2000."""
+"""The boxes of ISO base media files (ISO 14496-12): HEIC, AVIF, CR3 and JPEG 2000."""
 
 import struct
 from collections.abc import Iterator

@@ -84,8 +84,7 @@ def transfer_of(profile: bytes) -> int:
         profile: A profile, which may be damaged. The result is 0 for a profile with a table over all three channels.
     """
     try:
-        (count,) = struct.unpack_from(">L", profile, 128)
-        tags = {name: at for name, at, _ in struct.iter_unpack(">4sLL", profile[132 : 132 + 12 * min(count, 100)])}
+        tags = _places_of_tags(profile)
         if b"cicp" in tags:
             return profile[tags[b"cicp"] + 9]
         curve = tags.get(b"rTRC") or tags.get(b"kTRC")
@@ -117,6 +116,12 @@ def _middle(profile: bytes, at: int) -> float | None:
     return None
 
 
+def _places_of_tags(profile: bytes | bytearray) -> dict[bytes, int]:
+    """Where the data of each tag of an ICC profile begins. Raises struct.error if the profile is damaged."""
+    (count,) = struct.unpack_from(">L", profile, 128)
+    return {name: at for name, at, _ in struct.iter_unpack(">4sLL", profile[132 : 132 + 12 * min(count, 100)])}
+
+
 def _gamma(chunks: dict[bytes, bytes]) -> int:
     data = chunks.get(b"gAMA", b"")
     return int(struct.unpack(">L", data)[0]) if len(data) == 4 else 0
@@ -138,8 +143,7 @@ def profile_of(primaries: int) -> bytes:
     """An ICC profile with the tone curve of sRGB and the primaries of Display P3 (12) or BT.2020 (9)."""
     name, colours = _PRIMARIES[primaries]
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    (count,) = struct.unpack_from(">L", profile, 128)
-    places = dict(struct.unpack_from(">4sL", profile, 132 + 12 * index) for index in range(count))
+    places = _places_of_tags(profile)
     for tag, colour in zip((b"rXYZ", b"gXYZ", b"bXYZ"), colours, strict=True):
         struct.pack_into(">3l", profile, places[tag] + 8, *(round(value * 65536) for value in colour))
     return bytes(profile).replace("sRGB".encode("utf-16-be"), name.encode("utf-16-be"))

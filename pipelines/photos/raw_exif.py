@@ -7,6 +7,7 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
+from pipelines.photos.boxes import boxes
 from pipelines.photos.metadata import exif_of_tags
 
 _TIFF = {b"II": b"*\x00", b"MM": b"\x00*"}
@@ -77,7 +78,7 @@ def _tags(content: bytes) -> Image.Exif | None:
     if start == _MINOLTA:
         return _of_tiff(next(body for name, body in _minolta_blocks(content) if name == b"\x00TTW"))
     if content[4:12] == _CANON:
-        return _of_canon(dict(_boxes(content)))
+        return _of_canon(dict(_nested_boxes(content)))
     return None
 
 
@@ -96,29 +97,19 @@ def _minolta_blocks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         position += 8 + length
 
 
-def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and content of each box of an ISO base media file (ISO 14496-12), including nested boxes."""
-    position = 0
-    while position + 8 <= len(content):
-        size, name = struct.unpack_from(">L4s", content, position)
-        start = position + 8
-        if size == 1:
-            (size,) = struct.unpack_from(">Q", content, start)
-            start += 8
-        end = position + size if size else len(content)
-        if end <= position:
-            return
-        yield name, content[start:end]
+def _nested_boxes(content: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, bytes]]:
+    """Name and content of each box in a part of a CR3, including nested boxes."""
+    for name, body, stop in boxes(content, start, end):
+        yield name, content[body:stop]
         if name in _BOXES:
-            yield from _boxes(content[start + (_UUID if name == b"uuid" else 0) : end])
-        position = end
+            yield from _nested_boxes(content, body + (_UUID if name == b"uuid" else 0), stop)
 
 
-def _of_canon(boxes: dict[bytes, bytes]) -> Image.Exif:
+def _of_canon(found: dict[bytes, bytes]) -> Image.Exif:
     """The tags of a CR3. It has one TIFF each for the main, the EXIF and the GPS directory."""
-    tags = _of_tiff(boxes[b"CMT1"])
+    tags = _of_tiff(found[b"CMT1"])
     for name, group in ((b"CMT2", ExifTags.IFD.Exif), (b"CMT4", ExifTags.IFD.GPSInfo)):
-        if name in boxes:
-            tags.get_ifd(group).update(dict(_of_tiff(boxes[name])))
+        if name in found:
+            tags.get_ifd(group).update(dict(_of_tiff(found[name])))
             tags[group] = tags.get_ifd(group)
     return tags

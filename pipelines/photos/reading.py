@@ -372,7 +372,7 @@ def _other_pictures(image: Image.Image, content: bytes) -> list[str]:
     if with_gain_map or any("gainmap" in name for name in image.info.get("aux", ())):
         notes.append(unread.GAIN_MAP)
     if image.info.get("depth_images"):
-        notes.append("depth map dropped")
+        notes.append(unread.DEPTH_MAP)
     return notes
 
 

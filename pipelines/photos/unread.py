@@ -12,6 +12,7 @@ from pipelines.photos.boxes import box, boxes
 
 FILM = "video of a motion photo dropped"
 GAIN_MAP = "gain map dropped"
+DEPTH_MAP = "depth map dropped"
 
 _EXIF = b"Exif\x00\x00"
 _RESOLUTION, _EXIF_RESOURCE, _XMP_RESOURCE = 1005, 1058, 1060  # Photoshop's numbers
@@ -132,7 +133,7 @@ def _lost_of_heif(image: Image.Image, content: bytes) -> list[str]:
     if any("gainmap" in name for name in types) or (b"infe" in meta and b"tmap" in meta):
         lost.append(GAIN_MAP)
     if any(name.endswith(("depth", "auxid:2")) for name in types):
-        lost.append("depth map dropped")
+        lost.append(DEPTH_MAP)
     others = sorted({re.split("[:/]", name)[-1] for name in types if not any(k in name for k in _KEPT_OR_NOTED)})
     return lost + [f"auxiliary picture dropped ({name})" for name in others]
 

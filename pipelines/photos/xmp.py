@@ -3,12 +3,13 @@
 import re
 
 from pipelines.photos.pixels import turned_point
+from pipelines.photos.unread import DEPTH_MAP, FILM, GAIN_MAP
 
 _GONE = (
-    ("http://ns.google.com/photos/1.0/camera/", rb"(?:MotionPhoto|MicroVideo)\w*", "video of a motion photo dropped"),
-    ("http://ns.oplus.com/photos/1.0/camera/", rb"(?:MotionPhoto|Video)\w*", "video of a motion photo dropped"),
-    ("http://ns.adobe.com/hdr-gain-map/1.0/", rb"\w+", "gain map dropped"),
-    ("http://ns.google.com/photos/1.0/depthmap/", rb"\w+", "depth map dropped"),
+    ("http://ns.google.com/photos/1.0/camera/", rb"(?:MotionPhoto|MicroVideo)\w*", FILM),
+    ("http://ns.oplus.com/photos/1.0/camera/", rb"(?:MotionPhoto|Video)\w*", FILM),
+    ("http://ns.adobe.com/hdr-gain-map/1.0/", rb"\w+", GAIN_MAP),
+    ("http://ns.google.com/photos/1.0/depthmap/", rb"\w+", DEPTH_MAP),
     ("http://ns.adobe.com/xmp/note/", rb"HasExtendedXMP", "extended XMP dropped"),
     ("http://ns.google.com/photos/1.0/container/", rb"Directory", ""),
 )

@@ -144,6 +144,17 @@ def write(path: str, content: bytes, mtime: float | None = None, like: str | Non
         _home(path).write(path, content)
 
 
+def make_folder(path: str, like: str) -> None:
+    """Makes a folder that gets no more permissions than another one. Object stores have no folders.
+
+    Args:
+        path: Path of the folder; the folder above it exists.
+        like: Path of the other folder; its permissions count on local disks only.
+    """
+    if is_local(path):
+        disk.make_folder(path, like if is_local(like) else None)
+
+
 def sync(paths: Iterable[str]) -> None:
     """Syncs files and their folders to the disk. On an object store, a write is safe already.
 

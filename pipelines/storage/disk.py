@@ -183,18 +183,16 @@ def _make_folders(folder: str, like: str | None = None) -> None:
     counterpart = like if like and name and name == os.path.basename(like) else None
     if os.path.dirname(folder) not in ("", folder):
         _make_folders(os.path.dirname(folder), counterpart and os.path.dirname(counterpart))
-    permissions = _permissions(counterpart) if counterpart else None
-    with contextlib.suppress(FileExistsError):  # another thread made it
+    make_folder(folder, counterpart)
+
+
+def make_folder(folder: str, like: str | None) -> None:
+    """Makes a folder that gets no more permissions than the folder `like`, if there is one."""
+    permissions = _permissions(like) if like else None
+    with contextlib.suppress(FileExistsError):  # it exists, or another thread made it
         os.mkdir(folder, 0o777 if permissions is None else permissions | 0o700)
     if not os.path.isdir(folder):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), folder)
-
-
-def make_folder(folder: str, like: str) -> None:
-    """Makes a folder that gets no more permissions than another one, which it stands for."""
-    permissions = _permissions(like)
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(folder, 0o777 if permissions is None else permissions | 0o700)
 
 
 def _permissions(path: str) -> int | None:

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import io
 import json
-import re
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -93,8 +92,7 @@ class CurveModel:
         network = FORWARD[recipe.architecture]
         if (found := tuple(array.shape for array in weights)) != network.shapes:
             raise ValueError(f"its weights have the shapes {found}, those of {recipe.architecture} {network.shapes}")
-        if not all(np.isfinite(array).all() for array in weights):
-            raise ValueError("some of its weights are not finite numbers")
+        _check_finite(weights)
         weights = [np.ascontiguousarray(array, np.float32) for array in weights]
         return cls(recipe, network.sees_whole, functools.partial(network.run, weights))
 
@@ -113,7 +111,12 @@ class CurveModel:
 
     @classmethod
     def on_keras(cls, model: Any) -> "CurveModel":
-        """A `ZeroDCE` whose network Keras runs, with its backend."""
+        """A `ZeroDCE` whose network Keras runs, with its backend.
+
+        Raises:
+            ValueError: Some of its weights are not finite numbers.
+        """
+        _check_finite(model.network.get_weights())
 
         def forward(image: np.ndarray, *light: float) -> np.ndarray:
             inputs = [image[np.newaxis], *(np.full((1, 1, 1, 1), each, np.float32) for each in light)]
@@ -145,18 +148,23 @@ class CurveModel:
         return 1.0 if level is None else max(0.0, 1 - mean / level)
 
 
+def _check_finite(weights: Sequence[np.ndarray]) -> None:
+    if not all(np.isfinite(array).all() for array in weights):
+        raise ValueError("some of its weights are not finite numbers")
+
+
 def _weights(file: h5py.File) -> list[np.ndarray]:
     """Kernel and bias of each layer of a file, in the order of the layers: conv2d, conv2d_1 ..., dense, conv1d ..."""
     layers = file["layers/functional/layers"]
 
     def place(name: str) -> tuple[int, int]:
-        kind, number = re.fullmatch(r"(.*?)(?:_(\d+))?", name).groups()  # type: ignore[union-attr]
+        kind, _, number = name.partition("_")
+        if kind not in _ORDER or not (number or "0").isdigit():
+            raise ValueError(f"NumPy has no layer {name!r}: install 'zerodce[train]', and use --backend tensorflow")
         return _ORDER.index(kind), int(number or 0)
 
-    names = [name for name, layer in layers.items() if len(layer.get("vars", ()))]
-    if unknown := [name for name in names if name.partition("_")[0] not in _ORDER]:
-        raise ValueError(f"NumPy has no layer {unknown[0]!r}: install 'zerodce[train]', and use --backend tensorflow")
-    return [layers[name]["vars"][part][()] for name in sorted(names, key=place) for part in ("0", "1")]
+    names = sorted((name for name, layer in layers.items() if len(layer.get("vars", ()))), key=place)
+    return [layers[name]["vars"][part][()] for name in names for part in ("0", "1")]
 
 
 @functools.cache
