@@ -1,16 +1,18 @@
 """The `zerodce` command line: commands, options and their help. Each command imports its heavy modules itself."""
 
 import os
-import signal
 import sys
 from typing import Any
 
-import click
+try:
+    import click
 
-from pipelines.enhance.options import enhance
-from pipelines.options import open_standard_streams, silence_libraries, standard_output
-from pipelines.preprocess.options import preprocess
-from pipelines.settings import Application, options_of
+    from pipelines.enhance.options import enhance
+    from pipelines.options import open_standard_streams, run, silence_libraries, standard_output
+    from pipelines.preprocess.options import preprocess
+    from pipelines.settings import Application, options_of
+except KeyboardInterrupt:
+    sys.exit(130)
 
 _NO_READER = 141
 """Exit code if the reader of standard output has gone: 128 + SIGPIPE, as shells show it."""
@@ -38,7 +40,7 @@ class _OneLineErrors(click.Group):
         open_standard_streams()
         try:
             with standard_output():
-                return super().main(*args, **kwargs)
+                run(super().main, *args, **kwargs)
         finally:
             try:
                 sys.stderr.flush()
@@ -62,10 +64,6 @@ class _OneLineErrors(click.Group):
         except BrokenPipeError:
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (stays open until the process ends)
             sys.exit(_NO_READER)
-        except KeyboardInterrupt:  # before the command handles interrupts itself
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a signal to the process group arrives twice
-            click.echo("Interrupted.", err=True)
-            sys.exit(130)
 
 
 @click.group(

@@ -5,10 +5,11 @@ import contextlib
 import logging
 import os
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -28,6 +29,9 @@ def open_standard_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
+
+INTERRUPTED = 130
+"""Exit code after an interrupt: 128 + SIGINT, as shells show it."""
 
 NOT_PRINTED = 1
 """Exit code where standard output cannot be written."""
@@ -79,6 +83,25 @@ def standard_output() -> Iterator[None]:
     finally:
         if sys.stdout is own:
             sys.stdout = own._stream
+
+
+def run(main: Callable[..., Any], *args: Any, **options: Any) -> NoReturn:
+    """Runs a command as click does, and exits; but an interrupt at any moment exits with 130.
+
+    Args:
+        main: The `main` method of a click command.
+        args: Its arguments.
+        options: Its keyword arguments.
+    """
+    try:
+        sys.exit(main(*args, **{**options, "standalone_mode": False}))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a signal to the process group arrives twice
+        click.echo("Interrupted.", err=True)
+        sys.exit(INTERRUPTED)
 
 
 def silence_libraries() -> None:
@@ -163,9 +186,9 @@ def run_as_module(command: click.Command, argv: Sequence[str] | None = None) -> 
         with standard_output():
             command.main(["--help"])
     known, rest = parser.parse_known_args(arguments)
-    invoke: Callable[..., None] = command.main
     with standard_output():
-        invoke(
+        run(
+            command.main,
             [known.input, known.output, *rest],
             ignore_unknown_options=True,
             auto_envvar_prefix=f"ZERODCE_{str(command.name).upper()}",

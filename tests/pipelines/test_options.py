@@ -2,17 +2,20 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from pipelines import cli
 from pipelines.enhance import supervisor
 from pipelines.enhance.options import enhance
-from pipelines.options import standard_output
+from pipelines.options import run_as_module, standard_output
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,6 +30,27 @@ def test_a_person_sees_at_once_that_something_goes_on(
         enhance.main(["photos", "out"])
     assert ended.value.code == 7
     assert capsys.readouterr().err == ("Starting takes a few seconds.\n" if terminal else "")
+
+
+@pytest.mark.parametrize(
+    "start",
+    [lambda: cli.main(["enhance", "a", "b"]), lambda: run_as_module(enhance, ["--input", "a", "--output", "b"])],
+    ids=["zerodce", "module"],
+)
+def test_an_interrupt_while_click_reads_the_arguments_is_130(
+    start: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(click.Command, "parse_args", interrupted)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            start()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert ended.value.code == 130
 
 
 def test_what_another_user_left_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
