@@ -15,12 +15,12 @@ install: .venv/tests
 
 # packages for enhancing
 .venv/photos: pyproject.toml | .venv/bin/python
-	$(BIN)/pip install --quiet --editable '.[heif,raw]'
+	$(BIN)/pip install --quiet --quiet --editable '.[heif,raw]'
 	touch $@
 
 # more packages for testing
 .venv/tests: pyproject.toml | .venv/bin/python
-	$(BIN)/pip install --quiet --editable '.[test]'
+	$(BIN)/pip install --quiet --quiet --editable '.[test]'
 	touch $@ .venv/photos
 
 # the default input: dark scenes that the project renders

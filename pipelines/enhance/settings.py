@@ -75,7 +75,7 @@ class EnhanceSettings(Application, JobSettings):
         "[default: 300, and 2 more a megabyte and 5 a megapixel]",
     )
     max_failures: int | None = option(None, type=click.IntRange(0), help="Stop once more photos than this have failed.")
-    verify: bool = option(False, help="Read all images that are there, and make again what is not as written.")
+    verify: bool = option(False, help="Read each image in OUT, and make it again if its bytes have changed.")
     same_archive: bool = option(
         False,
         help="Go on in OUT although PHOTOS has another path than before, if the photos that are done are the same by "

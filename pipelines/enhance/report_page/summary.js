@@ -7,7 +7,7 @@ function drawSummary() {
   const changed = shown - (counts.unchanged ?? 0);
   const headline = changed ? `${grouped(changed)} ${changed === 1 ? "photo" : "photos"} enhanced` : "No photo enhanced";
   $("headline").textContent =
-    changed === shown ? headline : `${headline}, ${grouped(shown - changed)} of ${grouped(shown)} needed nothing`;
+    changed === shown ? headline : `${headline}, ${grouped(shown - changed)} of ${grouped(shown)} unchanged`;
   document.title = `${$("headline").textContent} – zerodce`;
   const tiles = [
     ["found", counts.found],
