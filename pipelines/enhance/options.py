@@ -22,7 +22,7 @@ from pipelines.settings import beam_arguments, options_of
 def enhance(photos: str, out: str, **options: Any) -> None:
     """Enhance PHOTOS, a folder or one photo, into OUT."""
     if sys.stderr.isatty():
-        click.echo("Starting takes a few seconds.", err=True)
+        click.echo("Starting.", err=True)
     if not options["dry_run"] and options["runner"] in LOCAL_RUNNERS:
         try:
             code = supervisor.watch(Attempts.of(out, on_cluster=False))

@@ -29,7 +29,7 @@ def test_a_person_sees_at_once_that_something_goes_on(
     with pytest.raises(SystemExit) as ended:
         enhance.main(["photos", "out"])
     assert ended.value.code == 7
-    assert capsys.readouterr().err == ("Starting takes a few seconds.\n" if terminal else "")
+    assert capsys.readouterr().err == ("Starting.\n" if terminal else "")
 
 
 @pytest.mark.parametrize(
