@@ -283,7 +283,8 @@ def _colour_16(
     """The 16-bit values of an image that Pillow cut to 8 bits; None if OpenCV reads another picture from the file."""
     import cv2
 
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    logs = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # OpenCV 4; OpenCV 5
+    logs.setLogLevel(0)  # silent
     pixels_16 = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels_16 is None or pixels_16.dtype != np.uint16 or pixels_16.ndim != 3:
         return None, opacity

@@ -47,5 +47,5 @@ def test_summary_counts_every_image_once(measured: dict) -> None:
 
 def test_the_picture_has_a_row_for_each_split(measured: dict) -> None:
     picture = Image.open(io.BytesIO(statistics.plot(measured, "PNG")))
-    assert picture.size == (1200, 648)
+    assert picture.size in [(1200, 648), (1200, 647)]  # 6.48 inches, which some versions of matplotlib cut
     assert len(picture.convert("RGB").getcolors(1 << 20)) > 10
