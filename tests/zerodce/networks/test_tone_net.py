@@ -141,6 +141,7 @@ def test_a_saved_tone_network_is_the_same(tone_network: keras.Model, tmp_path: P
     np.testing.assert_array_equal(strengths_of(loaded, images), strengths_of(tone_network, images))
 
 
+@pytest.mark.bfloat16
 def test_a_tone_network_of_mixed_precision_gives_nearly_the_same_strengths(tone_network: keras.Model) -> None:
     mixed = tone_net(dtype="mixed_bfloat16")
     mixed.set_weights(tone_network.get_weights())
