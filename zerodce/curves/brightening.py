@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from zerodce.curves.tones import ITERATIONS, highest, smoothstep, tone
+from zerodce.images.pixels import brightest
 
 HUE = (0.05, 0.25, 0.25, 0.5)
 """Hue preservation rises over this range of brightness (first two) and this range of saturation (last two)."""
@@ -48,7 +49,7 @@ def surroundings(small: np.ndarray) -> np.ndarray:
     Returns:
         Float32 (height, width, 2), spread over the photo: slope and offset for the root of its brightness.
     """
-    root = np.sqrt(small.max(axis=2).astype(np.float32) / 255)
+    root = np.sqrt(brightest(small).astype(np.float32) / 255)
     side = max(root.shape) // SURROUNDINGS | 1
 
     def average(values: np.ndarray) -> np.ndarray:

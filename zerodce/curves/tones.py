@@ -48,6 +48,13 @@ def tone(brightness: Any, strength: Any) -> Any:
     Returns:
         Float in [0, 1], nowhere darker than `brightness`.
     """
+    if isinstance(brightness, np.ndarray) and isinstance(strength, np.ndarray | np.floating | float):
+        from zerodce.kernels.brightening import iterate  # takes a third of the time of NumPy's loops
+
+        kind = np.result_type(brightness, strength)
+        values, strengths = (np.array(each, kind, order="C") for each in np.broadcast_arrays(brightness, strength))
+        iterate(values.reshape(-1), strengths.reshape(-1), ITERATIONS)
+        return values
     for _ in range(ITERATIONS):
         brightness = iterated(brightness, strength)
     return brightness

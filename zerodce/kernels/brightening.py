@@ -76,6 +76,22 @@ def find_strengths(brightness, wanted, iterations, steps, strengths):
             high[i] = high[i] if below else middle[i]
 
 
+@numba.njit(cache=True, error_model="numpy")
+def iterate(values, strengths, iterations):
+    """Applies iterations of the curve to values, in place. Keeps the GIL, because the arrays are small.
+
+    Args:
+        values: float32 or float64 (n,).
+        strengths: Likewise.
+        iterations: Number of iterations of the curves.
+    """
+    for start in range(0, values.size, TILE):
+        part, by = values[start : start + TILE], strengths[start : start + TILE]
+        for _ in range(iterations):
+            for i in range(part.size):
+                part[i] = iterated(part[i], by[i])
+
+
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def spread_row(around, y, height, slopes, offsets):
     """Interpolates a map of slopes and offsets at a row of the photo, to the photo's width."""
@@ -84,6 +100,11 @@ def spread_row(around, y, height, slopes, offsets):
     down = position(y, height, rows)
     upper = int(down)
     lower, part = min(upper + 1, rows - 1), np.float32(down - upper)
+    if columns == width:  # a small copy
+        for x in range(width):
+            slopes[x] = around[upper, x, 0] + part * (around[lower, x, 0] - around[upper, x, 0])
+            offsets[x] = around[upper, x, 1] + part * (around[lower, x, 1] - around[upper, x, 1])
+        return
     start = 0
     for column in range(-1, columns):  # between the middles of two cells
         stop = width if column == columns - 1 else max(start, int(np.ceil((column + 1.5) * width / columns - 0.5)))
@@ -173,22 +194,31 @@ def _keep_hue(n, brightness, value, curve, hue):
 
 
 @_compiled
-def _follow_surroundings(n, brightness, strength, at, share, slopes, offsets, table, caps, iterations, curve):
-    """Multiplies the channels of n pixels by the tone at the strength of their surroundings over that at their own."""
+def _follow_surroundings(n, brightness, strength, at, share, slopes, offsets, table, caps, iterations, planes, curve):
+    """Multiplies the channels of n pixels by the tone at the strength of their surroundings over that at their own.
+
+    `planes` is scratch memory: float32 (3, n or more).
+    """
     one, tiny, steps = np.float32(1), np.float32(1e-6), np.float32(len(table) - 2)
+    around, own, other = planes[0], planes[1], planes[2]
     for x in range(n):
         v = slopes[x] * np.sqrt(brightness[x]) + offsets[x]
-        place = min(v * v, one) * steps
-        first = np.int32(place)
-        around = table[first] + (place - np.float32(first)) * (table[first + 1] - table[first])
+        around[x] = min(v * v, one) * steps
+    for x in range(n):
+        first = np.int32(around[x])
+        around[x] = table[first] + (around[x] - np.float32(first)) * (table[first + 1] - table[first])
+    for x in range(n):
+        own[x], other[x] = brightness[x], brightness[x]
+    for _ in range(iterations):
+        for x in range(n):
+            own[x] = iterated(own[x], strength[x])
+            other[x] = iterated(other[x], around[x])
+    for x in range(n):
         cap = caps[at[x]] + share[x] * (caps[at[x] + 1] - caps[at[x]])
-        own, other = brightness[x], brightness[x]
-        for _ in range(iterations):
-            own = iterated(own, strength[x])
-            other = iterated(other, around)
-        lift = min(other, cap) / max(own, tiny)
-        for c in range(len(curve)):
-            curve[c, x] *= lift
+        own[x] = min(other[x], cap) / max(own[x], tiny)
+    for c in range(len(curve)):
+        for x in range(n):
+            curve[c, x] *= own[x]
 
 
 @_compiled
@@ -261,6 +291,7 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue, around, caps, c
     value = np.empty((channels, TILE), np.float32)
     curve = np.empty((channels, TILE), np.float32)
     strength = np.empty((parts, TILE), np.float32)
+    planes = np.empty((3, TILE), np.float32)
     brightness = np.empty(TILE, np.float32)
     at = np.empty(TILE, np.int32)
     share = np.empty(TILE, np.float32)
@@ -291,9 +322,8 @@ def apply_rows(photo, tables, enhanced, levels, iterations, hue, around, caps, c
                 _keep_hue(n, brightness, value, curve, hue)
             if local:
                 around_slopes, around_offsets, table = slopes[start:], offsets[start:], row[0, :, 0]
-                _follow_surroundings(
-                    n, brightness, strength[0], at, share, around_slopes, around_offsets, table, caps, iterations, curve
-                )
+                near = strength[0], at, share, around_slopes, around_offsets
+                _follow_surroundings(n, brightness, *near, table, caps, iterations, planes, curve)
             if channels == 3 and colours.size:
                 _mute(n, at, share, colours, curve)
             _store(curve, start, n, scale, enhanced[y])
@@ -316,7 +346,7 @@ def look_up(photo, tones, lifts, keep, pure, around, colours, enhanced):
     """
     height, width, _ = photo.shape
     one, half, last = np.float32(1), np.float32(0.5), np.float32(lifts.shape[1] - 1)
-    curve, start, slope = np.empty_like(keep), np.empty_like(keep), np.empty_like(keep)
+    mix = np.empty((256, 256, 4), np.float32)  # side by side, so that a pixel reads one line of the cache
     root = np.empty(256, np.float32)
     for most in range(256):
         root[most] = np.sqrt(np.float32(most / 255)) * last
@@ -326,11 +356,10 @@ def look_up(photo, tones, lifts, keep, pure, around, colours, enhanced):
             rise = (top - bottom) / np.float32(max(most - least, 1))
             part = colours[most]
             darkest = (one - kept) * tones[most, least] + kept * bottom
-            curve[most, least] = part * (one - kept)
-            start[most, least] = part * kept * (bottom - rise * np.float32(least)) + (one - part) * half * (
-                top + darkest
-            )
-            slope[most, least] = part * kept * rise
+            mix[most, least, 0] = part * (one - kept)
+            start = part * kept * (bottom - rise * np.float32(least))
+            mix[most, least, 1] = start + (one - part) * half * (top + darkest)
+            mix[most, least, 2] = part * kept * rise
     slopes, offsets = np.empty(width, np.float32), np.empty(width, np.float32)
     for y in range(height):
         spread_row(around, y, height, slopes, offsets)
@@ -341,8 +370,8 @@ def look_up(photo, tones, lifts, keep, pure, around, colours, enhanced):
             most = max(red, max(green, blue))
             least = min(red, min(green, blue))
             lift = lifts[most, np.uint8(np.int32(slopes[x] * root[most] + offsets[x]))]
-            tone, c, b = tones[most], curve[most, least] * lift, slope[most, least] * lift
-            a = start[most, least] * lift + half
+            tone, terms = tones[most], mix[most, least]
+            c, a, b = terms[0] * lift, terms[1] * lift + half, terms[2] * lift
             enhanced[y, x, 0] = np.uint8(c * tone[red] + a + b * np.float32(red))
             enhanced[y, x, 1] = np.uint8(c * tone[green] + a + b * np.float32(green))
             enhanced[y, x, 2] = np.uint8(c * tone[blue] + a + b * np.float32(blue))
