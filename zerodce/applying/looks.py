@@ -22,7 +22,7 @@ import numpy as np
 
 from zerodce.curves.exposure import MAX_EVEN, NIGHT, even_aim
 from zerodce.curves.tones import KNOT_BRIGHTNESS, KNOTS, LEVEL_WEIGHTS, smoothstep, tone
-from zerodce.images import metrics
+from zerodce.images import metrics, pixels
 
 Look = Literal["natural", "bright"]
 """`natural`: what an owner would keep; `bright`: everything is lit."""
@@ -154,9 +154,8 @@ def light(small: np.ndarray, look: Look) -> Light:
         small: uint8 (height, width, 3), RGB: a small copy of the photo.
         look: `natural` or `bright`.
     """
-    channels = cv2.split(small)
-    brightest = cv2.max(cv2.max(channels[0], channels[1]), channels[2])
-    return (_natural if look == "natural" else _bright)(channels, brightest, metrics.mean(small))
+    of_look = _natural if look == "natural" else _bright
+    return of_look(cv2.split(small), pixels.brightest(small), metrics.mean(small))
 
 
 def _bright(channels: Sequence[np.ndarray], brightest: np.ndarray, mean: float) -> Light:

@@ -26,7 +26,9 @@ def conv2d(image: np.ndarray, kernel: np.ndarray, bias: np.ndarray, stride: int 
         max((made - 1) * stride + taps - side, 0)
         for made, taps, side in zip((height, width), (rows, columns), image.shape[:2], strict=True)
     ]
-    padded = np.pad(image, [(each // 2, each - each // 2) for each in spare] + [(0, 0)])
+    padded = np.zeros((image.shape[0] + spare[0], image.shape[1] + spare[1], channels), image.dtype)
+    top, left = spare[0] // 2, spare[1] // 2
+    padded[top : top + image.shape[0], left : left + image.shape[1]] = image
     result = np.broadcast_to(bias, (height * width, filters)).copy()
     for row in range(rows):
         for column in range(columns):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from zerodce.curves import tones
+from zerodce.images.pixels import brightest
 from zerodce.inference.layers import conv1d, conv2d, enlarge, halve, relu, resize, sigmoid
 
 CONTEXT, SEEN = 128, 64
@@ -77,7 +78,7 @@ def tone_net(weights: Weights, image: np.ndarray, light: float) -> np.ndarray:
 
 def _by_brightness(image: np.ndarray, features: np.ndarray) -> np.ndarray:
     """`zerodce.networks.tone_net.ByBrightness` of one image."""
-    weights = tones.knot_weights(image.max(axis=2)).reshape(-1, tones.KNOTS).astype(np.float32)
+    weights = tones.knot_weights(brightest(image)).reshape(-1, tones.KNOTS).astype(np.float32)
     mass = weights.mean(axis=0)[:, np.newaxis]
     sums = weights.T @ features.reshape(-1, features.shape[2]) / (SEEN * SEEN)
     return np.concatenate([sums / (mass + np.float32(1e-3)), np.sqrt(mass + np.float32(1e-12))], axis=1)
