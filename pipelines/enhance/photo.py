@@ -310,16 +310,16 @@ class PhotoProcessor:
                 memory.give_back()
         table, baseline = None, None
         if settings.autocontrast:
-            table, row["psnr_autocontrast_db"] = photos.autocontrast_table(before)
-            identity = math.isinf(row["psnr_autocontrast_db"])
-            baseline = before if identity else photos.look_up(before, table)
-            self._put(prepared, "autocontrast", baseline, identity, outcome)
+            table = photos.autocontrast_table(before)
+            baseline = before if table is None else photos.look_up(before, table)
+            row["psnr_autocontrast_db"] = math.inf if table is None else metrics.psnr(before, baseline)
+            self._put(prepared, "autocontrast", baseline, table is None, outcome)
         if settings.reference is not None:
             scores, notes = self._compare(prepared.task, before, after, baseline)
             row |= scores
             outcome.notes += notes
         if prepared.task.thumbnail:
-            outcome.notes += self._draw(prepared, row, after_preview, None if baseline is before else table)
+            outcome.notes += self._draw(prepared, row, after_preview, table)
         return outcome
 
     def _missed(self, curves: Curves) -> list[str]:

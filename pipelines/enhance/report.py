@@ -16,6 +16,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 from PIL import Image
 
 from pipelines import storage
@@ -79,9 +80,12 @@ def write_thumbnails(
 
 
 def _thumbnail(image: Image.Image) -> bytes:
-    content = io.BytesIO()
-    image.save(content, "JPEG", quality=78)
-    return content.getvalue()
+    import simplejpeg  # releases the GIL while it encodes, unlike Pillow
+
+    grey = image.mode == "L"
+    pixels = np.asarray(image)[..., np.newaxis] if grey else np.asarray(image)
+    options = ("GRAY", "Gray") if grey else ("RGB", "420")
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), 78, *options)
 
 
 def _position(path: str) -> float:

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import faulthandler
 import functools
+import math
 import os
 import threading
 import time
@@ -104,15 +105,29 @@ def _nowhere() -> TextIO:
     return open(os.devnull, "w")  # stays open until the process ends
 
 
+_armed_until = math.inf  # when the timer of `_arm` ends the process, on the clock time.monotonic
+
+
 def _arm() -> None:
     """Sets a timer in C, which ends the process even if a hanging decoder keeps the interpreter's lock.
 
-    Without the lock, `_watch` cannot run.
+    Without the lock, `_watch` cannot run. Setting the timer starts a thread, so a timer that is about right stays.
     """
+    global _armed_until
     if left := [step.limit - step.spent for step in _steps if not step.waits]:
-        faulthandler.dump_traceback_later(max(left) + _SLACK_SECONDS, exit=True, file=_nowhere())
-    else:
+        seconds = max(left) + _SLACK_SECONDS
+        until = time.monotonic() + seconds
+        if abs(until - _armed_until) > _SLACK_SECONDS / 3:
+            faulthandler.dump_traceback_later(seconds, exit=True, file=_nowhere())
+            _armed_until = until
+
+
+def _disarm() -> None:
+    """Stops the timer if no step runs. `_watch` calls this, so that a pause between two photos costs nothing."""
+    global _armed_until
+    if all(step.waits for step in _steps):
         faulthandler.cancel_dump_traceback_later()
+        _armed_until = math.inf
 
 
 def _watch() -> None:
@@ -120,10 +135,7 @@ def _watch() -> None:
     while True:
         time.sleep(TICK_SECONDS)
         now = time.monotonic()
-        passed, last = (
-            min(now - last, 2 * TICK_SECONDS),
-            now,
-        )  # without the time of a stopped process (Ctrl-Z)
+        passed, last = min(now - last, 2 * TICK_SECONDS), now  # without the time of a stopped process (Ctrl-Z)
         with _lock:
             steps = [step for step in _steps if not step.waits]
         for step in steps:
@@ -135,3 +147,4 @@ def _watch() -> None:
             os._exit(EXIT_CODE)
         with _lock:
             _arm()
+            _disarm()

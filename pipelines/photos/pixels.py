@@ -10,8 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from zerodce.images.metrics import psnr_from_error
-
 # formats whose 16-bit colour Pillow cuts to 8 bits; OpenCV reads all bits
 _COLOUR_16 = frozenset({"PNG", "TIFF", "PPM"})
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANES, _TIFF_SAMPLE_FORMAT = 258, 262, 284, 339
@@ -301,28 +299,23 @@ def _colour_16(
     return np.ascontiguousarray(values[..., :channels]), None if opacity is None else values[..., channels]
 
 
-def autocontrast_table(pixels: np.ndarray) -> tuple[np.ndarray, float]:
+def autocontrast_table(pixels: np.ndarray) -> np.ndarray | None:
     """Pillow's autocontrast of an image as look-up tables, one for each channel.
 
     Args:
         pixels: uint8 (height, width, 3 or 1).
 
     Returns:
-        A table, uint8 (256, 3 or 1), and a PSNR in dB. `look_up` with this table gives the same result as
-        `ImageOps.autocontrast`. The PSNR compares that result with `pixels`; it is computed from the histograms, and is
-        infinity if nothing changes.
+        A table, uint8 (256, 3 or 1), with which `look_up` gives the same as `ImageOps.autocontrast`; None if that
+        changes no pixel.
     """
     levels = np.arange(256, dtype=np.uint8)[:, np.newaxis]
     lowest, highest = _extremes(pixels)
     ramps = levels.clip(lowest, highest)[np.newaxis]
     image = Image.fromarray(ramps if len(lowest) > 1 else ramps[..., 0])
     table = np.asarray(ImageOps.autocontrast(image)).reshape(256, -1)
-    changed = ((table != levels) & (levels >= lowest) & (levels <= highest)).any(axis=0)
-    error = 0
-    if changed.any():
-        counts = np.array(image_of(pixels).histogram()).reshape(-1, 256).T
-        error = int((counts * (table.astype(np.int64) - levels) ** 2)[:, changed].sum())
-    return table, psnr_from_error(error, pixels.size)
+    changed = (table != levels) & (levels >= lowest) & (levels <= highest)  # if any, then the lowest or the highest
+    return table if changed.any() else None
 
 
 def _extremes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -18,22 +18,10 @@ FLAT = 0.25
 """The share of the dark blocks that counts as flat: those with the least structure."""
 
 
-def psnr_from_error(squared_error: float, count: int) -> float:
-    """PSNR in dB from a sum of squared differences.
-
-    Args:
-        squared_error: Sum of squared differences, in steps of 1/255.
-        count: Number of values summed, > 0.
-
-    Returns:
-        10 log10(255^2 / mean squared difference); infinity if there is none.
-    """
-    return 10 * math.log10(255**2 * count / squared_error) if squared_error else math.inf
-
-
 def psnr(first: np.ndarray, second: np.ndarray) -> float:
     """PSNR in dB of two uint8 arrays of one shape; infinity where they are equal."""
-    return psnr_from_error(cv2.norm(first, second, cv2.NORM_L2SQR), first.size)
+    squared_error = cv2.norm(first, second, cv2.NORM_L2SQR)
+    return 10 * math.log10(255**2 * first.size / squared_error) if squared_error else math.inf
 
 
 def mean(image: np.ndarray) -> float:

@@ -22,7 +22,6 @@ def pair(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 def test_psnr_of_one_step_everywhere() -> None:
     image = np.full((4, 5, 3), 100, np.uint8)
     assert metrics.psnr(image, image + 1) == pytest.approx(20 * math.log10(255))  # 48.13 dB
-    assert metrics.psnr_from_error(60, 60) == pytest.approx(20 * math.log10(255))
 
 
 def test_psnr_does_not_wrap_around() -> None:
