@@ -112,11 +112,13 @@ def of_photos(folder: Path, out: Path, *options: str) -> tuple[dict[str, float],
     models.limit_threads(settings.curve_size, settings.workers)
     enhancer = processor.enhancer()
     stopwatch = Stopwatch()
+    estimating = threading.Lock()  # in the job one thread estimates, because it works on batches
 
     def work(task: Task) -> None:
         prepared = processor.prepare(task)
         if not isinstance(prepared, Done):
-            (curves,) = enhancer.estimate([prepared.small])
+            with estimating:
+                (curves,) = enhancer.estimate([prepared.small])
             prepared = processor.complete(prepared, curves)
         if prepared.record is None or prepared.record.failure:
             raise RuntimeError(f"{task.path}: {prepared.record}")
