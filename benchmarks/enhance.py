@@ -265,26 +265,25 @@ def profile(photos: Path, small: Path) -> None:
             columns.append(_profile(one, many, folder))
     lines = ["| core-ms per MP | " + " | ".join(f"{kind} | their floor" for kind in kinds) + " |"]
     lines.append("|---" * (1 + 2 * len(columns)) + "|")
-    for step in (*steps.STEPS, "the rest", "Beam and handing over", "all"):
+    for step in (*steps.STEPS, "Beam and handing over", "all"):
         values = (value for ours, floor in columns for value in (ours.get(step), floor.get(step)))
         lines.append(f"| {step} | " + " | ".join("" if value is None else f"{value:.2f}" for value in values) + " |")
     show(lines)
 
 
 def _profile(one: Path, many: Path, folder: Path) -> tuple[dict[str, float], dict[str, float]]:
-    """Core-ms per MP by step: of the command (many copies minus one), and of the codec floor."""
+    """Core-ms per MP by step: of the command (many copies minus one, in one process), and of the codec floor."""
     total = megapixels(many)
     scale = 1000 / total
     stopwatch = steps.Stopwatch()
     floor = {"all": codec_floor(many, stopwatch).core_ms}
     floor |= {step: seconds * scale for step, seconds in stopwatch.seconds.items()}
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:  # it changes how memory is freed
-        alone.submit(steps.of_photos, one, folder / "warm").result()
-        seconds, process = alone.submit(steps.of_photos, many, folder / "out").result()
-    ours = {step: value * scale for step, value in seconds.items()}
-    ours["the rest"] += process * scale - sum(ours.values())  # what no thread of the pool did
-    whole = (enhance(many).cpu_seconds - enhance(one).cpu_seconds) * 1000 / (total - megapixels(one))
-    return ours | {"Beam and handing over": whole - process * scale, "all": whole}, floor
+        alone.submit(steps.of_job, one, folder / "warm").result()
+        few = alone.submit(steps.of_job, one, folder / "few").result()
+        ours = alone.submit(steps.of_job, many, folder / "out").result()
+    scale = 1000 / (total - megapixels(one))
+    return {step: (seconds - few.get(step, 0.0)) * scale for step, seconds in ours.items()}, floor
 
 
 def memory(photos: Path, counts: Sequence[int]) -> None:

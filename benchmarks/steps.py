@@ -2,13 +2,11 @@
 
 import contextlib
 import functools
-import os
 import pkgutil
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -32,6 +30,7 @@ STEPS = {
         "pipelines.enhance.photo.PhotoProcessor._begin",
         "pipelines.enhance.photo.PhotoProcessor._record",
     ),
+    "the rest": ("pipelines.enhance.transforms.prepare", "pipelines.enhance.transforms.complete"),
 }
 """Functions of each step. If one calls another, the time counts only for the other."""
 
@@ -83,47 +82,31 @@ class Stopwatch:
             yield
 
 
-def of_photos(folder: Path, out: Path, *options: str) -> tuple[dict[str, float], float]:
-    """Enhances photos with a thread for each core, like the job, but without Beam.
+def of_job(folder: Path, out: Path, *options: str) -> dict[str, float]:
+    """Runs `zerodce enhance` in this process.
 
     Args:
         folder: The photos.
         out: Folder of the results; must be new.
-        options: Those of `zerodce enhance`.
+        options: Those of the command.
 
     Returns:
-        Core seconds of each step, with "the rest" for everything else; and those of the whole process.
+        Core seconds of each step; "the rest" is what the two functions of a photo spend beside the other steps. "Beam
+        and handing over" is everything else in the process, and "all" the sum.
     """
-    from pipelines import folders, memory, models
-    from pipelines.enhance.journal import Journal
+    from pipelines import memory
+    from pipelines.enhance import command
     from pipelines.enhance.options import enhance
-    from pipelines.enhance.photo import Done, PhotoProcessor
-    from pipelines.enhance.plan import Task, make_plan
     from pipelines.enhance.settings import EnhanceSettings
 
     memory.keep_freed()
     parameters = enhance.make_context("enhance", [str(folder), str(out), *options]).params
     settings = EnhanceSettings(**{name: value for name, value in parameters.items() if name not in ("photos", "out")})
-    model = models.read_model(settings.model)
-    digest = settings.digest_with(model.sha256)
-    journal = Journal(str(out / folders.STATE / "journal"))
-    processor = PhotoProcessor(str(folder), str(out), model, settings, journal)
-    plan = make_plan(folders.find(str(folder)), str(out), settings, digest, {}, [], {})
-    models.limit_threads(settings.curve_size, settings.workers)
-    enhancer = processor.enhancer()
     stopwatch = Stopwatch()
-    estimating = threading.Lock()  # in the job one thread estimates, because it works on batches
-
-    def work(task: Task) -> None:
-        prepared = processor.prepare(task)
-        if not isinstance(prepared, Done):
-            with estimating:
-                (curves,) = enhancer.estimate([prepared.small])
-            prepared = processor.complete(prepared, curves)
-        if prepared.record is None or prepared.record.failure:
-            raise RuntimeError(f"{task.path}: {prepared.record}")
-
-    with stopwatch.watching(), ThreadPoolExecutor(settings.workers or os.cpu_count()) as pool:
+    with stopwatch.watching():
         started = time.process_time()
-        list(pool.map(stopwatch.timed("the rest", work), plan.todo))
-        return dict(stopwatch.seconds), time.process_time() - started
+        code = command.enhance(str(folder), str(out), settings)
+        total = time.process_time() - started
+    if code:
+        raise RuntimeError(f"enhancing {folder} ended with {code}")
+    return {**stopwatch.seconds, "Beam and handing over": total - sum(stopwatch.seconds.values()), "all": total}
