@@ -19,6 +19,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineState
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
+from pipelines import storage
 from pipelines.options import LOCAL_RUNNERS
 
 # The full name, because DirectRunner tries Prism first, which downloads a binary.
@@ -110,6 +111,7 @@ def pipeline_options(runner: str, beam_args: Sequence[str] = ()) -> PipelineOpti
         )
     options.view_as(StandardOptions).runner = LOCAL if is_local(runner) else runner
     FileSystems.set_options(options)
+    storage.configure(options.get_all_options(drop_default=True))
     return options
 
 

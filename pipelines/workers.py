@@ -58,6 +58,7 @@ class WorkerRequirements:
                     f"worker {host} has {name} {here[name]}, the command has {version}: install the same on both"
                 )
         FileSystems.set_options(PipelineOptions.from_dictionary(self.options))
+        storage.configure(self.options)
         for path in self.paths:
             try:
                 storage.reach(path)

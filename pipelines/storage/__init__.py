@@ -1,9 +1,10 @@
-"""Access to files by path, on a disk (module `disk`) or on an object store (module `objects`)."""
+"""Access to files by path: on a disk (`disk`), on an object store (`objects`), or in Hadoop (`hadoop`)."""
 
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
+from typing import Any
 
 from pipelines.storage import disk
 from pipelines.storage.disk import TEMPORARY_NAME, TEMPORARY_SUFFIX, open_local
@@ -15,6 +16,7 @@ __all__ = [
     "Entry",
     "SourceError",
     "absolute",
+    "configure",
     "copy",
     "delete",
     "exists",
@@ -40,9 +42,13 @@ def is_local(path: str) -> bool:
 
 
 def _home(path: str) -> ModuleType:
-    """The module for a path. `objects` is imported only when it is needed, because it imports Beam."""
+    """The module for a path. All but `disk` are imported only when they are needed, because they import libraries."""
     if is_local(path):
         return disk
+    if path.startswith("hdfs://"):
+        from pipelines.storage import hadoop
+
+        return hadoop
     from pipelines.storage import objects
 
     return objects
@@ -66,8 +72,19 @@ def split(path: str) -> tuple[str, str]:
     return folder, name
 
 
+def configure(options: Mapping[str, Any]) -> None:
+    """Takes over Beam's options for S3, such as `--s3_endpoint_url`.
+
+    Args:
+        options: Beam's options by name.
+    """
+    from pipelines.storage import objects
+
+    objects.configure(options)
+
+
 def reach(path: str) -> None:
-    """Checks that an S3 bucket answers. If it has never answered before, this asks only once.
+    """Checks that an object store answers. If it has never answered before, this asks only once.
 
     Raises:
         OSError: It does not answer. `strerror` gives the reason in one line.
@@ -168,7 +185,7 @@ def sync(paths: Iterable[str]) -> None:
 
 
 def copy(folder: str, entry: Entry, path: str, crc32: int) -> int:
-    """Copies a file byte for byte, complete or not at all. Within an object store, the store copies it.
+    """Copies a file byte for byte, complete or not at all. Within a bucket of an object store, the store copies it.
 
     Args:
         folder: Folder of the file.
@@ -185,7 +202,7 @@ def copy(folder: str, entry: Entry, path: str, crc32: int) -> int:
     """
     if is_local(folder) and is_local(path):
         return disk.copy(folder, entry, path, crc32)
-    if folder.split("://")[0] == path.split("://")[0]:
+    if folder.split("/", 3)[:3] == path.split("/", 3)[:3]:  # of one bucket
         _home(path).copy(folder, entry, path)
         return crc32
     try:

@@ -1,33 +1,46 @@
-"""Files on object stores and other stores that Beam's file systems support: s3://, gs://, hdfs://.
+"""Files on object stores: s3://, gs:// and az://.
 
-A write is one put, so a file appears complete or not at all.
+The client is obstore, the Python interface of Rust's object_store. A write up to `ONE_PUT` bytes is one put, so a file
+appears complete or not at all; a longer one is a multipart upload, which also appears only when it is complete.
 """
 
 import contextlib
+import datetime
 import errno
 import functools
 import math
 import os
 import re
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import click
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
-from apache_beam.io.filesystems import FileSystems
-from apache_beam.utils import retry
 
 from pipelines.runners import STOP
 from pipelines.storage.entries import Entry, SourceError
+
+ONE_PUT = 8 * 2**20
+"""The largest number of bytes that is written by one put."""
 
 WAIT_SECONDS = 60.0
 """Seconds for which a call waits for an object store that has answered before and does not answer now."""
 
 SAY_SECONDS = 10.0
 """Seconds between lines that say for which store the command waits."""
+
+PAGE = 1000
+"""Objects in a page of a listing, the largest number that S3 gives in one answer."""
+
+_OUT_OF_ORDER = (429, 500, 502, 503, 504)  # HTTP statuses of a store that does not work at the moment
+_FULL = 507
+_FROM_BEAM = {  # options of Beam for S3, and what obstore calls them
+    "s3_access_key_id": "access_key_id",
+    "s3_secret_access_key": "secret_access_key",
+    "s3_session_token": "session_token",
+    "s3_endpoint_url": "endpoint",
+    "s3_region_name": "region",
+}
 
 _Result = TypeVar("_Result")
 
@@ -40,47 +53,107 @@ class _StillGoneError(OSError):
     """An object store still does not answer, after waiting."""
 
 
+_options: dict[str, str] = {}
+
+
+def configure(options: Mapping[str, Any]) -> None:
+    """Takes over Beam's options for S3, such as `--s3_endpoint_url`. What they do not set comes from the environment.
+
+    Args:
+        options: Beam's options by name.
+    """
+    found = {ours: str(options[name]) for name, ours in _FROM_BEAM.items() if options.get(name)}
+    if found != _options:
+        _options.clear()
+        _options.update(found)
+        _client.cache_clear()
+
+
+def _store(path: str) -> tuple[Any, str]:
+    """The client for the bucket of a path, and the key of the path in it."""
+    return _client(_bucket(path)), "".join(path.split("/", 3)[3:]).rstrip("/")
+
+
+@functools.cache
+def _client(url: str) -> Any:
+    """The client for a bucket. Its threads are shared by all threads of this process."""
+    try:
+        from obstore.store import from_url
+    except ImportError as error:
+        scheme = url.partition("://")[0]
+        extra = {"s3": "aws", "gs": "gcp"}.get(scheme, "azure")
+        raise OSError(errno.EIO, f"{scheme}:// needs a library: pip install 'zerodce[{extra}]'", url) from error
+    options: dict[str, Any] = {
+        "client_options": {"allow_http": True, "connect_timeout": "10s", "read_timeout": "30s", "timeout": "1h"},
+        # with jitter; `_patient` does the rest
+        "retry_config": {"max_retries": 2, "retry_timeout": datetime.timedelta(seconds=20)},
+    }
+    if url.startswith("s3://"):
+        options["config"] = dict(_options)
+        if not ("access_key_id" in _options or os.environ.keys() & {"AWS_ACCESS_KEY_ID", "AWS_SKIP_SIGNATURE"}):
+            options["credential_provider"] = _credentials(url)
+    try:
+        return from_url(url, **options)
+    except Exception as error:
+        raise OSError(errno.EIO, _reason(error), url) from error
+
+
+def _credentials(url: str) -> Any:
+    """Credentials from where boto3 finds them: profiles, a role of the machine, single sign-on."""
+    try:
+        from obstore.auth.boto3 import Boto3CredentialProvider
+
+        return Boto3CredentialProvider()
+    except ImportError as error:
+        raise OSError(
+            errno.EIO, "no AWS_ACCESS_KEY_ID; for other credentials: pip install 'zerodce[aws]'", url
+        ) from error
+    except ValueError as error:
+        raise OSError(errno.EIO, "no credentials for S3: set AWS_ACCESS_KEY_ID, or run `aws configure`", url) from error
+
+
+def _bucket(path: str) -> str:
+    return "/".join(path.split("/", 3)[:3])
+
+
 @contextlib.contextmanager
-def _reaching(path: str) -> Iterator[None]:
-    """Converts the exceptions of an object store's library into an OSError. Its `strerror` is one line."""
-    _prepare_beam()
-    before, _asking.now = getattr(_asking, "now", False), True
+def _asking(path: str) -> Iterator[None]:
+    """Converts the exceptions of obstore into an OSError. Its `strerror` is one line."""
     try:
         yield
     except Exception as error:
-        if isinstance(error, OSError) and not isinstance(error, BeamIOError):
+        text = str(error)
+        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
             raise
-        cause: Any = error
-        while isinstance(cause, BeamIOError) and cause.exception_details:
-            cause = next(iter(cause.exception_details.values()))
-        kind = _GoneError if _is_gone(cause) else OSError
-        number = errno.ENOSPC if _status(cause) == 507 else errno.EIO
-        raise kind(number, str(getattr(cause, "message", cause)).split("\n", 1)[0], path) from error
-    finally:
-        _asking.now = before
+        if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in text:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
+        status = _status(text)
+        gone = status in _OUT_OF_ORDER or (status is None and "HTTP error" in text)
+        kind = _GoneError if gone else FileExistsError if isinstance(error, _conflicts()) else OSError
+        raise kind(errno.ENOSPC if status == _FULL else errno.EIO, _reason(error), path) from error
 
 
-def _status(cause: Any) -> int | None:
-    """The HTTP status that an object store answered; None if unknown."""
-    status = getattr(cause, "code", None)
-    if status is None and hasattr(cause, "response"):
-        status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return status if isinstance(status, int) else None
+def _conflicts() -> tuple[type[Exception], ...]:
+    from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+    return AlreadyExistsError, PreconditionError
 
 
-def _is_gone(cause: BaseException) -> bool:
-    """Whether an error means that a store does not answer, or answers that it is out of order or overloaded."""
-    if (status := _status(cause)) is not None:
-        return status in (429, 500, 502, 503, 504)
-    # Beam wraps botocore's exception, and names it only in its text; the original is in __context__
-    return any(
-        kind.__name__ in ("ConnectionError", "HTTPClientError") and kind.__module__ == "botocore.exceptions"
-        for error in (cause, cause.__context__)
-        for kind in type(error).__mro__
-    )
+def _status(text: str) -> int | None:
+    """The HTTP status in the text of an error; None if the store did not answer."""
+    found = re.search(r"status code: (\d{3})", text)
+    return int(found[1]) if found else None
 
 
-_asking = threading.local()  # its attribute `now`: whether this thread is asking an object store
+def _reason(error: Exception) -> str:
+    """The text of an error as one line: what the store answered, or what the client says."""
+    text = str(error).split("\n\nDebug source", 1)[0]
+    answer = re.search(r"<Code>([^<]*)</Code>\s*<Message>([^<]*)</Message>", text)
+    if answer:
+        return f"{answer[2].rstrip('.')} ({answer[1]}, {_status(text)})"
+    return " ".join(text.split())
+
+
 _answered: set[str] = set()  # stores that have answered in this process
 _said = {"time": -math.inf}  # when the last line about waiting was printed
 
@@ -93,13 +166,17 @@ def _patient(function: Callable[..., _Result]) -> Callable[..., _Result]:
 
     @functools.wraps(function)
     def patient(path: str, *arguments: Any, **options: Any) -> _Result:
-        store = "/".join(path.split("/", 3)[:3])
+        store = _bucket(path)
         started, pause = math.nan, 1.0
         while True:
             try:
-                result = function(path, *arguments, **options)
+                with _asking(path):
+                    result = function(path, *arguments, **options)
                 _answered.add(store)
                 return result
+            except FileNotFoundError:
+                _answered.add(store)
+                raise
             except _GoneError as error:
                 now = time.monotonic()
                 started = now if math.isnan(started) else started
@@ -125,134 +202,130 @@ def _say_waiting(store: str, reason: str, left: float) -> None:
         click.echo(f"Waiting for {store}, which does not answer ({reason}): for {left:.0f} s more.", err=True)
 
 
-@functools.cache
-def _prepare_beam() -> None:
-    """Turns off Beam's silent retries, which take minutes; `_patient` retries instead. Caches botocore's data files."""
-    sleep = retry.Clock.sleep
-
-    def sleep_elsewhere(clock: retry.Clock, seconds: float) -> None:
-        error = sys.exc_info()[1]
-        if error is not None and getattr(_asking, "now", False):
-            raise error  # `_patient` waits, and prints a line
-        sleep(clock, seconds)
-
-    retry.Clock.sleep = sleep_elsewhere  # type: ignore[method-assign]
-    try:
-        import botocore.config
-        import botocore.session
-    except ImportError:
-        return
-    botocore.session.create_loader = functools.cache(botocore.session.create_loader)  # 0.1 s a client
-    get_session = botocore.session.get_session
-
-    def with_limits(*arguments: Any, **options: Any) -> Any:
-        session = get_session(*arguments, **options)
-        limits = {"connect_timeout": 10, "read_timeout": 30, "retries": {"total_max_attempts": 2}}
-        session.set_default_client_config(botocore.config.Config(**limits))
-        return session
-
-    botocore.session.get_session = with_limits
-
-
 @_patient
 def reach(path: str) -> None:
-    """Checks that an S3 bucket answers; see `pipelines.storage.reach`."""
-    if path.startswith("s3://"):
-        with _reaching(path):
-            from apache_beam.io.aws.clients.s3.boto3_client import Client
+    """Checks that a bucket answers; see `pipelines.storage.reach`."""
+    import obstore
 
-            bucket = path.removeprefix("s3://").partition("/")[0]
-            options = FileSystems.get_filesystem(path)._options  # type: ignore[attr-defined]
-            Client(options).client.head_bucket(Bucket=bucket)
+    store, _ = _store(path)
+    next(iter(obstore.list(store, prefix=".zerodce", chunk_size=1)), None)
 
 
 @_patient
 def exists(path: str) -> bool:
     """Whether a file exists, or a folder with files."""
-    with _reaching(path):
-        return _is_file(path) or any(_below(path, first_only=True))
+    import obstore
 
-
-def _pattern(path: str) -> str:
-    """A pattern that matches a path, and few other paths. Beam cannot quote `[ ? *`, so these become `?`."""
-    return re.sub(r"[\[?*]", "?", path)
-
-
-def _below(folder: str, first_only: bool = False) -> Iterator[FileMetadata]:
-    """The files below a folder. With `first_only`, the list may be incomplete."""
-    prefix = folder.rstrip("/") + "/"
-    pattern = _pattern(prefix)
-    (match,) = FileSystems.match([f"{pattern}**"], [1] if first_only and pattern == prefix else None)
-    return (found for found in match.metadata_list if found.path.startswith(prefix))
+    store, key = _store(path)
+    return _is_file(path) or bool(next(iter(obstore.list(store, prefix=key or None, chunk_size=1)), None))
 
 
 @_patient
 def is_file(path: str) -> bool:
     """Whether a path is a file, not a folder."""
-    with _reaching(path):
-        return _is_file(path)
+    return _is_file(path)
 
 
 def _is_file(path: str) -> bool:
-    return not path.endswith("/") and FileSystems.exists(path)
+    import obstore
+
+    store, key = _store(path)
+    if not key or path.endswith("/"):
+        return False
+    with contextlib.suppress(FileNotFoundError):
+        obstore.head(store, key)
+        return True
+    return False
 
 
 def stat(folder: str, relative: str) -> Entry:
     """The entry of one file of a folder."""
-    metadata = _metadata(f"{folder.rstrip('/')}/{relative}")
-    return Entry(relative, metadata.size_in_bytes, metadata.last_updated_in_seconds)
+    return _stat(f"{folder.rstrip('/')}/{relative}", relative)
 
 
 @_patient
-def _metadata(path: str) -> FileMetadata:
-    with _reaching(path):
-        (match,) = FileSystems.match([_pattern(path)])
-        for metadata in match.metadata_list:
-            if metadata.path == path:
-                return metadata
-    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+def _stat(path: str, relative: str) -> Entry:
+    import obstore
+
+    store, key = _store(path)
+    return _entry(relative, obstore.head(store, key))
+
+
+def _entry(relative: str, found: Mapping[str, Any]) -> Entry:
+    """The entry of an object. Its time has no fraction, because some answers have none."""
+    return Entry(relative, found["size"], float(int(found["last_modified"].timestamp())))
 
 
 def walk(folder: str) -> Iterator[Entry]:
-    """Lists all files below a folder, in no particular order; see `pipelines.storage.walk`."""
+    """Lists all files below a folder, in no particular order, and holds one page; see `pipelines.storage.walk`."""
     reach(folder)
-    prefix = len(folder.rstrip("/")) + 1
-    for metadata in _list(folder):
-        yield Entry(metadata.path[prefix:], metadata.size_in_bytes, metadata.last_updated_in_seconds)
+    prefix = len(_store(folder)[1])
+    start = prefix + 1 if prefix else 0
+    pages = _Pages()
+    while page := _next_page(folder, pages):
+        for found in page:
+            if not found["path"].endswith("/"):
+                yield _entry(found["path"][start:], found)
+
+
+class _Pages:
+    """A listing of a folder: the stream of its pages, and the last key, after which a new stream goes on."""
+
+    stream: Iterator[Any] | None = None
+    last: str | None = None
 
 
 @_patient
-def _list(folder: str) -> list[FileMetadata]:
-    with _reaching(folder):
-        return list(_below(folder))
+def _next_page(folder: str, pages: _Pages) -> list[Any]:
+    import obstore
+
+    store, key = _store(folder)
+    if pages.stream is None:
+        pages.stream = iter(obstore.list(store, prefix=key or None, offset=pages.last, chunk_size=PAGE))
+    try:
+        page = list(next(pages.stream, ()))
+    except Exception:
+        pages.stream = None
+        raise
+    pages.last = page[-1]["path"] if page else pages.last
+    return page
 
 
 @_patient
 def read(path: str) -> bytes:
     """The whole content of a file."""
-    with _reaching(path), FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        return file.read()
+    import obstore
+
+    store, key = _store(path)
+    return bytes(obstore.get(store, key).bytes())
 
 
 @_patient
-def write(path: str, content: bytes) -> None:
-    """Writes a file, complete or not at all."""
-    octets, plain = "application/octet-stream", CompressionTypes.UNCOMPRESSED
-    with _reaching(path), FileSystems.create(path, mime_type=octets, compression_type=plain) as file:
-        file.write(content)
+def write(path: str, content: bytes, new: bool = False) -> None:
+    """Writes a file, complete or not at all.
+
+    Args:
+        path: Path of the file.
+        content: Content of the file.
+        new: Whether the file must not exist yet.
+
+    Raises:
+        FileExistsError: It must not exist, and exists.
+    """
+    import obstore
+
+    store, key = _store(path)
+    mode = "create" if new else "overwrite"
+    obstore.put(store, key, content, mode=mode, use_multipart=len(content) > ONE_PUT, chunk_size=ONE_PUT)
 
 
 def copy(folder: str, entry: Entry, path: str) -> None:
-    """Lets a store copy a file within itself; see `pipelines.storage.copy`."""
+    """Lets a store copy a file within a bucket; see `pipelines.storage.copy`."""
     source = f"{folder.rstrip('/')}/{entry.path}"
     try:
         _copy(path, source)
-    except _StillGoneError:  # the store does not answer
-        raise
-    except OSError as error:
-        if not is_file(source):
-            raise SourceError("it was gone before it was copied") from error
-        raise
+    except FileNotFoundError as error:
+        raise SourceError("it was gone before it was copied") from error
     try:
         same = stat(folder, entry.path) == entry
     except _StillGoneError:
@@ -267,21 +340,30 @@ def copy(folder: str, entry: Entry, path: str) -> None:
 
 @_patient
 def _copy(path: str, source: str) -> None:
-    with _reaching(path):
-        for *_, error in (
-            FileSystems.copy([source], [path]) or ()
-        ):  # the S3 file system returns errors, others raise them
-            if error is not None:
-                raise error
+    import obstore
+
+    store, key = _store(path)
+    obstore.copy(store, _store(source)[1], key)
 
 
 def delete(paths: list[str]) -> None:
     """Deletes files. A missing file is no error."""
-    if paths:
-        _delete(paths[0], paths)
+    by_bucket: dict[str, list[str]] = {}
+    for path in paths:
+        by_bucket.setdefault(_bucket(path), []).append(path)
+    for each in by_bucket.values():
+        _delete(each[0], each)
 
 
 @_patient
 def _delete(first: str, paths: list[str]) -> None:
-    with _reaching(first):
-        FileSystems.delete(paths)
+    import obstore
+
+    store, _ = _store(first)
+    keys = [_store(path)[1] for path in paths]
+    try:
+        obstore.delete(store, keys)  # one request for many, where the store can do that
+    except FileNotFoundError:
+        for key in keys:
+            with contextlib.suppress(FileNotFoundError):
+                obstore.delete(store, key)
