@@ -21,17 +21,10 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipelines import storage
 from pipelines.options import LOCAL_RUNNERS
+from pipelines.stopping import STOP
 
 # The full name, because DirectRunner tries Prism first, which downloads a binary.
 LOCAL = LOCAL_RUNNERS[-1]
-
-
-STOP = threading.Event()
-"""Set this event to end a local job. The photos or shards in flight are finished first."""
-
-
-class StoppedError(Exception):
-    """The user or the command asked the job to end."""
 
 
 class Job(threading.Thread):

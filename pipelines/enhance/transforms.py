@@ -18,11 +18,12 @@ from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInf
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipelines import folders, memory, models, runners
+from pipelines import folders, memory, models
 from pipelines.enhance.photo import Done, PhotoProcessor, Prepared
 from pipelines.enhance.plan import Task, read_plan
 from pipelines.memory import Share
 from pipelines.photos import PhotoError, failing_as
+from pipelines.stopping import STOP, StoppedError
 from pipelines.threads import OrderedPool
 from pipelines.workers import FileDoFn, WorkerRequirements
 from zerodce.applying.enhancement import Curves, Enhancer
@@ -125,10 +126,10 @@ class ThreadMap(FileDoFn):
 
     def _results(self, allowed: int) -> Iterator[Any]:
         for result in self.pool.results(allowed):
-            if runners.STOP.is_set():
+            if STOP.is_set():
                 self.pool.close()
                 self.processor.flush()
-                raise runners.StoppedError
+                raise StoppedError
             if isinstance(result, Done):
                 self._count(result)
             else:
@@ -171,7 +172,7 @@ class Prepare(ThreadMap):
 
     def process(self, task: Task) -> Iterator[Any]:
         budget = memory.budget(self.processor.settings.max_memory)
-        share = budget.queue(lambda: self.ended.is_set() or runners.STOP.is_set())
+        share = budget.queue(lambda: self.ended.is_set() or STOP.is_set())
         yield from super().process((task, share))
 
 

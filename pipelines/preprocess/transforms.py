@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from pipelines import runners
 from pipelines.preprocess.shards import ShardResult, ShardWriter
+from pipelines.stopping import STOP, StoppedError
 from pipelines.workers import FileDoFn, WorkerRequirements
 
 _done: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()  # images done and rejected in this process
@@ -56,8 +56,8 @@ class MakeShard(FileDoFn):
 
 
 def _tick(images: int, rejected: int) -> None:
-    if runners.STOP.is_set():
-        raise runners.StoppedError
+    if STOP.is_set():
+        raise StoppedError
     _done.put((images, rejected))
 
 

@@ -13,11 +13,11 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
-from pipelines.runners import STOP
+from pipelines.stopping import STOP
 from pipelines.storage.entries import Entry, SourceError
 
 ONE_PUT = 8 * 2**20
@@ -90,7 +90,8 @@ def _client(url: str) -> Any:
     }
     if url.startswith("s3://"):
         options["config"] = dict(_options)
-        if not ("access_key_id" in _options or os.environ.keys() & {"AWS_ACCESS_KEY_ID", "AWS_SKIP_SIGNATURE"}):
+        given = _options.get("access_key_id") or os.getenv("AWS_ACCESS_KEY_ID") or os.getenv("AWS_SKIP_SIGNATURE")
+        if not given:
             options["credential_provider"] = _credentials(url)
     try:
         return from_url(url, **options)
@@ -146,12 +147,15 @@ def _status(text: str) -> int | None:
 
 
 def _reason(error: Exception) -> str:
-    """The text of an error as one line: what the store answered, or what the client says."""
-    text = str(error).split("\n\nDebug source", 1)[0]
-    answer = re.search(r"<Code>([^<]*)</Code>\s*<Message>([^<]*)</Message>", text)
-    if answer:
+    """The text of an error as one line: what the store answered, or why it did not, or what the client says."""
+    text, _, debug = str(error).partition("\n\nDebug source")
+    if answer := re.search(r"<Code>([^<]*)</Code>\s*<Message>([^<]*)</Message>", text):
         return f"{answer[2].rstrip('.')} ({answer[1]}, {_status(text)})"
-    return " ".join(text.split())
+    line = " ".join(text.split()).rstrip(": ")
+    if request := re.search(r"(https?://[^/\s]+)\S* in .* - (?:HTTP error: )?(.*)", line):
+        cause = re.search(r'message: "([^"]+)"', debug)
+        return f"{request[1]}: {cause[1] if cause else request[2]}"
+    return line
 
 
 _answered: set[str] = set()  # stores that have answered in this process
@@ -315,7 +319,7 @@ def write(path: str, content: bytes, new: bool = False) -> None:
     import obstore
 
     store, key = _store(path)
-    mode = "create" if new else "overwrite"
+    mode: Literal["create", "overwrite"] = "create" if new else "overwrite"
     obstore.put(store, key, content, mode=mode, use_multipart=len(content) > ONE_PUT, chunk_size=ONE_PUT)
 
 

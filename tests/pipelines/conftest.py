@@ -5,12 +5,13 @@ import sys
 import pytest
 from PIL import ImageCms
 
+from pipelines.stopping import STOP
+
 
 @pytest.fixture(autouse=True)
 def nothing_is_stopped() -> None:
     """What a test left (a job that it stopped, a photo in work) must not hold up the tests after it in its process."""
-    if runners := sys.modules.get("pipelines.runners"):
-        runners.STOP.clear()
+    STOP.clear()
     if memory := sys.modules.get("pipelines.memory"):
         memory.budget.cache_clear()
 

@@ -6,6 +6,7 @@ import click
 import pytest
 
 from pipelines import runners
+from pipelines.stopping import STOP
 
 
 class SlowPipeline:
@@ -37,7 +38,7 @@ def test_a_job_that_is_stopped_while_it_is_submitted_is_cancelled() -> None:
     try:
         job.stop()
     finally:
-        runners.STOP.clear()  # for the jobs of other tests in this process
+        STOP.clear()  # for the jobs of other tests in this process
     assert pipeline.cancelled.is_set()
     assert not job.is_alive()
 
