@@ -4,9 +4,11 @@ This module imports nothing heavy, because the process that watches over the job
 """
 
 import dataclasses
+import functools
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -14,6 +16,9 @@ from pipelines.digests import digest
 
 LIMIT = 10
 """How often a photo may be begun on this machine without being finished, for any cause."""
+
+LISTED_SECONDS = 5.0
+"""On an object store, the files about photos in work are listed at most once in these seconds."""
 
 CLUSTER_LIMIT = 3
 """The same limit on a cluster, where the cause of a crash is unknown."""
@@ -71,8 +76,13 @@ class Attempts:
 
     def of_photo(self, path: str) -> Attempt | None:
         """The attempt at a photo; None if it is not in work, and was not in work when a process ended."""
+        file = self.file(path)
+        if "://" in file and file.rpartition("/")[2] not in _listed(
+            self.folder, int(time.monotonic() / LISTED_SECONDS)
+        ):
+            return None
         try:
-            return _parsed(self._read(self._file(path)))
+            return _parsed(self._read(file))
         except FileNotFoundError:
             return None
 
@@ -86,17 +96,17 @@ class Attempts:
         if "://" in self.folder:
             from pipelines import storage
 
-            storage.write(self._file(attempt.path), content)
+            storage.write(self.file(attempt.path), content)
             return
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
-        with open(self._file(attempt.path), "wb") as file:
+        with open(self.file(attempt.path), "wb") as file:
             file.write(content)
 
     def end(self, path: str) -> None:
         """Records that a photo is finished."""
         from pipelines import storage
 
-        storage.delete([self._file(path)])
+        storage.delete([self.file(path)])
 
     def all(self) -> list[Attempt]:
         """All photos that are in work, or were in work when a process ended."""
@@ -135,7 +145,8 @@ class Attempts:
         names = os.listdir(self.folder) if os.path.isdir(self.folder) else []
         return [name for name in names if name.endswith(".json") and os.path.isfile(os.path.join(self.folder, name))]
 
-    def _file(self, path: str) -> str:
+    def file(self, path: str) -> str:
+        """The file that says that a photo is in work."""
         return f"{self.folder}/{digest(path)}.json"
 
     def _read(self, file: str) -> bytes:
@@ -145,6 +156,14 @@ class Attempts:
             return storage.read(file)
         with open(file, "rb") as content:
             return content.read()
+
+
+@functools.lru_cache(maxsize=1)
+def _listed(folder: str, period: int) -> frozenset[str]:
+    """The names in a folder of an object store, listed once in a period for all photos."""
+    from pipelines import storage
+
+    return frozenset(entry.path for entry in storage.walk(folder))
 
 
 def _parsed(content: bytes) -> Attempt:

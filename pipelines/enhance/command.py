@@ -17,7 +17,8 @@ from rich.text import Text
 from pipelines import folders, models, progress, runners, storage
 from pipelines.enhance import output_folder, report, results, supervisor
 from pipelines.enhance.attempts import Attempts
-from pipelines.enhance.journal import Follower, Journal, PhotoRecord
+from pipelines.enhance.following import Follower, follow
+from pipelines.enhance.journal import Journal, PhotoRecord
 from pipelines.enhance.photo import PhotoProcessor
 from pipelines.enhance.plan import EnhancePlan, make_plan, write_plan
 from pipelines.enhance.settings import EnhanceSettings
@@ -83,6 +84,7 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
             plan = planned(known)
             ours = report.files_of(out, (record.row for record in known.values() if record.row))
             journal.forget(known, (task.path for task in plan.todo))
+            journal.skip_present()
             for name in settings.image_folders if plan.todo else ():
                 storage.make_folder(storage.join(out, name), listing.folder)
             run = {
@@ -170,7 +172,7 @@ def run_job(
     started = time.monotonic()
     suspects = {attempt.path for attempt in processor.attempts.all()}
     with progress.Reporter(len(plan.todo), "photos", settings.as_json) as reporter:
-        follower = Follower(processor.journal.folder)
+        follower = follow(processor.journal.folder)
         plans = write_plan(processor.out, plan)
         seen = [processor.source, *plans[:1]]
         if settings.reference is not None:

@@ -1,14 +1,15 @@
 """The journal: one line of JSON for each photo that is finished or failed. It survives a kill and a loss of power.
 
-On a local disk, each process appends to a file of its own. On an object store, each photo has an object of its own.
-A line that a kill cut short does not count. If several lines are about one photo, the latest counts.
+On a local disk, each process appends to a file of its own. Nothing can be appended to an object, so on an object store
+each process writes segments: an object for at most `SEGMENT_RECORDS` photos or `SEGMENT_SECONDS`, and one at the end of
+each bundle. A kill costs at most the photos of a segment, which are enhanced again. A line that a kill cut short does
+not count. If several lines are about one photo, the latest counts.
 """
 
-import contextlib
 import dataclasses
 import errno
-import hashlib
 import io
+import itertools
 import json
 import os
 import sys
@@ -27,6 +28,12 @@ from pipelines.threads import ordered_map
 SUFFIX = ".jsonl"
 READERS = 32
 """Files read at a time."""
+
+SEGMENT_RECORDS, SEGMENT_SECONDS = 100, 10.0
+"""Records in a segment, at most, and seconds that its first record waits for others, as long as photos are finished."""
+
+RECORDS_IN_A_FILE = 50_000
+"""Records in each file of a compacted journal."""
 
 _CHECK = b', "check": '
 _NUMBERS = ("width", "height", "mean_input", "mean_enhanced", "psnr_enhanced_db")  # columns that every row fills
@@ -132,42 +139,61 @@ class PhotoRecord:
         return self.row is not None and self.version == version and written.is_there(outputs, size_of, crc32_of)
 
 
-class Journal:
-    """The journal in a folder. It can be pickled: each process appends to a file of its own."""
+class _Pending(NamedTuple):
+    """A record that is not safe yet: its line, the images to sync before it, and the file to delete after it."""
 
-    def __init__(self, folder: str) -> None:
+    line: bytes
+    images: Collection[str]
+    mark: str | None
+
+
+class Journal:
+    """The journal in a folder. It can be pickled: each process writes files of its own.
+
+    Args:
+        folder: The folder.
+        skip: Names of files that `is_done` does not read: those from before the job.
+    """
+
+    def __init__(self, folder: str, skip: frozenset[str] = frozenset()) -> None:
         self.folder = folder
+        self.skip = skip
         self._file: int | None = None
         self._held: dict[bytes, Written] | None = None
         self._lock = threading.Lock()
-        self._pending: list[tuple[bytes, Collection[str]]] = []
+        self._pending: list[_Pending] = []
+        self._since = 0.0  # when the first of them came
         self._writer = ThreadPoolExecutor(1)
         self._error: OSError | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Journal, (self.folder,)
+        return Journal, (self.folder, self.skip)
 
-    def append(self, record: PhotoRecord, images: Collection[str] = ()) -> None:
+    def append(self, record: PhotoRecord, images: Collection[str] = (), mark: str | None = None) -> None:
         """Adds a record. It is safe once `flush` has returned. Threads may call this at the same time.
 
         Args:
             record: The record.
             images: Paths of the photo's output images. They are synced to the disk before the record is.
+            mark: A file to delete when the record is safe: it says that the photo is in work.
 
         Raises:
             OSError: This record, or an earlier one, could not be written.
         """
-        if not storage.is_local(self.folder):
-            storage.write(self._object(record.path), record.line())
-            return
         self._check()
         with self._lock:
-            self._pending.append((record.line(), images))
-            if len(self._pending) == 1:  # the first of a group
+            self._pending.append(_Pending(record.line(), images, mark))
+            count = len(self._pending)
+            if count == 1:
+                self._since = time.monotonic()
+            # on a disk, a group gathers while the disk is busy with the one before
+            full = count % SEGMENT_RECORDS == 0 or time.monotonic() - self._since > SEGMENT_SECONDS
+            if full or (count == 1 and storage.is_local(self.folder)):
                 self._writer.submit(self._write)
 
     def flush(self) -> None:
         """Waits until all appended records are safe. Raises OSError if one could not be written."""
+        self._writer.submit(self._write)
         self._writer.submit(self._check).result()
 
     def _check(self) -> None:
@@ -175,44 +201,52 @@ class Journal:
             raise OSError(self._error.errno, self._error.strerror, self._error.filename) from self._error
 
     def _write(self) -> None:
-        """Writes all pending records as one group. The next group gathers while the disk is busy with this one."""
+        """Writes all pending records as one group. The next group gathers meanwhile."""
         with self._lock:
             group, self._pending = self._pending, []
         if not group or self._error:  # after an error, later successes of the disk cannot be trusted
             return
+        lines = b"".join(pending.line for pending in group)
         try:
-            storage.sync(path for _, images in group for path in images)
-            if self._file is None:
-                os.makedirs(self.folder, exist_ok=True)
-                name = os.path.join(self.folder, uuid.uuid4().hex + SUFFIX)
-                self._file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-                storage.sync([name])
-            lines = b"".join(line for line, _ in group)
-            if os.write(self._file, lines) != len(lines):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.folder)
-            os.fsync(self._file)
+            storage.sync(path for pending in group for path in pending.images)
+            if storage.is_local(self.folder):
+                self._append_to_file(lines)
+            else:
+                storage.write(self._new(), lines)
+            storage.delete(pending.mark for pending in group if pending.mark)
         except OSError as error:
             self._error = error
+
+    def _append_to_file(self, lines: bytes) -> None:
+        if self._file is None:
+            os.makedirs(self.folder, exist_ok=True)
+            name = self._new()
+            self._file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+            storage.sync([name])
+        if os.write(self._file, lines) != len(lines):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.folder)
+        os.fsync(self._file)
+
+    def _new(self) -> str:
+        """The path of a new file of the journal."""
+        return storage.join(self.folder, uuid.uuid4().hex + SUFFIX)
 
     def is_done(self, version: Version, outputs: Outputs, size_of: Callable[[str], int | None]) -> bool:
         """`PhotoRecord.is_done` for workers.
 
-        On a disk, the first call reads the whole journal and keeps only the fields that decide; it does not see later
-        records of other processes. On an object store, each call reads the photo's own object; it does not see records
-        that `compact` has joined into one object.
+        The first call reads the journal but the files of `skip`, and keeps only the fields that decide. It does not see
+        later records of other processes.
         """
-        if storage.is_local(self.folder):
-            with self._lock:
-                if self._held is None:
-                    done = (record for record in self._records() if record.row is not None)
-                    self._held = {_key(record.version): Written(record.unchanged, record.sizes) for record in done}
-            written = self._held.get(_key(version))
-            return written is not None and written.is_there(outputs, size_of)
-        try:
-            record = _parse(storage.read(self._object(version.path)))
-        except FileNotFoundError:
-            return False
-        return record is not None and record.is_done(version, outputs, size_of)
+        with self._lock:
+            if self._held is None:
+                done = (record for record in self._records(self.skip) if record.row is not None)
+                self._held = {_key(record.version): Written(record.unchanged, record.sizes) for record in done}
+        written = self._held.get(_key(version))
+        return written is not None and written.is_there(outputs, size_of)
+
+    def skip_present(self) -> None:
+        """Lets `is_done` skip what is in the journal now: before a job that leaves out all photos that are done."""
+        self.skip = frozenset(self._names())
 
     def read(self) -> dict[str, PhotoRecord]:
         """The latest record of every photo, by path."""
@@ -235,55 +269,53 @@ class Journal:
             self.compact(record for path, record in known.items() if path not in again)
 
     def compact(self, records: Iterable[PhotoRecord]) -> None:
-        """Replaces the whole journal by these records, in one file. No process may be appending."""
+        """Replaces the whole journal by these records, in few files. No process may be appending."""
         self.flush()
         if self._file is not None:
             os.close(self._file)
             self._file = None
-        old = self._names()
-        new = storage.join(self.folder, uuid.uuid4().hex + SUFFIX)
-        storage.write(new, b"".join(record.line() for record in records))
-        storage.sync([new])
+        old, new = self._names(), []
+        for chunk in _chunks(records, RECORDS_IN_A_FILE):
+            new.append(self._new())
+            storage.write(new[-1], b"".join(record.line() for record in chunk))
+        storage.sync(new)
         storage.delete(storage.join(self.folder, name) for name in old)
 
-    def _object(self, path: str) -> str:
-        """The path of a photo's record on an object store."""
-        return storage.join(self.folder, hashlib.sha256(os.fsencode(path)).hexdigest() + SUFFIX)
+    def _records(self, skip: Collection[str] = ()) -> Iterator[PhotoRecord]:
+        seen = set(skip)
+        while names := [name for name in self._names() if name not in seen]:
+            seen.update(names)
+            gone = False
+            for content in ordered_map(self._content, names, READERS):
+                gone |= content is None
+                yield from filter(None, map(parse, io.BytesIO(content or b"")))
+            if not gone:
+                break  # otherwise a `SegmentFollower` has merged them into a new file
 
-    def _records(self) -> Iterator[PhotoRecord]:
-        paths = (storage.join(self.folder, name) for name in self._names())
-        for content in ordered_map(storage.read, paths, READERS):
-            yield from filter(None, map(_parse, io.BytesIO(content)))
+    def _content(self, name: str) -> bytes | None:
+        try:
+            return storage.read(storage.join(self.folder, name))
+        except FileNotFoundError:
+            return None
 
     def _names(self) -> list[str]:
         if not storage.exists(self.folder) and storage.is_local(self.folder):
             return []
-        return [entry.path for entry in storage.walk(self.folder) if entry.path.endswith(SUFFIX)]
+        return names_in(self.folder)
 
 
-class Follower:
-    """Reads new records of a local journal while other processes append them."""
+def names_in(folder: str) -> list[str]:
+    """The names of a journal's files."""
+    return [entry.path for entry in storage.walk(folder) if entry.path.endswith(SUFFIX)]
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-        self._read: dict[str, int] = {}
-        list(self.poll())
 
-    def poll(self) -> Iterator[PhotoRecord]:
-        """The records added since the last call. Records of different processes come in any order."""
-        if not os.path.isdir(self.folder):
-            return
-        for name in os.listdir(self.folder):
-            if not name.endswith(SUFFIX):
-                continue
-            with contextlib.suppress(OSError), storage.open_local(os.path.join(self.folder, name)) as file:
-                file.seek(self._read.get(name, 0))
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break  # still being written
-                    self._read[name] = self._read.get(name, 0) + len(line)
-                    if record := _parse(line):
-                        yield record
+def _chunks(records: Iterable[PhotoRecord], size: int) -> Iterator[list[PhotoRecord]]:
+    """Lists of at most `size` records; one empty list if there are no records."""
+    left = iter(records)
+    chunk = list(itertools.islice(left, size))
+    yield chunk
+    while chunk := list(itertools.islice(left, size)):
+        yield chunk
 
 
 def _key(version: Version) -> bytes:
@@ -296,7 +328,7 @@ def _shared_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {sys.intern(name): value for name, value in pairs}
 
 
-def _parse(line: bytes) -> PhotoRecord | None:
+def parse(line: bytes) -> PhotoRecord | None:
     """The record in a line; None if the line was cut short, is damaged, or holds something else.
 
     Older versions wrote lines without a checksum.

@@ -206,9 +206,8 @@ class PhotoProcessor:
     ) -> Done:
         record = PhotoRecord(*task.version, **what)
         with self._journaling():
-            self.journal.append(record, images)
-            if not given_up:  # if it was given up, the attempt stays, so that no process of this run begins it again
-                self.attempts.end(task.path)
+            # if it was given up, the attempt stays, so that no process of this run begins it again
+            self.journal.append(record, images, None if given_up else self.attempts.file(task.path))
         return Done(record, time.perf_counter() - started)
 
     @contextlib.contextmanager

@@ -1,6 +1,8 @@
 """S3, as moto serves it in this process: the same code as on disk, its errors in a line, a full bucket survived."""
 
+import dataclasses
 import json
+import pickle
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,7 +19,9 @@ from obstore.exceptions import GenericError
 from PIL import Image
 
 from pipelines import cli, runners, storage
-from pipelines.enhance import command
+from pipelines.enhance import command, following, report
+from pipelines.enhance import journal as journal_module
+from pipelines.enhance.attempts import Attempts
 from pipelines.enhance.journal import _NUMBERS, Journal, PhotoRecord, Version
 from pipelines.enhance.settings import EnhanceSettings
 from pipelines.preprocess.command import preprocess
@@ -173,23 +177,141 @@ def test_a_key_that_cannot_be_a_path_is_named(bucket: Any) -> None:
     bucket.delete_object(Bucket="archive", Key="in//a.jpg")
 
 
-def test_a_journal_is_an_object_a_photo() -> None:
-    journal = Journal(f"{BUCKET}/out/.zerodce/journal")
+JOURNAL = f"{BUCKET}/out/.zerodce/journal"
+
+
+def a_record(path: str, **changes: Any) -> PhotoRecord:
+    texts: dict[str, Any] = {"path": path, "output": path, "notes": ""}
+    record = PhotoRecord(path, 1, 2.0, "settings", row=texts | dict.fromkeys(_NUMBERS, 1.0))
+    return dataclasses.replace(record, **changes)
+
+
+def test_a_journal_is_written_in_segments() -> None:
+    journal = Journal(JOURNAL)
     assert journal.read() == {}
-    texts: dict[str, Any] = {"path": "a.jpg", "output": "a.jpg", "notes": ""}
-    record = PhotoRecord("a.jpg", 1, 2.0, "settings", row=texts | dict.fromkeys(_NUMBERS, 1.0))
-    failed = PhotoRecord("b.jpg", 1, 2.0, "settings", failure={"stage": "decode", "error": "broken"})
+    record, failed = a_record("a.jpg"), a_record("b.jpg", row=None, failure={"stage": "decode", "error": "broken"})
     for each in (record, record, failed):
         journal.append(each)
-    assert len(list(storage.walk(journal.folder))) == 2
+    assert list(storage.walk(journal.folder)) == []  # not yet safe
+    journal.flush()
+    assert len(list(storage.walk(journal.folder))) == 1
     assert journal.read() == {"a.jpg": record, "b.jpg": failed}
-    assert journal.is_done(Version("a.jpg", 1, 2.0, "settings"), lambda _: (), len)
-    assert not journal.is_done(Version("a.jpg", 1, 2.0, "other settings"), lambda _: (), len)
-    assert not journal.is_done(Version("b.jpg", 1, 2.0, "settings"), lambda _: (), len)
-    assert not journal.is_done(Version("c.jpg", 1, 2.0, "settings"), lambda _: (), len)
+    other = pickle.loads(pickle.dumps(journal))
+    assert other.is_done(Version("a.jpg", 1, 2.0, "settings"), lambda _: (), len)
+    assert not other.is_done(Version("a.jpg", 1, 2.0, "other settings"), lambda _: (), len)
+    assert not other.is_done(Version("b.jpg", 1, 2.0, "settings"), lambda _: (), len)
+    assert not other.is_done(Version("c.jpg", 1, 2.0, "settings"), lambda _: (), len)
     journal.compact([record])
     assert len(list(storage.walk(journal.folder))) == 1
     assert journal.read() == {"a.jpg": record}
+
+
+def test_a_segment_is_written_when_it_is_full_or_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "SEGMENT_RECORDS", 3)
+    journal = Journal(JOURNAL)
+    for number in range(7):
+        journal.append(a_record(f"{number}.jpg"))
+        journal._writer.submit(int).result()
+    assert len(Journal(JOURNAL).read()) == 6
+    monkeypatch.setattr(journal_module, "SEGMENT_SECONDS", 0.0)
+    journal.append(a_record("7.jpg"))
+    journal._writer.submit(int).result()
+    assert len(Journal(JOURNAL).read()) == 8
+    assert len(list(storage.walk(JOURNAL))) == 3
+
+
+def test_what_says_that_a_photo_is_in_work_goes_when_its_record_is_safe() -> None:
+    journal = Journal(JOURNAL)
+    marks = [f"{BUCKET}/out/.zerodce/in_work/{number}.json" for number in range(2)]
+    for number, mark in enumerate(marks):
+        storage.write(mark, b"{}")
+        journal.append(a_record(f"{number}.jpg"), mark=mark)
+    assert all(map(storage.exists, marks))
+    journal.flush()
+    assert not any(map(storage.exists, marks))
+
+
+def test_workers_skip_what_was_there_before_the_job() -> None:
+    journal = Journal(JOURNAL)
+    journal.append(a_record("old.jpg"))
+    journal.flush()
+    journal.skip_present()
+    journal.append(a_record("new.jpg"))
+    journal.flush()
+    worker = pickle.loads(pickle.dumps(journal))
+    done = [
+        path for path in ("old.jpg", "new.jpg") if worker.is_done(Version(path, 1, 2.0, "settings"), lambda _: (), len)
+    ]
+    assert done == ["new.jpg"]
+    assert journal.read().keys() == {"old.jpg", "new.jpg"}
+
+
+def test_a_follower_merges_segments_and_every_record_is_seen_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(following, "MERGED", 4)
+    journal, seen = Journal(JOURNAL), []
+    journal.append(a_record("before.jpg"))
+    journal.flush()
+    follower = following.follow(JOURNAL)
+    for number in range(10):
+        journal.append(a_record(f"{number}.jpg"))
+        journal.flush()
+        seen += [record.path for record in follower.poll()]
+    assert seen == [f"{number}.jpg" for number in range(10)]
+    assert len(list(storage.walk(JOURNAL))) == 1 + 2 + 2  # before, two merged, two segments
+    assert len(journal.read()) == 11
+
+
+def test_segments_that_are_merged_while_they_are_read_are_read_from_what_replaces_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    journal = Journal(JOURNAL)
+    for number in range(3):
+        journal.append(a_record(f"{number}.jpg"))
+        journal.flush()
+    read, merged = storage.read, []
+
+    def merge_and_read(path: str) -> bytes:
+        if not merged:
+            merged.append(path)
+            follower = following.SegmentFollower(JOURNAL)
+            follower._segments = {entry.path: read(f"{JOURNAL}/{entry.path}") for entry in storage.walk(JOURNAL)}
+            follower._merge()
+        return read(path)
+
+    monkeypatch.setattr(storage, "read", merge_and_read)
+    assert journal.read().keys() == {"0.jpg", "1.jpg", "2.jpg"}
+    assert merged
+
+
+def test_a_segment_cut_short_loses_its_last_line_only() -> None:
+    journal = Journal(JOURNAL)
+    journal.append(a_record("a.jpg"))
+    journal.append(a_record("b.jpg"))
+    journal.flush()
+    (entry,) = storage.walk(JOURNAL)
+    storage.write(f"{JOURNAL}/{entry.path}", storage.read(f"{JOURNAL}/{entry.path}")[:-5])
+    assert journal.read().keys() == {"a.jpg"}
+
+
+def test_a_photo_costs_few_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From store to store, with photos in work on the store as on a cluster."""
+    photos, requests = 48, []
+    pixels = np.random.default_rng(0).integers(0, 60, (40, 60, 3), dtype=np.uint8)
+    for number in range(photos):
+        Image.fromarray(np.roll(pixels, number)).save(tmp_path / "photo.png")
+        storage.write(f"{BUCKET}/photos/{number}.png", (tmp_path / "photo.png").read_bytes())
+    for name in ("put", "get", "head", "list", "copy", "delete"):
+        call = getattr(obstore, name)
+        monkeypatch.setattr(obstore, name, lambda *a, call=call, name=name, **o: requests.append(name) or call(*a, **o))
+    monkeypatch.setattr(report, "is_sampled", lambda path, total: False)  # no thumbnails, as in a large archive
+    monkeypatch.setattr(Attempts, "of", lambda out, on_cluster: Attempts(f"{out}/.zerodce/in_work", 3))
+    assert enhance(f"{BUCKET}/photos", f"{BUCKET}/out") == 0
+    assert requests.count("get") <= photos + 15
+    assert requests.count("put") <= 3 * photos + 25  # two images, and that the photo is in work
+    assert len(requests) <= 5 * photos
+    assert json.loads(storage.read(f"{BUCKET}/out/run.json"))["counts"]["enhanced"] == photos
+    assert list(storage.walk(f"{BUCKET}/out/.zerodce/in_work")) == []
 
 
 def enhance(*arguments: str) -> int:

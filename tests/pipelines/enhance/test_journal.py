@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.enhance.journal import Follower, Journal, PhotoRecord, Version
+from pipelines.enhance.following import FileFollower
+from pipelines.enhance.journal import Journal, PhotoRecord, Version
 
 
 def record(path: str, **changes: object) -> PhotoRecord:
@@ -77,7 +78,7 @@ def test_what_is_no_file_is_neither_read_nor_waited_for(journal: Journal) -> Non
     journal.flush()
     os.mkfifo(Path(journal.folder) / "pipe.jsonl")
     (Path(journal.folder) / "folder.jsonl").mkdir()
-    follower = Follower(journal.folder)
+    follower = FileFollower(journal.folder)
     assert set(journal.read()) == {"a"}
     journal.append(record("b"))
     journal.flush()
@@ -112,7 +113,7 @@ def test_compacting_leaves_one_file_with_the_given_records(journal: Journal) -> 
 def test_a_follower_sees_only_what_came_after_it_and_whole_lines(journal: Journal) -> None:
     journal.append(record("before"))
     journal.flush()
-    follower = Follower(journal.folder)
+    follower = FileFollower(journal.folder)
     journal.append(record("a"))
     journal.flush()
     with open(Path(journal.folder) / "other.jsonl", "wb") as other:
