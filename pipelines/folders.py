@@ -5,7 +5,7 @@ import fnmatch
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -193,8 +193,18 @@ def folds_case(out: str) -> bool:
 
 
 @contextlib.contextmanager
-def lock(out: str) -> Iterator[None]:
-    """Makes the folder of results and holds its lock. The system releases the lock of a killed process.
+def lock(out: str, signs: Sequence[str] = (), local: bool = True) -> Iterator[Callable[[], bool]]:
+    """Makes the folder of results and holds its lock: on a disk a file lock, on an object store a lease.
+
+    The system releases the lock of a killed process. A lease expires.
+
+    Args:
+        out: The folder of results.
+        signs: Folders below it into which a job on a cluster writes while it works.
+        local: Whether the job ends with this process.
+
+    Yields:
+        Says whether the lock is still held.
 
     Raises:
         click.UsageError: Its state folder is a link that leads out of it.
@@ -204,17 +214,30 @@ def lock(out: str) -> Iterator[None]:
     refuse_links_out(out, [STATE, f"{STATE}/lock"])
     state = storage.join(out, STATE)
     probe = storage.join(state, "writable")
-    held = filelock.FileLock(storage.join(state, "lock"))
-    try:
-        storage.write(probe, b"yes")  # Beam cannot write an empty file to S3
-        storage.delete([probe])
-        if storage.is_local(out):  # an object store has no locks
-            held.acquire(timeout=0)
-    except filelock.Timeout:
-        raise click.ClickException(f"another process is working on {out}: wait for it, or choose another") from None
-    except OSError as error:
-        raise click.ClickException(f"{out} cannot be written ({error.strerror or error}): choose another") from error
-    try:
-        yield
-    finally:
-        held.release()
+    with contextlib.ExitStack() as stack:
+        try:
+            storage.write(probe, b"yes")
+            storage.delete([probe])
+            is_held = stack.enter_context(_held(out, signs, local))
+        except filelock.Timeout:
+            raise click.ClickException(f"another process is working on {out}: wait for it, or choose another") from None
+        except OSError as error:
+            raise click.ClickException(
+                f"{out} cannot be written ({error.strerror or error}): choose another"
+            ) from error
+        yield is_held
+
+
+@contextlib.contextmanager
+def _held(out: str, signs: Sequence[str], local: bool) -> Iterator[Callable[[], bool]]:
+    if storage.is_local(out):
+        with filelock.FileLock(storage.join(out, f"{STATE}/lock"), timeout=0):
+            yield lambda: True
+    elif out.startswith("hdfs://"):  # has neither locks nor conditional puts
+        yield lambda: True
+    else:
+        from pipelines import lease
+
+        path = storage.join(out, f"{STATE}/lease.json")
+        with lease.held(path, [storage.join(out, sign) for sign in signs], local) as is_held:
+            yield is_held

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from typing import Any
 
 import apache_beam as beam
@@ -76,7 +77,8 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
         processor = PhotoProcessor(listing.folder, storage.absolute(out), model, settings, journal)
         models.limit_threads(settings.curve_size, settings.workers)
         models.check_model(processor.enhancer, settings.model)
-        with folders.lock(out):
+        signs = [f"{folders.STATE}/journal", f"{folders.STATE}/in_work"]
+        with folders.lock(out, signs, runners.is_local(settings.runner)) as is_held:
             output_folder.check(out, photos, settings.overwrite, moved)  # again: another run may have ended since
             output_folder.remember_source(out, photos)
             results.remove_leftovers(out)
@@ -95,7 +97,7 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
                 "exclude": settings.exclude,
                 "ignored_by_extension": listing.ignored_by_extension,
             }
-            return run_job(plan, processor, run, options, ours)
+            return run_job(plan, processor, run, options, ours, is_held)
     except BrokenPipeError:  # the reader of standard output has gone
         raise
     except OSError as error:
@@ -154,7 +156,12 @@ def say_plan(plan: EnhancePlan, out: str) -> None:
 
 
 def run_job(
-    plan: EnhancePlan, processor: PhotoProcessor, run: dict[str, Any], options: PipelineOptions, ours: set[str]
+    plan: EnhancePlan,
+    processor: PhotoProcessor,
+    run: dict[str, Any],
+    options: PipelineOptions,
+    ours: set[str],
+    is_held: Callable[[], bool],
 ) -> int:
     """Runs the job, shows its progress, and writes the tables and the report.
 
@@ -164,6 +171,7 @@ def run_job(
         run: The part of run.json that is known at the start.
         options: Beam's options.
         ours: Files of the report that earlier runs wrote.
+        is_held: Says whether this command still holds the folder of results.
 
     Returns:
         The exit code.
@@ -184,7 +192,8 @@ def run_job(
         try:
             if plan.todo:
                 job.start()
-            interrupted, reason = False, _watch(job, follower, reporter, settings.max_failures, processor.attempts)
+            interrupted = False
+            reason = _watch(job, follower, reporter, settings.max_failures, processor.attempts, is_held)
         except KeyboardInterrupt:
             interrupted, reason = True, ""
             _end_at_the_next_interrupt()
@@ -216,7 +225,12 @@ def run_job(
 
 
 def _watch(
-    job: runners.Job, follower: Follower, reporter: progress.Reporter, max_failures: int | None, attempts: Attempts
+    job: runners.Job,
+    follower: Follower,
+    reporter: progress.Reporter,
+    max_failures: int | None,
+    attempts: Attempts,
+    is_held: Callable[[], bool],
 ) -> str:
     """Shows the progress of a job until it ends, and stops it if it fails too often.
 
@@ -239,6 +253,9 @@ def _watch(
             job.stop()
         if max_failures is not None and reporter.failed > max_failures:
             reason = f"more than {max_failures} photos failed (--max-failures)"
+            job.stop()
+        if not is_held():
+            reason = "this command was halted for too long, and another one has taken over"
             job.stop()
     return reason
 

@@ -50,7 +50,7 @@ def preprocess(data: str, out: str, settings: PreprocessSettings) -> int:
     decisive = settings.decisive(plan.rule)
     everything = digest([decisive, versions.of_shards()], 64)
     writer = ShardWriter(plan.data, plan.references, storage.absolute(out), settings, everything)
-    with folders.lock(out):
+    with folders.lock(out, [f"{folders.STATE}/preprocess"], runners.is_local(settings.runner)):
         try:
             dataset_folder.refuse_foreign(out)
             if settings.overwrite:

@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -305,22 +305,43 @@ def read(path: str) -> bytes:
 
 
 @_patient
-def write(path: str, content: bytes, new: bool = False) -> None:
-    """Writes a file, complete or not at all.
+def write(path: str, content: bytes) -> None:
+    """Writes a file, complete or not at all."""
+    import obstore
+
+    store, key = _store(path)
+    obstore.put(store, key, content, use_multipart=len(content) > ONE_PUT, chunk_size=ONE_PUT)
+
+
+@_patient
+def replace(path: str, content: bytes, tag: str | None) -> str:
+    """Writes a file if nobody else has written it meanwhile.
 
     Args:
         path: Path of the file.
-        content: Content of the file.
-        new: Whether the file must not exist yet.
+        content: Its content, at most `ONE_PUT` bytes.
+        tag: The tag of the version to replace; None for a file that must not exist.
+
+    Returns:
+        The tag of the new version.
 
     Raises:
-        FileExistsError: It must not exist, and exists.
+        FileExistsError: It exists in another version.
     """
     import obstore
 
     store, key = _store(path)
-    mode: Literal["create", "overwrite"] = "create" if new else "overwrite"
-    obstore.put(store, key, content, mode=mode, use_multipart=len(content) > ONE_PUT, chunk_size=ONE_PUT)
+    result = obstore.put(store, key, content, mode={"e_tag": tag} if tag else "create", use_multipart=False)
+    return result["e_tag"] or ""
+
+
+@_patient
+def tag(path: str) -> str:
+    """The tag of a file's version."""
+    import obstore
+
+    store, key = _store(path)
+    return obstore.head(store, key)["e_tag"] or ""
 
 
 def copy(folder: str, entry: Entry, path: str) -> None:

@@ -155,11 +155,17 @@ def test_a_file_is_one_put_and_a_long_one_comes_in_parts(bucket: Any) -> None:
         assert ("-" in tag) == (size > objects.ONE_PUT)  # as S3 marks multipart uploads
 
 
-def test_a_file_that_must_be_new_is_never_replaced() -> None:
-    objects.write(f"{BUCKET}/lease", b"first", new=True)
+def test_a_file_is_replaced_only_in_the_version_that_is_known() -> None:
+    path = f"{BUCKET}/lease"
+    first = objects.replace(path, b"first", None)
     with pytest.raises(FileExistsError):
-        objects.write(f"{BUCKET}/lease", b"second", new=True)
-    assert storage.read(f"{BUCKET}/lease") == b"first"
+        objects.replace(path, b"second", None)
+    assert objects.tag(path) == first
+    second = objects.replace(path, b"second", first)
+    with pytest.raises(FileExistsError):
+        objects.replace(path, b"third", first)
+    assert storage.read(path) == b"second"
+    assert objects.tag(path) == second
 
 
 def test_a_listing_of_many_pages_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
