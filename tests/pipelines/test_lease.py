@@ -39,6 +39,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     client = boto3.client("s3")
     client.create_bucket(Bucket="leases")
     yield client
+    storage.delete(f"s3://leases/{entry.path}" for entry in storage.walk("s3://leases"))  # outlives the service
     objects._client.cache_clear()
     service.stop()
 
