@@ -12,7 +12,7 @@ from typing import NamedTuple
 import click
 import filelock
 
-from pipelines import storage
+from pipelines import lists, storage
 from pipelines.photos import is_ignored, is_photo
 
 STATE = ".zerodce"
@@ -42,7 +42,9 @@ class Listing(NamedTuple):
         return sum(self.ignored_by_extension.values())
 
 
-def find(path: str, unreadable: dict[str, str] | None = None, exclude: Sequence[str] = ()) -> Listing:
+def find(
+    path: str, unreadable: dict[str, str] | None = None, exclude: Sequence[str] = (), files: str | None = None
+) -> Listing:
     """Lists the photos of a folder, or one photo.
 
     Args:
@@ -50,9 +52,10 @@ def find(path: str, unreadable: dict[str, str] | None = None, exclude: Sequence[
         unreadable: Gets the reason for every photo and folder that cannot be read, by relative path. If None, such a
             photo is listed with size 0, so that reading it fails later; the first such folder raises an error.
         exclude: Patterns of `fnmatch` for the relative paths of ignored files and folders.
+        files: A list of photos of the folder, as `pipelines.lists` reads it; None for all of them.
 
     Raises:
-        click.UsageError: There are no photos, or the path cannot be read.
+        click.UsageError: There are no photos, or the path or the list cannot be read.
     """
     others: dict[str, OSError | None] = {}
     try:
@@ -64,17 +67,19 @@ def find(path: str, unreadable: dict[str, str] | None = None, exclude: Sequence[
             refuse_lost_link(path)
             if not storage.exists(path):
                 raise click.UsageError(f"{path} does not exist: name a folder of photos, or one photo")
-            folder, entries = storage.absolute(path), list(storage.walk(path, others))
+            folder = storage.absolute(path)
+            entries = list(storage.walk(path, others) if files is None else lists.entries(path, files, others))
     except OSError as error:
         raise click.UsageError(f"{path} cannot be read: {error.strerror or error}") from error
     reasons = {
         name: error.strerror or str(error)
         for name, error in sorted(others.items())
-        if error and not is_ignored(f"{name}/") and not _is_excluded(name, exclude)  # the name may be a folder
-        if is_photo(name) or not isinstance(error, FileNotFoundError)  # a broken link is not a folder
+        if error and not _is_excluded(name, exclude)
+        if files or not is_ignored(f"{name}/")  # the name may be a folder
+        if files or is_photo(name) or not isinstance(error, FileNotFoundError)  # a broken link is not a folder
     }
     if not entries and not others:
-        raise click.UsageError(f"{path} is empty: name a folder of photos")
+        raise click.UsageError(f"{files or path} is empty: name a {'list' if files else 'folder'} of photos")
     found = sorted(
         (entry for entry in entries if is_photo(entry.path) and not _is_excluded(entry.path, exclude)),
         key=lambda entry: entry.path,

@@ -51,8 +51,8 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
     """
     options = runners.pipeline_options(settings.runner, settings.beam_args)
     unreadable: dict[str, str] = {}
-    listing = folders.find(photos, unreadable, settings.exclude)
-    moved = listing if settings.same_archive else None
+    listing = folders.find(photos, unreadable, settings.exclude, settings.files)
+    moved = folders.find(photos, {}) if settings.same_archive else None
     output_folder.check(out, photos, settings.overwrite, moved)
     references: list[storage.Entry] = []
     if settings.reference is not None:

@@ -52,8 +52,10 @@ def write_results(
     """
     settings = plan.settings
     records = journal.read() | {record.path: record for record in (*plan.clashes, *plan.unreadable)}
+    others = [record for path, record in records.items() if settings.files and path not in plan.found]
     records = {path: records[path] for path in sorted(plan.found) if path in records}
-    journal.compact(records.values())  # before the refused photos: the record of an edited file stays
+    # before the refused photos: the record of an edited file stays. So do those of photos that a list leaves out.
+    journal.compact([*records.values(), *others])
     records |= {record.path: record for record in plan.refused}
     records = {path: records[path] for path in sorted(records)}
     lying = entries_of(out)

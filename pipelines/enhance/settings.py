@@ -35,6 +35,12 @@ class EnhanceSettings(Application, JobSettings):
         help="Ignore files and folders with such a relative path, as `*/raw` or `*.tmp.jpg`; may be given several "
         "times.",
     )
+    files: str | None = option(
+        None,
+        metavar="LIST",
+        help="Enhance only the photos of this list: one path a line, a CSV or Parquet table with a column `path` or "
+        "`key`, the manifest.json of an S3 inventory, or - for standard input.",
+    )
     autocontrast: bool = option(
         True, "--no-autocontrast", decisive=True, help="Leave out the PIL-autocontrast baselines."
     )

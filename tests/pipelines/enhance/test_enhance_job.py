@@ -1158,3 +1158,21 @@ def test_the_folders_of_images_are_as_private_as_that_of_the_photos(photos: Path
     assert {(tmp_path / "out" / name).stat().st_mode & 0o777 for name in ("enhanced", "autocontrast")} == {0o700}
     assert run(photos, tmp_path / "other", "--no-autocontrast") == 0
     assert not (tmp_path / "other" / "autocontrast").exists()
+
+
+def test_a_list_cuts_an_archive_into_parts_that_share_a_folder_of_results(photos: Path, tmp_path: Path) -> None:
+    """The photos of another part stay done, and every line of a list has a row."""
+    (tmp_path / "first").write_text("0.png\nnone.png\n0.png\n")
+    (tmp_path / "second").write_text("path,size\n1.png,1\n2.png,1\n")
+    out = tmp_path / "out"
+    assert run(photos, out, "--files", str(tmp_path / "first")) == 1
+    assert counts(out) == {"found": 3, "enhanced": 1, "skipped": 0, "failed": 2, "ignored": 0, "unchanged": 0}
+    assert [row["path"] for row in rows(out, "failures.csv")] == [
+        f"0.png (line 3 of {tmp_path / 'first'})",
+        "none.png",
+    ]
+    assert run(photos, out, "--files", str(tmp_path / "second")) == 0
+    assert [row["path"] for row in rows(out)] == ["1.png", "2.png"]
+    assert run(photos, out) == 0
+    assert counts(out)["skipped"] == 3
+    assert [row["path"] for row in rows(out)] == ["0.png", "1.png", "2.png", "trip ü/3.jpg"]
