@@ -26,6 +26,9 @@ EXPIRED_SECONDS = 120.0
 """A lease that is older than this has no owner any more, and a job that has written nothing for so long has ended."""
 
 
+_held_here: set[str] = set()  # owners in this process
+
+
 @contextlib.contextmanager
 def held(path: str, signs: list[str], local: bool) -> Iterator[Callable[[], bool]]:
     """Holds a lease.
@@ -45,6 +48,7 @@ def held(path: str, signs: list[str], local: bool) -> Iterator[Callable[[], bool
     lease: dict[str, Any] = {"owner": uuid.uuid4().hex, "host": socket.gethostname(), "process": os.getpid()}
     lease |= {"local": local, "writes": 0}
     tag = _taken(path, json.dumps(lease).encode(), signs)
+    _held_here.add(lease["owner"])
     ended, lost = threading.Event(), threading.Event()
 
     def renew() -> None:
@@ -68,8 +72,10 @@ def held(path: str, signs: list[str], local: bool) -> Iterator[Callable[[], bool
     finally:
         ended.set()
         thread.join()
+        _held_here.discard(lease["owner"])
         if not lost.is_set():
-            storage.delete([path])
+            with contextlib.suppress(OSError):  # it expires by itself
+                storage.delete([path])
 
 
 def _objects() -> Any:
@@ -93,8 +99,7 @@ def _taken(path: str, content: bytes, signs: list[str]) -> str:
     except (ValueError, TypeError):
         raise click.ClickException(f"{path} is no lease: delete it if no command works on this folder") from None
     who = f"process {other.get('process')} on {other.get('host')}"
-    here = other.get("host") == socket.gethostname() and not is_running(int(other.get("process", 0)))
-    if age < EXPIRED_SECONDS and not here:
+    if age < EXPIRED_SECONDS and not _has_ended_here(other):
         raise click.ClickException(
             f"another command is working on this folder ({who}): wait for it, or choose another. If it was killed, "
             f"try again in {EXPIRED_SECONDS - age:.0f} s"
@@ -110,6 +115,14 @@ def _taken(path: str, content: bytes, signs: list[str]) -> str:
         return str(objects.replace(path, content, tag))
     except FileExistsError:
         raise click.ClickException("another command has just taken over this folder: wait for it") from None
+
+
+def _has_ended_here(lease: dict[str, Any]) -> bool:
+    """Whether the owner of a lease was a process of this host that has ended."""
+    if lease.get("host") != socket.gethostname():
+        return False
+    process = int(lease.get("process", 0))
+    return lease.get("owner") not in _held_here if process == os.getpid() else not is_running(process)
 
 
 def _store_time(path: str) -> float:

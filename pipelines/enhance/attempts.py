@@ -74,13 +74,18 @@ class Attempts:
         name = f"zerodce-{os.getuid()}-{digest(out)}"
         return cls(os.path.join(tempfile.gettempdir(), name))
 
+    @property
+    def on_object_store(self) -> bool:
+        """Whether each file costs requests."""
+        return "://" in self.folder
+
     def of_photo(self, path: str) -> Attempt | None:
         """The attempt at a photo; None if it is not in work, and was not in work when a process ended."""
         file = self.file(path)
-        if "://" in file and file.rpartition("/")[2] not in _listed(
-            self.folder, int(time.monotonic() / LISTED_SECONDS)
-        ):
-            return None
+        if self.on_object_store:
+            period = int(time.monotonic() / LISTED_SECONDS)
+            if file.rpartition("/")[2] not in _listed(self.folder, period):
+                return None
         try:
             return _parsed(self._read(file))
         except FileNotFoundError:
@@ -93,7 +98,7 @@ class Attempts:
     def write(self, attempt: Attempt) -> None:
         """Records that a photo is in work."""
         content = json.dumps(dataclasses.asdict(attempt)).encode()
-        if "://" in self.folder:
+        if self.on_object_store:
             from pipelines import storage
 
             storage.write(self.file(attempt.path), content)
@@ -138,7 +143,7 @@ class Attempts:
                 self.end(attempt.path)
 
     def _names(self) -> list[str]:
-        if "://" in self.folder:
+        if self.on_object_store:
             from pipelines import storage
 
             return [entry.path for entry in storage.walk(self.folder)]
@@ -150,7 +155,7 @@ class Attempts:
         return f"{self.folder}/{digest(path)}.json"
 
     def _read(self, file: str) -> bytes:
-        if "://" in file:
+        if self.on_object_store:
             from pipelines import storage
 
             return storage.read(file)

@@ -206,8 +206,12 @@ class PhotoProcessor:
     ) -> Done:
         record = PhotoRecord(*task.version, **what)
         with self._journaling():
+            attempts = self.attempts
             # if it was given up, the attempt stays, so that no process of this run begins it again
-            self.journal.append(record, images, None if given_up else self.attempts.file(task.path))
+            ends_with_record = attempts.on_object_store and not given_up  # then many are deleted by one request
+            self.journal.append(record, images, attempts.file(task.path) if ends_with_record else None)
+            if not (given_up or ends_with_record):
+                attempts.end(task.path)
         return Done(record, time.perf_counter() - started)
 
     @contextlib.contextmanager

@@ -125,7 +125,11 @@ def test_an_inventory_of_s3_needs_no_request_for_a_photo(kind: str, monkeypatch:
         pyarrow.parquet.write_table(pyarrow.table(columns | {"last_modified_date": [time] * 3}), sink)
         content = sink.getvalue()
         schema = "message s3.inventory { required binary bucket; }"
-    manifest = {"sourceBucket": "archive", "destinationBucket": "arn:aws:s3:::inventories", "fileFormat": kind}
+    manifest: dict[str, Any] = {
+        "sourceBucket": "archive",
+        "destinationBucket": "arn:aws:s3:::inventories",
+        "fileFormat": kind,
+    }
     manifest |= {"fileSchema": schema, "files": [{"key": "config/data/1"}]}
     stored = {"s3://x/manifest.json": json.dumps(manifest).encode(), "s3://inventories/config/data/1": content}
     monkeypatch.setattr(storage, "read", stored.__getitem__)
