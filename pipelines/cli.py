@@ -187,6 +187,17 @@ def evaluate(lol: str | None, **options: Any) -> None:
     sys.exit(job.evaluate(lol, job.EvaluateSettings(**options)))
 
 
+@main.command()
+@click.argument("out")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON on standard output.")
+def status(out: str, as_json: bool) -> None:
+    """Say what the last `enhance` into OUT has done, and how fast it is; also while it runs, from any host."""
+    silence_libraries()
+    from pipelines.enhance import status as job
+
+    job.status(out, as_json)
+
+
 @main.group()
 def records() -> None:
     """Show, check and export a data set that `preprocess` wrote."""

@@ -4,6 +4,7 @@ import contextlib
 import fnmatch
 import os
 import posixpath
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -231,6 +232,26 @@ def lock(out: str, signs: Sequence[str] = (), local: bool = True) -> Iterator[Ca
                 f"{out} cannot be written ({error.strerror or error}): choose another"
             ) from error
         yield is_held
+
+
+def is_locked(out: str) -> bool:
+    """Whether a command works on a folder of results now. Changes nothing in it."""
+    if storage.is_local(out):
+        path = storage.join(out, f"{STATE}/lock")
+        if not storage.exists(path):
+            return False
+        try:
+            with filelock.FileLock(path, timeout=0):
+                return False
+        except filelock.Timeout:
+            return True
+    try:
+        entry = storage.stat(storage.join(out, STATE), "lease.json")
+    except FileNotFoundError:
+        return False
+    from pipelines import lease
+
+    return time.time() - entry.mtime < lease.EXPIRED_SECONDS
 
 
 @contextlib.contextmanager

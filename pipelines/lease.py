@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from pipelines import storage
-from pipelines.workers import is_running
+from pipelines.processes import is_running
 
 RENEWED_SECONDS = 20.0
 """The owner writes its lease at least once in these seconds."""

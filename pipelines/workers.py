@@ -69,17 +69,6 @@ class WorkerRequirements:
                 raise WorkerError(f"worker {host} cannot see {path} ({reason}): share the folder with it, or use s3://")
 
 
-def is_running(process: int) -> bool:
-    """Whether a process with this number exists."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
 def _holds_something(path: str) -> bool:
     """Whether a path is a file, or a folder with files. The folder of a missing mount is empty."""
     return any(os.scandir(path)) if os.path.isdir(path) else storage.exists(path)

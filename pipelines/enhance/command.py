@@ -16,7 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from rich.text import Text
 
 from pipelines import folders, models, progress, runners, storage
-from pipelines.enhance import output_folder, report, results, supervisor
+from pipelines.enhance import output_folder, report, results, status, supervisor
 from pipelines.enhance.attempts import Attempts
 from pipelines.enhance.following import Follower, follow
 from pipelines.enhance.journal import Journal, PhotoRecord
@@ -24,7 +24,8 @@ from pipelines.enhance.photo import PhotoProcessor
 from pipelines.enhance.plan import EnhancePlan, make_plan, write_plan
 from pipelines.enhance.settings import EnhanceSettings
 from pipelines.enhance.transforms import Enhance
-from pipelines.workers import WorkerRequirements, check_cluster, is_running
+from pipelines.processes import is_running
+from pipelines.workers import WorkerRequirements, check_cluster
 from tfrecord_tools.records import printable
 
 ALIKE = 20
@@ -181,6 +182,9 @@ def run_job(
     suspects = {attempt.path for attempt in processor.attempts.all()}
     with progress.Reporter(len(plan.todo), "photos", settings.as_json) as reporter:
         follower = follow(processor.journal.folder)
+        failed = len(plan.clashes) + len(plan.refused) + len(plan.unreadable)
+        counts = {"found": len(plan.found), "to_do": len(plan.todo), "skipped": plan.skipped, "failed": failed}
+        status.begin(processor.out, processor.journal.skip, settings.runner, counts)
         plans = write_plan(processor.out, plan)
         seen = [processor.source, *plans[:1]]
         if settings.reference is not None:
@@ -205,6 +209,7 @@ def run_job(
     todo = {task.path for task in plan.todo}
     processor.attempts.finish(suspects & todo, ended=not interrupted and not reason)
     run = results.write_results(processor.out, plan, processor.journal, run, ours)
+    status.end(processor.out)
     counts = run["counts"]
     missing = counts["found"] - sum(counts[name] for name in ("enhanced", "skipped", "failed"))
     if missing and not interrupted and not reason:

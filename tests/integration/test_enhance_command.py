@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,13 +72,28 @@ def assert_same(out: Path, other: Path) -> None:
     assert (out / "metrics.csv").read_text() == (other / "metrics.csv").read_text()
 
 
+def status(out: Path) -> dict[str, Any]:
+    said, errors = start("status", out, "--json").communicate(timeout=60)
+    assert not errors
+    return json.loads(said)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def test_a_killed_run_goes_on_where_it_stopped(photos: Path, undisturbed: Path) -> None:
     out = photos.parent / "killed"
     for number in (3, 20):
         process = start("enhance", photos, out)
         wait_for_rows(process, out, number)
+        assert status(out)["state"] == "running"
         process.kill()
         process.communicate()
+        wait_until(lambda: status(out)["state"] == "killed")  # the worker dies with its watcher
         for path in (out / "enhanced").rglob("*.jpg"):
             with Image.open(path) as image:
                 image.load()
@@ -88,6 +105,7 @@ def test_a_killed_run_goes_on_where_it_stopped(photos: Path, undisturbed: Path) 
     assert counts["skipped"] == finished
     assert counts["enhanced"] == PHOTOS - finished
     assert_same(out, undisturbed)
+    assert (status(out)["state"], status(out)["enhanced"]) == ("complete", PHOTOS - finished)
 
 
 def test_a_dry_run_shows_names_that_the_terminal_cannot(tmp_path: Path) -> None:
