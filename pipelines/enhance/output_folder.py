@@ -16,7 +16,10 @@ from pipelines.folders import Listing
 FOLDERS = (*IMAGE_FOLDERS, "report", "report/data", "report/thumbs")
 """The folders of images and of the report, relative to the folder of results."""
 
-TABLES = ("metrics.csv", "failures.csv", "run.json", "report.html", *(f"report/{name}" for name in report.PAGE_FILES))
+TABLES = (
+    *("metrics.csv", "metrics.parquet", "failures.csv", "run.json", "report.html"),
+    *(f"report/{name}" for name in report.PAGE_FILES),
+)
 """The tables, the page and its files, relative to the folder of results. Each run replaces them."""
 
 TIME_SLACK = 2.0

@@ -1,4 +1,4 @@
-"""Writes the results of a run: metrics.csv, failures.csv, run.json and the report."""
+"""Writes the results of a run: metrics.csv, metrics.parquet, failures.csv, run.json and the report."""
 
 import functools
 import json
@@ -11,7 +11,7 @@ from pipelines.enhance.journal import Journal
 from pipelines.enhance.plan import EnhancePlan, entries_of, size_in
 from pipelines.enhance.settings import IMAGE_FOLDERS
 from pipelines.photos import is_photo
-from pipelines.tables import to_csv
+from pipelines.tables import to_csv, to_parquet
 
 COLUMNS = (
     "path",
@@ -30,13 +30,14 @@ REFERENCE_COLUMNS = tuple(
     for metric, unit in (("psnr", "_db"), ("ssim", ""))
     for image in ("input", "enhanced", "autocontrast")
 )
+_KINDS = dict.fromkeys(("path", "output", "notes"), "string") | dict.fromkeys(("width", "height"), "int32")
 FAILURE_COLUMNS = ("path", "stage", "error")
 
 
 def write_results(
     out: str, plan: EnhancePlan, journal: Journal, run: Mapping[str, Any], ours: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Writes metrics.csv, failures.csv, run.json and the report from the journal.
+    """Writes the tables, run.json and the report from the journal.
 
     Args:
         out: Folder of the results.
@@ -84,6 +85,9 @@ def write_results(
     megapixels = sum(row["width"] * row["height"] for row in enhanced) / 1e6
     columns = COLUMNS if settings.reference is None else COLUMNS + REFERENCE_COLUMNS
     storage.write(storage.join(out, "metrics.csv"), to_csv(columns, rows))
+    storage.write(
+        storage.join(out, "metrics.parquet"), to_parquet({name: _KINDS.get(name, "double") for name in columns}, rows)
+    )
     storage.write(storage.join(out, "failures.csv"), to_csv(FAILURE_COLUMNS, failures))
     if settings.strip_metadata:
         run = {**run, "unstripped": _images_in(lying) - images}

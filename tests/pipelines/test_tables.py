@@ -4,9 +4,10 @@ import csv
 import io
 import math
 
+import pyarrow.parquet
 import pytest
 
-from pipelines.tables import TableError, from_csv, to_csv
+from pipelines.tables import TableError, from_csv, to_csv, to_parquet
 
 
 def test_floats_are_rounded_and_what_is_not_there_is_empty() -> None:
@@ -45,3 +46,18 @@ def test_a_name_is_no_formula_splits_no_row_and_is_read_back(name: str) -> None:
 def test_another_file_is_refused(content: bytes, said: str) -> None:
     with pytest.raises(TableError, match=said):
         from_csv(content, ["a", "b"])
+
+
+def test_a_parquet_file_holds_the_same_rows_with_all_digits() -> None:
+    rows = [
+        {"path": "=a\udcff.jpg", "width": 3, "psnr": math.inf, "exposure": 1 / 3, "left_out": 1},
+        {"path": "ü.jpg", "width": 4, "psnr": math.nan, "exposure": None, "left_out": 2},
+    ]
+    kinds = {"path": "string", "width": "int32", "psnr": "double", "exposure": "double"}
+    table = pyarrow.parquet.read_table(io.BytesIO(to_parquet(kinds, rows)))
+    assert [str(kind) for kind in table.schema.types] == ["string", "int32", "double", "double"]
+    assert table.to_pylist() == [
+        {"path": "=a\\xff.jpg", "width": 3, "psnr": math.inf, "exposure": 1 / 3},
+        {"path": "ü.jpg", "width": 4, "psnr": None, "exposure": None},
+    ]
+    assert pyarrow.parquet.read_table(io.BytesIO(to_parquet({"path": "string"}, []))).num_rows == 0
