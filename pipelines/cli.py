@@ -78,6 +78,24 @@ main.add_command(enhance)
 main.add_command(preprocess)
 
 
+@main.command("try")
+@click.argument("photos", metavar="PHOTO...", nargs=-1, required=True)
+@click.option("--out", metavar="PAGE.html", default="try.html", show_default=True, help="The page to write.")
+def try_(photos: tuple[str, ...], out: str) -> None:
+    """Write a page that shows each PHOTO with several settings, and the command for those you choose.
+
+    The page has three strengths, both looks, and the noise removed or kept. It works offline.
+    """
+    silence_libraries()
+    from pipelines import first_run
+
+    with first_run.compiling_beside():
+        from pipelines.trying import command
+
+        code = command.try_settings(photos, out)
+    sys.exit(code)
+
+
 @main.command()
 @click.argument("out")
 @click.option("--url", help="Address of the archive.  [default: the project's drive]")

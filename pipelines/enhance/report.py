@@ -16,15 +16,15 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
 from PIL import Image
 
 from pipelines import storage
 from pipelines.digests import digest
-from pipelines.photos import PhotoError, failing_as, thumbnail, to_srgb
+from pipelines.photos import PhotoError, encode_small, failing_as, thumbnail, to_srgb
 from zerodce.images.pixels import PREVIEW
 
 THUMBNAILS = 2000  # photos that have thumbnails, at most
+_QUALITY = 78  # of thumbnails
 
 _PAGE = resources.files("pipelines.enhance") / "report_page"
 PAGE_FILES = tuple(sorted(file.name for file in _PAGE.iterdir() if file.name != "report.html"))
@@ -75,17 +75,8 @@ def write_thumbnails(
     for kind, image in (("before", before), ("autocontrast", autocontrast), (_LAST, after)):
         if image is not None:
             if id(image) not in encoded:
-                encoded[id(image)] = _thumbnail(to_srgb(image, icc_profile))
+                encoded[id(image)] = encode_small(to_srgb(image, icc_profile), _QUALITY)
             storage.write(f"{stem}-{kind}.jpg", encoded[id(image)], like=like)
-
-
-def _thumbnail(image: Image.Image) -> bytes:
-    import simplejpeg  # releases the GIL while it encodes, unlike Pillow
-
-    grey = image.mode == "L"
-    pixels = np.asarray(image)[..., np.newaxis] if grey else np.asarray(image)
-    options = ("GRAY", "Gray") if grey else ("RGB", "420")
-    return simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), 78, *options)
 
 
 def _position(path: str) -> float:

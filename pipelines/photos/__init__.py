@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipelines.photos.errors import PhotoError, described, failing_as
     from pipelines.photos.formats import is_ignored, is_photo, output_path
+    from pipelines.photos.jpeg import encode_small
     from pipelines.photos.pixels import autocontrast_table, look_up, to_srgb
     from pipelines.photos.reading import Photo, decode, is_whole, load, thumbnail
     from pipelines.photos.writing import encode
@@ -20,6 +21,7 @@ _HOMES = {
     "decode": "pipelines.photos.reading",
     "described": "pipelines.photos.errors",
     "encode": "pipelines.photos.writing",
+    "encode_small": "pipelines.photos.jpeg",
     "failing_as": "pipelines.photos.errors",
     "is_ignored": "pipelines.photos.formats",
     "is_photo": "pipelines.photos.formats",
@@ -37,6 +39,7 @@ __all__ = [
     "decode",
     "described",
     "encode",
+    "encode_small",
     "failing_as",
     "is_ignored",
     "is_photo",

@@ -1,4 +1,4 @@
-"""Decodes JPEG files at full size or at a fraction of it, and reports damage."""
+"""Decodes JPEG files at full size or at a fraction of it, and reports damage. Encodes small pictures for pages."""
 
 from typing import NamedTuple
 
@@ -55,3 +55,19 @@ def decode_jpeg(image: Image.Image, content: bytes, at_least: tuple[int, int] | 
         return Decoded(None if image.mode == "CMYK" else pixels)
     # Pillow decodes damaged files as far as possible, and refuses files that end too early
     return Decoded(None, "" if warning in _NOT_OF_PIXELS else f'{DAMAGED}: the decoder reports "{warning}"')
+
+
+def encode_small(image: Image.Image, quality: int, full_colour: bool = False) -> bytes:
+    """A JPEG of a small picture, without metadata.
+
+    Args:
+        image: The picture, 8-bit RGB or L.
+        quality: Quality of the JPEG, 1 to 100.
+        full_colour: Whether the colours keep the full size; else they get half of it (4:2:0).
+    """
+    import simplejpeg  # releases the GIL while it encodes, unlike Pillow
+
+    grey = image.mode == "L"
+    pixels = np.asarray(image)[..., np.newaxis] if grey else np.asarray(image)
+    options = ("GRAY", "Gray") if grey else ("RGB", "444" if full_colour else "420")
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, *options)

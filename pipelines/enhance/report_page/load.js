@@ -56,7 +56,6 @@ function lost() {
   $("empty").hidden = false;
 }
 
-setSplit(50);
 drawSummary();
 refresh();
 loadAll();
