@@ -16,7 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from rich.text import Text
 
 from pipelines import folders, models, progress, runners, storage
-from pipelines.enhance import output_folder, report, results, status, supervisor
+from pipelines.enhance import originals, output_folder, report, results, status, supervisor
 from pipelines.enhance.attempts import Attempts
 from pipelines.enhance.following import Follower, follow
 from pipelines.enhance.journal import Journal, PhotoRecord
@@ -62,6 +62,10 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
     elif settings.pairs is not None:  # excluded photos may be references
         folder, references, _ = folders.find(listing.folder, {})
         settings = dataclasses.replace(settings, reference=folder)
+    kept: frozenset[str] = frozenset()
+    if settings.keep_original is not None:
+        kept = originals.read_list(settings.keep_original)
+        originals.warn_of_missing(settings.keep_original, kept, {entry.path for entry in listing.entries})
     model = models.read_model(settings.model, shared=runners.in_one_process(options))
     digest = settings.digest_with(model.sha256)
     if not runners.is_local(settings.runner):
@@ -69,7 +73,8 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
     journal = Journal(storage.join(storage.absolute(out), f"{folders.STATE}/journal"))
 
     def planned(known: dict[str, PhotoRecord]) -> EnhancePlan:
-        return make_plan(listing, out, settings, digest, {} if settings.overwrite else known, references, unreadable)
+        known = {} if settings.overwrite else known
+        return make_plan(listing, out, settings, digest, known, references, unreadable, kept)
 
     try:
         if settings.dry_run:
@@ -96,6 +101,7 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
                 "settings": settings.decisive(model.sha256),
                 "pairs": settings.pairs,
                 "exclude": settings.exclude,
+                "keep_original": settings.keep_original,
                 "ignored_by_extension": listing.ignored_by_extension,
             }
             return run_job(plan, processor, run, options, ours, is_held)

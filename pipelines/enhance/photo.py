@@ -35,6 +35,9 @@ LARGE_FILE = 64 * 2**20
 EXPOSURE_REACHED = 0.01
 """If the mean of a photo differs by more than this from the exposure asked for, its row gets a note."""
 
+ORIGINAL_KEPT = "original kept (--keep-original)"
+"""The note about a photo that stays as it is."""
+
 
 class _GivenUpError(photos.PhotoError):
     """The photo ended its process too often, or took longer than its time limit. This run does not try it again."""
@@ -177,6 +180,8 @@ class PhotoProcessor:
         started = time.perf_counter()
         try:
             with photos.failing_as("model", *_ENDING):
+                if prepared.task.keeps_original:
+                    curves = Curves.of_nothing(prepared.small)
                 if isinstance(curves, photos.PhotoError):
                     raise curves
                 height, width = prepared.photo.pixels.shape[:2]
@@ -304,7 +309,8 @@ class PhotoProcessor:
         row, same = _measured(prepared, enhanced, before, after, curves)
         lost = [] if same and self._may_stay(prepared) else photo.notes  # a copied file loses nothing
         damage = [photo.damage] if photo.damage else []
-        outcome = Outcome(row, [*damage, *lost, *self._missed(curves)])
+        kept = [ORIGINAL_KEPT] if prepared.task.keeps_original else self._missed(curves)
+        outcome = Outcome(row, [*damage, *lost, *kept])
         self._put(prepared, "enhanced", enhanced, same, outcome)
         after_preview = pixels.preview(after) if prepared.task.thumbnail and not same else prepared.preview
         if settings.reference is None:

@@ -5,7 +5,7 @@ import functools
 import json
 import unicodedata
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -34,10 +34,11 @@ class Task(NamedTuple):
         path: Relative path of the original.
         size: Size of the original in bytes.
         mtime: Modification time of the original in seconds.
-        settings: Digest of the model, of the settings, and of the photo's reference.
+        settings: Digest of the model, of the settings, of the photo's reference, and of whether it stays as it is.
         output: Relative path of the enhanced photo.
         reference: Relative path of the reference; empty if there is none.
         thumbnail: Whether the report gets thumbnails of it.
+        keeps_original: Whether it stays as it is.
     """
 
     path: str
@@ -47,6 +48,7 @@ class Task(NamedTuple):
     output: str
     reference: str
     thumbnail: bool
+    keeps_original: bool = False
 
     @property
     def version(self) -> Version:
@@ -68,6 +70,7 @@ class EnhancePlan:
         refused: Records of the photos whose output would replace a file that is not ours.
         unreadable: Records of the folders and files whose status or listing could not be read.
         ignored: Number of other files.
+        kept: Relative paths in the list of `--keep-original`.
     """
 
     source: str
@@ -79,6 +82,7 @@ class EnhancePlan:
     refused: list[PhotoRecord]
     unreadable: list[PhotoRecord]
     ignored: int
+    kept: Collection[str]
 
 
 def make_plan(
@@ -89,6 +93,7 @@ def make_plan(
     known: dict[str, PhotoRecord],
     references: Sequence[storage.Entry],
     unreadable: Mapping[str, str] = MappingProxyType({}),
+    kept: Collection[str] = frozenset(),
 ) -> EnhancePlan:
     """Decides which photos to enhance.
 
@@ -100,6 +105,7 @@ def make_plan(
         known: The journal's records, by path.
         references: The references. Each photo gets the one of its name, or the one that the list of pairs names.
         unreadable: The reason for each folder and file that could not be read, by path.
+        kept: Relative paths of the photos that stay as they are. They need not exist.
 
     Raises:
         click.UsageError: Two references match one photo, or the list of pairs is wrong.
@@ -114,11 +120,13 @@ def make_plan(
     ]
     compared = {entry.path: entry for entry in references}
     versions = {
-        entry.path: Version(*_of(entry), _with_reference(digest, compared.get(matched.get(entry.path, ""))))
+        entry.path: Version(
+            *_of(entry), _digest_of(digest, compared.get(matched.get(entry.path, "")), entry.path in kept)
+        )
         for entry in found
     }
     everything = versions | {record.path: record.version for record in failed}
-    plan = EnhancePlan(listing.folder, settings, everything, [], 0, [], [], failed, listing.ignored)
+    plan = EnhancePlan(listing.folder, settings, everything, [], 0, [], [], failed, listing.ignored, kept)
     tasks = []
     for entry in found:
         output = outputs[entry.path]
@@ -128,7 +136,8 @@ def make_plan(
             plan.clashes.append(PhotoRecord(*versions[entry.path], failure=failure))
             continue
         sampled = report.is_sampled(entry.path, len(found))
-        tasks.append(Task(*versions[entry.path], output, matched.get(entry.path, ""), sampled))
+        reference = matched.get(entry.path, "")
+        tasks.append(Task(*versions[entry.path], output, reference, sampled, entry.path in kept))
     lying = entries_of(out)
     todo = _not_done(tasks, known, lying, out, settings)
     plan.skipped = len(tasks) - len(todo)
@@ -197,11 +206,17 @@ def _of(entry: storage.Entry) -> tuple[str, int, float]:
     return entry.path, entry.size, entry.mtime
 
 
-def _with_reference(settings: str, reference: storage.Entry | None) -> str:
-    """The digest of the settings and of a photo's reference. If the reference changes, the photo is compared again."""
-    if reference is None:
-        return settings
-    return digest([settings, *_of(reference)])
+def _digest_of(settings: str, reference: storage.Entry | None, keeps_original: bool) -> str:
+    """The digest of all that the results of one photo depend on, besides the photo.
+
+    Args:
+        settings: Digest of the settings and the model.
+        reference: The photo's reference. If it changes, the photo is compared again.
+        keeps_original: Whether the photo stays as it is.
+    """
+    if reference is not None:
+        settings = digest([settings, *_of(reference)])
+    return digest([settings, "original"]) if keeps_original else settings
 
 
 def entries_of(out: str) -> dict[str, storage.Entry]:

@@ -110,6 +110,7 @@ def write_report(
     failures: Iterable[Mapping[str, Any]],
     run: dict[str, Any],
     ours: Collection[str] = (),
+    kept_originals: Collection[str] = (),
 ) -> None:
     """Writes `OUT/report.html` and `OUT/report/`. It keeps the rows of only one script in memory.
 
@@ -125,6 +126,7 @@ def write_report(
         failures: Rows of `failures.csv`: path, stage and error.
         run: The content of `run.json`.
         ours: The files that `files_of` found before the run. The files listed by now are added.
+        kept_originals: The paths in the list of `--keep-original`.
     """
     ours = {*ours, *_listed(out)}
     thumbs = _Thumbs(out)
@@ -145,6 +147,7 @@ def write_report(
         "failures": failure_count,
         "thumbs": thumbs.names,
         "originals": _relative_url(photos, out),
+        "kept": sorted(kept_originals),
     }
     for name in PAGE_FILES:
         storage.write(storage.join(out, f"report/{name}"), (_PAGE / name).read_bytes())

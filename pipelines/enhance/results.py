@@ -93,7 +93,7 @@ def write_results(
         run = {**run, "unstripped": _images_in(lying) - images}
     content = {**run, "counts": counts, "megapixels": round(megapixels, 3), "versions": versions.of_run()}
     storage.write(storage.join(out, "run.json"), json.dumps(content, indent=2).encode())
-    report.write_report(out, plan.source, rows, failures, content, ours)
+    report.write_report(out, plan.source, rows, failures, content, ours, plan.kept)
     return content
 
 

@@ -64,6 +64,11 @@ class EnhanceSettings(Application, JobSettings):
         type=click.Choice(["copy", "skip"]),
         help="Copy a photo that needs no change byte for byte, or write no image of it.",
     )
+    keep_original: str | None = option(
+        None,
+        metavar="LIST",
+        help="Leave the photos in this list as they are: a relative path on each line, as the report page writes it.",
+    )
     max_pixels: int = option(
         500_000_000, decisive=True, type=click.IntRange(1), help="Refuse larger photos before they are decoded."
     )

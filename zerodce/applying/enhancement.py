@@ -73,6 +73,15 @@ class Curves:
     colour_floor: float = 0.0
     around: np.ndarray | None = None
 
+    @classmethod
+    def of_nothing(cls, small: np.ndarray) -> "Curves":
+        """Curves that leave a photo as it is.
+
+        Args:
+            small: Its small copy, uint8 (height, width, 3).
+        """
+        return cls(np.zeros((1, 1, KNOTS, 1)), 0.0, metrics.mean(small), 0.0, np.zeros((1, 1), np.float32))
+
 
 class Enhancer:
     """Applies a model to photos of any size.
@@ -187,7 +196,7 @@ class Enhancer:
         grid = self._grid(small, light, amount)
         strength = 1.0 if self.sees_whole else amount
         if not self.strength or not grid.any():
-            return Curves(np.zeros_like(grid), 0.0, metrics.mean(small), 0.0, np.zeros((1, 1), np.float32))
+            return Curves.of_nothing(small)
         around = surroundings(small) if self.sees_whole else None
         pull = self.look == "bright" and not self.sees_whole
         factor = self.strength * find_factor(

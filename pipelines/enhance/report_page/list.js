@@ -45,6 +45,7 @@ function arrange() {
   const order = [];
   for (let i = 0; i < table.loaded; i++) {
     if (view.kind === "notes" && !rows.notes.has(i)) continue;
+    if (view.kind === "kept" && !keepsOriginal(rows.path[i])) continue;
     if (
       wanted &&
       !has(table.path[i]) &&
@@ -85,6 +86,7 @@ function drawKinds() {
   const kinds = [
     ["all", "All", rows.count],
     ["notes", "With notes", rows.notes.size],
+    ["kept", "To keep", keptRows()],
     ["failures", "Failures", failures.count],
   ];
   $("kinds").replaceChildren(
@@ -119,6 +121,7 @@ function drawPage() {
     : {
         all: "There is no photo to show.",
         notes: "No photo has a note: all came out as they went in.",
+        kept: "Every photo gets its light: no original is to be kept.",
         failures: "Nothing failed.",
       }[view.kind];
   $("pager").hidden = pageCount() < 2;
@@ -162,7 +165,7 @@ function headerCell(column) {
   );
 }
 
-function nameCell(path, picture, note) {
+function nameCell(path, picture, ...below) {
   const shown = shownName(path);
   const slash = shown.lastIndexOf("/") + 1;
   const button = element(
@@ -171,7 +174,7 @@ function nameCell(path, picture, note) {
     element("span", { class: "folder" }, shown.slice(0, slash)),
     element("span", {}, shown.slice(slash)),
   );
-  return element("td", {}, element("div", { class: "name" }, picture, element("div", {}, button, note)));
+  return element("td", {}, element("div", { class: "name" }, picture, element("div", {}, button, ...below)));
 }
 
 function rowElement(target, ...cells) {
@@ -204,14 +207,17 @@ function photoRow(index) {
     ? [before, after].map((src) => element("img", { src, alt: "", loading: "lazy", decoding: "async" }))
     : [];
   const pair = element("span", { class: thumbs.length ? "pair" : "pair none", "aria-hidden": "true" }, ...thumbs);
-  const name = nameCell(rows.path[index], pair, notes ? element("p", { class: "note" }, notes) : null);
+  const choice = choices.get(rows.path[index]);
+  const mark =
+    choice === undefined ? null : element("p", { class: "mark" }, choice ? "Keep the original" : "Enhance again");
+  const name = nameCell(rows.path[index], pair, mark, notes ? element("p", { class: "note" }, notes) : null);
   return rowElement({ failure: false, index }, name, ...cells);
 }
 
 const failureRow = (index) =>
   rowElement(
     { failure: true, index },
-    nameCell(failures.path[index], null, null),
+    nameCell(failures.path[index], null),
     element("td", {}, element("span", { class: "reason" }, failures.stage[index].replaceAll("_", " "))),
     element("td", { class: "error" }, failures.error[index]),
   );

@@ -38,6 +38,7 @@ function select(target, byHand = false) {
     else row.removeAttribute("aria-current");
   }
   drawSteps();
+  drawKeep();
   if (byHand && $("viewer").getBoundingClientRect().top < 0) $("viewer").scrollIntoView({ block: "start" });
 }
 
@@ -183,6 +184,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input")) return;
   if (event.key === "n" || event.key === "N") step(1);
   else if (event.key === "p" || event.key === "P") step(-1);
+  else if (event.key === "k" || event.key === "K") toggleOriginal();
   else if (event.key === "/") {
     event.preventDefault();
     $("text").focus();

@@ -7,13 +7,14 @@ import os
 import zlib
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
 import zerodce
 from pipelines import cli, models, storage
-from pipelines.enhance import command
+from pipelines.enhance import command, originals
 from pipelines.enhance.journal import Journal
 from pipelines.enhance.photo import Done, PhotoProcessor, Prepared
 from pipelines.enhance.plan import Task
@@ -113,6 +114,71 @@ def test_a_copied_photo_that_needs_light_by_now_is_done_anew(photos: Path, tmp_p
     assert np.asarray(Image.open(out / "enhanced" / "dark.png")).mean() > 1.5 * 20
     run(photos, out, "--exposure", "0", "--unchanged", "skip")
     assert images(out) == {"autocontrast/dark.png", "autocontrast/flat.png"}
+
+
+def test_listed_photos_stay_as_they_are_and_only_what_the_list_changes_is_done_anew(
+    photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out, listed = tmp_path / "out", tmp_path / "keep-original.txt"
+    ramp(0, 30).save(photos / "#1.png")
+    before = run(photos, out)
+    assert float(before["dark.png"]["psnr_enhanced_db"]) < 30
+    listed.write_bytes(b"# a comment\n\n  \n./#1.png\r\ngone.png\n")
+    capfd.readouterr()
+    found = run(photos, out, "--keep-original", str(listed))
+    assert capfd.readouterr().err == f"Warning: --keep-original: gone.png in {listed} is no photo that was found\n"
+    assert (counts(out)["enhanced"], counts(out)["skipped"], counts(out)["unchanged"]) == (1, 3, 3)
+    assert (out / "enhanced" / "#1.png").read_bytes() == (photos / "#1.png").read_bytes()
+    row = found["#1.png"]
+    assert row["notes"] == "original kept (--keep-original); enhanced unchanged, copied byte for byte"
+    assert row["psnr_enhanced_db"] == "inf"
+    assert row["mean_enhanced"] == row["mean_input"] == before["#1.png"]["mean_input"]
+    assert float(row["exposure"]) == pytest.approx(float(row["mean_input"]), abs=2e-3)
+    assert row["psnr_autocontrast_db"] == before["#1.png"]["psnr_autocontrast_db"] != ""
+    assert {name: found[name] for name in found if name != "#1.png"} == {
+        name: before[name] for name in before if name != "#1.png"
+    }
+    listed.write_text("#1.png\ndark.png\n")  # the first line is a comment by now
+    found = run(photos, out, "--keep-original", str(listed))
+    assert (counts(out)["enhanced"], counts(out)["skipped"]) == (2, 2)
+    assert found["#1.png"] == before["#1.png"]
+    assert found["dark.png"]["psnr_enhanced_db"] == "inf"
+    found = run(photos, out)
+    assert (counts(out)["enhanced"], counts(out)["skipped"]) == (1, 3)
+    assert found == before
+    assert "Warning" not in capfd.readouterr().err
+
+
+def test_a_kept_original_that_may_not_be_copied_is_encoded(photos: Path, tmp_path: Path) -> None:
+    out, listed = tmp_path / "out", tmp_path / "list"
+    listed.write_text("\ufeffdark.png")
+    original = np.asarray(Image.open(photos / "dark.png"))
+    options = ("--keep-original", str(listed), "--exposure", "0.5", "--reference", str(photos))
+    row = run(photos, out, *options, "--format", "TIFF")["dark.png"]
+    assert row["notes"] == "PNG written as TIFF; original kept (--keep-original)"
+    assert np.array_equal(np.asarray(Image.open(out / "enhanced" / "dark.png.tif")), original)
+    assert (row["psnr_enhanced_reference_db"], row["ssim_enhanced_reference"]) == ("inf", "1.0")
+    row = run(photos, out, *options, "--unchanged", "skip")["dark.png"]
+    assert not (out / "enhanced" / "dark.png").exists()
+    assert row["notes"] == "original kept (--keep-original); enhanced unchanged, not written"
+
+
+def test_the_list_of_originals_keeps_any_name(tmp_path: Path) -> None:
+    listed = tmp_path / "list"
+    listed.write_bytes(b"caf\xe9.jpg\r\n a b \n#no\n./#yes\n././x\nnight/\xe2\x80\xa8.jpg")
+    assert originals.read_list(str(listed)) == {os.fsdecode(b"caf\xe9.jpg"), " a b ", "#yes", "./x", "night/\u2028.jpg"}
+
+
+def test_a_list_of_originals_that_cannot_be_read_is_a_wrong_argument(photos: Path, tmp_path: Path) -> None:
+    for path in (tmp_path / "missing", tmp_path):
+        with pytest.raises(click.UsageError, match=f"--keep-original: {path} cannot be read"):
+            run(photos, tmp_path / "out", "--keep-original", str(path))
+    assert not (tmp_path / "out").exists()
+
+
+def test_many_missing_originals_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    originals.warn_of_missing("list", {"a", "b\n", "c", "d"}, {"d"})
+    assert capsys.readouterr().err == "Warning: --keep-original: a in list is no photo that was found, nor are 2 more\n"
 
 
 def test_photos_of_another_revision_are_done_anew(
