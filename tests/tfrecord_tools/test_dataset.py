@@ -88,6 +88,87 @@ def test_float_references_are_scaled_as_images_are(dataset: Path) -> None:
         np.testing.assert_array_equal(reference, image[::-1] * weight)
 
 
+ORDERS = {"in order": {}, "shuffled": {"shuffle": True, "seed": 3}}
+
+
+def batches(dataset: Path, passes: int, **options) -> list[bytes]:
+    """The batches of some passes, one after the other."""
+    data = tfrecord_tools.load(dataset, "train", dtype="uint8", **options)
+    return [np.asarray(batch).tobytes() for _ in range(passes) for batch in data.as_numpy_iterator()]
+
+
+@pytest.mark.usefixtures("cached")
+@pytest.mark.parametrize("options", ORDERS.values(), ids=ORDERS)
+@pytest.mark.parametrize(("drop_remainder", "steps"), [(False, 3), (True, 2)])
+def test_from_any_step_on_the_batches_are_those_of_a_reader_that_was_never_stopped(
+    dataset: Path, options: dict, drop_remainder: bool, steps: int
+) -> None:
+    options = {"batch_size": 4, "drop_remainder": drop_remainder, **options}
+    whole = batches(dataset, 4, **options)
+    assert len(whole) == 4 * steps
+    for start in (0, 1, steps - 1, steps, steps + 1, 3 * steps - 1):
+        passes = 4 - start // steps
+        assert batches(dataset, passes, start=start, **options) == whole[start:]
+        endless = tfrecord_tools.load(dataset, "train", dtype="uint8", start=start, **options).repeat()
+        repeated = [batch.tobytes() for batch in endless.take(len(whole) - start).as_numpy_iterator()]
+        assert repeated == whole[start:]
+
+
+@pytest.mark.usefixtures("cached")
+@pytest.mark.parametrize("shard", [(1, 2), (1, 4)], ids=["of files", "of records"])
+def test_start_counts_the_images_of_this_reader_where_there_are_no_batches(
+    dataset: Path, shard: tuple[int, int]
+) -> None:
+    options = {"shuffle": True, "seed": 5, "shard": shard}
+    whole = batches(dataset, 3, **options)
+    each = len(whole) // 3
+    assert batches(dataset, 2, start=each + 2, **options) == whole[each + 2 :]
+
+
+@pytest.fixture
+def decodes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by an entry with each image that is decoded."""
+    counted: list[int] = []
+    decode_png = tf.io.decode_png
+
+    def counting(encoded: tf.Tensor, channels: int) -> tf.Tensor:
+        (counter,) = tf.numpy_function(lambda: counted.append(1) or np.int64(0), [], [tf.int64])
+        with tf.control_dependencies([counter]):
+            return decode_png(tf.identity(encoded), channels=channels)
+
+    monkeypatch.setattr(tf.io, "decode_png", counting)
+    return counted
+
+
+@pytest.mark.usefixtures("cached")
+@pytest.mark.parametrize("options", ORDERS.values(), ids=ORDERS)
+def test_what_is_skipped_is_not_decoded(dataset: Path, decodes: list[int], options: dict) -> None:
+    assert len(batches(dataset, 1, batch_size=2, start=5 * 1000 + 3, **options)) == 2
+    assert len(decodes) == 4
+    decodes.clear()
+    batches(dataset, 1, batch_size=2, **options)
+    assert len(decodes) == 10
+
+
+def test_images_in_memory_are_decoded_once_after_the_rest_of_an_epoch(dataset: Path, decodes: list[int]) -> None:
+    assert len(batches(dataset, 4, batch_size=2, start=3)) == 2 + 3 * 5
+    assert len(decodes) == 4 + 10
+
+
+def test_the_length_is_known_where_every_pass_has_it(dataset: Path) -> None:
+    lengths = [
+        int(tfrecord_tools.load(dataset, "train", batch_size=4, start=start, drop_remainder=drop).cardinality())
+        for start, drop in ((0, False), (0, True), (6, False), (1, False))
+    ]
+    assert lengths == [3, 2, 3, tf.data.UNKNOWN_CARDINALITY]
+
+
+def test_a_start_in_orders_that_nothing_repeats_is_refused(dataset: Path) -> None:
+    for options in ({"start": 3, "shuffle": True}, {"start": -1}):
+        with pytest.raises(ValueError, match="give a number from 0 and, to shuffle, the seed of the earlier steps"):
+            tfrecord_tools.load(dataset, "train", **options)
+
+
 @pytest.mark.parametrize("count", [2, 3, 5])
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_readers_share_a_split_without_gap_or_overlap(dataset: Path, count: int, shuffle: bool) -> None:
