@@ -33,9 +33,9 @@ import rich.markdown
 import tensorflow as tf
 from click.testing import CliRunner
 
-import tfrecord_tools
 from pipelines import evaluate, photos
 from pipelines.cli import preprocess
+from pipelines.train import open_splits
 from zerodce.curves.tones import apply_curves
 from zerodce.networks.dce_net import dce_net
 from zerodce.recipes import FUSION, PAPER, SIX, Recipe
@@ -141,8 +141,8 @@ def speed(arguments: argparse.Namespace, folder: Path) -> str:
     count = len(files)
     dtype = training.fastest_dtype()
     settings = training.TrainingSettings(batch_size=BATCH, epochs=1000, dtype=dtype)
-    data = tfrecord_tools.load(shards(arguments.images, SIZE, folder), "train", dtype="uint8")
-    stream = training.batches(data, settings, 0, 0, count)
+    data, _, _ = open_splits(shards(arguments.images, SIZE, folder), BATCH, settings.seed)
+    stream = training.batches(data, settings, 0, 0)
     full = stream.filter(lambda batch: tf.shape(batch)[0] == BATCH)
     held = tf.data.Dataset.from_tensors(next(iter(full))).cache().repeat()
     ways: dict[str, Iterator[None]] = {
@@ -216,15 +216,15 @@ def quality(arguments: argparse.Namespace, folder: Path) -> str:
         return float(np.mean([-10 * np.log10(error) for error in errors]))
 
     started = time.perf_counter()
-    data = tfrecord_tools.load(shards(arguments.images, FAST_SIZE, folder), "train", dtype="uint8")
+    source = shards(arguments.images, FAST_SIZE, folder)
     prepared = time.perf_counter() - started
-    count = int(data.cardinality())
     files = [str(path) for path in sorted(arguments.images.rglob("*")) if photos.is_photo(path.name)]
     results: dict[str, list[Reached]] = {"zerodce": [], "the Keras example's loop": []}
     for seed in range(1, arguments.seeds + 1):
         settings = dataclasses.replace(FAST, seed=seed, dtype=training.fastest_dtype())
+        data, _, _ = open_splits(source, settings.batch_size, seed)
         runs: dict[str, Any] = {
-            "zerodce": Ours(training.batches(data, settings, 0, 0, count), settings, 1),
+            "zerodce": Ours(training.batches(data, settings, 0, 0), settings, 1),
             "the Keras example's loop": KerasExample(files, EXAMPLE_BATCH, seed),
         }
         for name, run in runs.items():
@@ -241,7 +241,7 @@ def quality(arguments: argparse.Namespace, folder: Path) -> str:
     capped = "at most " * any(not r.goal for r in results["the Keras example's loop"])
     return "\n".join(
         [
-            f"{len(pairs)} pairs to {arguments.goal} dB, {count} images, cap {arguments.cap:.0f} s, "
+            f"{len(pairs)} pairs to {arguments.goal} dB, {data.count} images, cap {arguments.cap:.0f} s, "
             f"{os.cpu_count()} cores; the shards took another {prepared:.0f} s, once\n",
             "| | seconds by seed | steps | PSNR then |\n|---|---|---|---|",
             *rows,

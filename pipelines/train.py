@@ -23,7 +23,7 @@ from tfrecord_tools.manifest import FILENAME
 from tfrecord_tools.records import printable
 from zerodce.training import run as training
 from zerodce.training.callbacks import TEMPORARY_NAME, TrainingError
-from zerodce.training.run import TrainingSettings
+from zerodce.training.run import TrainingImages, TrainingSettings
 
 _LIST = f"{folders.STATE}/train/files.json"
 _FOLDERS = ("checkpoints", "samples", "tensorboard", "tensorboard/train", "tensorboard/validation")
@@ -190,7 +190,7 @@ def train(dataset: str, out: str, settings: TrainingSettings, *, resume: bool, o
     _refuse_bad_folders(dataset, out, resume=resume, overwrite=overwrite, begun=begun)
     resume = resume and not begun
     try:
-        images, validation, data = open_splits(source, settings.batch_size)
+        images, validation, data = open_splits(source, settings.batch_size, settings.seed)
         if settings.crop and settings.crop > min(data["width"], data["height"]):  # before anything in OUT changes
             raise TrainingError(f"--crop {settings.crop} is larger than the images, {data['width']}x{data['height']}")
         with folders.lock(out):
@@ -236,14 +236,21 @@ def _refuse_bad_folders(dataset: str, out: str, *, resume: bool, overwrite: bool
     folders.refuse_links_out(out, [folders.STATE, f"{folders.STATE}/train", *_FOLDERS])
 
 
-def open_splits(source: Path, batch_size: int) -> tuple[tf.data.Dataset, tf.data.Dataset | None, dict[str, Any]]:
+def open_splits(
+    source: Path, batch_size: int, seed: int
+) -> tuple[TrainingImages, tf.data.Dataset | None, dict[str, Any]]:
     """The training images, the validation batches, and the values that identify the data set.
 
     Raises:
         tfrecord_tools.DatasetError: The folder is not a complete data set.
     """
     manifest = tfrecord_tools.read_manifest(source)
-    images = tfrecord_tools.load(source, "train", dtype="uint8")
+
+    def batches(step: int) -> tf.data.Dataset:
+        options: dict[str, Any] = {"batch_size": batch_size, "shuffle": True, "seed": seed, "dtype": "uint8"}
+        return tfrecord_tools.load(source, "train", start=step, **options).repeat()
+
+    batches(0)  # checks the folder
     held = {split: manifest.records(split) for split in manifest.splits}
     referenced = sum(shard.references for shard in manifest.splits.get("val", ()))
     validation = None
@@ -257,11 +264,11 @@ def open_splits(source: Path, batch_size: int) -> tuple[tf.data.Dataset, tf.data
         "val": held.get("val", 0),
         "val_with_reference": referenced,
     }
-    return images, validation, data
+    return TrainingImages(held["train"], batches), validation, data
 
 
 def run(
-    images: tf.data.Dataset,
+    images: TrainingImages,
     validation: tf.data.Dataset | None,
     data: dict[str, Any],
     files: RunFiles,

@@ -157,7 +157,10 @@ class _Order:
                 return later
             begun = epoch == first  # a pass that leaves out records cannot fill the memory
             rest = decoded(from_files(epoch))
-            return rest.take(tf.where(begun, everything, none)).concatenate(later.take(tf.where(begun, none, everything)))
+            return rest.take(tf.where(begun, everything, none)).concatenate(
+                later.take(tf.where(begun, none, everything))
+            )
+
         epochs = self._epochs(first, counted=bool(skipped))
         if self.in_memory:
             kept = decoded(self._records(tf.constant(0, tf.int64))).cache()

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from pipelines.cli import main
+from pipelines.train import Terminal, open_splits
 from zerodce.training.callbacks import replacing
 
 pytestmark = pytest.mark.slow
@@ -116,6 +117,42 @@ def test_killed_and_resumed_it_is_the_same_run(dataset: Path, trained: Path) -> 
     assert len(history(out)) == 4
     for row, expected in zip(history(out), history(trained), strict=True):
         assert row == pytest.approx(expected, rel=1e-3, abs=1e-6)
+
+
+def test_stopped_within_an_epoch_it_goes_on_at_the_next_step(
+    dataset: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped after 7 steps, of which the first epoch has 5."""
+    steps: list[int] = []
+    count_step = Terminal.on_train_batch_end
+
+    def stop_at(number: int) -> None:
+        def on_train_batch_end(self: Terminal, batch: int, logs: dict[str, float] | None = None) -> None:
+            count_step(self, batch, logs)
+            steps.append(batch)
+            if len(steps) == number:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(Terminal, "on_train_batch_end", on_train_batch_end)
+
+    monkeypatch.setattr("zerodce.training.callbacks.SAVE_SECONDS", 0)
+    stop_at(7)
+    assert run("train", dataset, tmp_path / "out", *OPTIONS).exit_code == 130
+    with np.load(tmp_path / "out/checkpoints/state.npz") as state:
+        assert {name: json.loads(str(state["state"]))[name] for name in ("epoch", "step")} == {"epoch": 1, "step": 2}
+    steps.clear()
+    stop_at(0)
+    assert run("train", dataset, tmp_path / "out", *OPTIONS, "--resume").exit_code == 0
+    assert len(steps) == 4 * 5 - 7
+    for row, expected in zip(history(tmp_path / "out"), history(trained), strict=True):
+        assert row == pytest.approx(expected, rel=1e-4, abs=1e-7)
+
+
+def test_from_a_step_on_training_gets_the_same_batches(dataset: Path) -> None:
+    images, _, _ = open_splits(dataset, batch_size=2, seed=4)
+    whole = [batch.tobytes() for batch in images.batches(0).take(15).as_numpy_iterator()]
+    assert [batch.tobytes() for batch in images.batches(7).take(8).as_numpy_iterator()] == whole[7:]
+    assert len(set(whole)) > 10
 
 
 @pytest.mark.parametrize("option", [[], ["--resume"]])

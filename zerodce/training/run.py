@@ -1,10 +1,9 @@
 """Training: from data sets to a model, its history, its checkpoints and pictures of both."""
 
 import dataclasses
-import functools
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +28,6 @@ from zerodce.training.callbacks import (
 )
 from zerodce.training.model import ZeroDCE
 
-_SHUFFLE_BYTES = 2**28
 _SAMPLES = 4
 
 
@@ -70,6 +68,21 @@ class TrainingSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class TrainingImages:
+    """The images to train on.
+
+    Attributes:
+        count: Number of images, all in each epoch.
+        batches: `batches(step)` gives the batches of `TrainingSettings.batch_size` images from a step of the run on:
+            of all epochs, without end, each epoch in an order of its own, its last batch smaller if need be. uint8, or
+            float in [0, 1], (batch, height, width, 3). A batch must not depend on where reading began.
+    """
+
+    count: int
+    batches: Callable[[int], tf.data.Dataset]
+
+
+@dataclasses.dataclass(frozen=True)
 class Result:
     """The outcome of a run.
 
@@ -89,7 +102,7 @@ class Result:
 
 
 def fit(
-    train: tf.data.Dataset,
+    train: TrainingImages,
     validation: tf.data.Dataset | None,
     out: Path,
     settings: TrainingSettings = TrainingSettings(),
@@ -104,8 +117,7 @@ def fit(
     `losses.png`, `samples/`, `tensorboard/`, and in `checkpoints/` the best and last model and the state to resume.
 
     Args:
-        train: Images one by one, uint8 or float in [0, 1], (height, width, 3) of one size. Their number is known and
-            their order is always the same.
+        train: Images of one size.
         validation: Batches of float images in [0, 1], or of `(images, references, weights)`; not empty.
         out: Folder on a local disk, created if it does not exist.
         settings: Recipe, and how to train with it.
@@ -117,8 +129,8 @@ def fit(
         TrainingError: There is no image to train on, images are smaller than the crop, or a loss became NaN. Or the
             state or the best model to resume from is missing, damaged or of another run.
     """
-    count = _check(train, validation, settings)
-    steps = math.ceil(count / settings.batch_size)
+    _check(train, validation, settings)
+    steps = math.ceil(train.count / settings.batch_size)
     checkpoints = out / "checkpoints"
     average = WeightAverage(settings.average)
     comparable = dataclasses.asdict(settings)
@@ -149,7 +161,7 @@ def fit(
     # An interrupted epoch has fewer steps left, but `fit` takes one number of steps for all its epochs.
     while progress.epoch < settings.epochs and not early.due and not model.stop_training:
         model.fit(
-            batches(train, settings, progress.epoch, progress.step, count),
+            batches(train, settings, progress.epoch, progress.step),
             validation_data=validation,
             initial_epoch=progress.epoch,
             epochs=progress.epoch + 1 if progress.step else settings.epochs,
@@ -166,7 +178,7 @@ def fit(
     with replacing(out / "losses.png") as temporary:
         plots.loss_curves(temporary, progress.rows)
     best = progress.rows[progress.best_epoch(settings.monitor)]
-    return Result(progress.epoch, steps, progress.epoch * count, round(progress.seconds, 3), best)
+    return Result(progress.epoch, steps, progress.epoch * train.count, round(progress.seconds, 3), best)
 
 
 def compile_model(
@@ -189,27 +201,25 @@ def compile_model(
     model.compile(optimizer=optimizer, jit_compile=False if on_cpu else "auto")
 
 
-def batches(images: tf.data.Dataset, settings: TrainingSettings, epoch: int, step: int, count: int) -> tf.data.Dataset:
-    """The training batches from a step of an epoch on: shuffled, flipped and cropped by the seed.
+def batches(train: TrainingImages, settings: TrainingSettings, epoch: int, step: int) -> tf.data.Dataset:
+    """The training batches from a step of an epoch on, flipped and cropped by the seed.
 
     A batch depends only on the seed, the epoch and the step, not on where reading began.
 
     Args:
-        images: As `fit` takes them.
+        train: As `fit` takes it.
         settings: As `fit` takes them.
         epoch: Epoch of the first batch, from 0.
         step: Step of the first batch, from 0.
-        count: Number of images.
 
     Returns:
-        Batches, float32 (batch, height, width, 3) in [0, 1]; the last one of an epoch may be smaller.
+        Batches, float32 (batch, height, width, 3) in [0, 1], without end; the last one of an epoch may be smaller.
     """
-    spec = images.element_spec
-    fitting = _SHUFFLE_BYTES // (math.prod(spec.shape) * spec.dtype.size)
-    buffer = min(count, max(4 * settings.batch_size, fitting))
+    steps = math.ceil(train.count / settings.batch_size)
+    first = epoch * steps + step
 
-    def augment(index: tf.Tensor, image: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-        seed = tf.stack([tf.cast(settings.seed, tf.int64), number * count + index])
+    def augment(index: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
+        seed = tf.stack([tf.cast(settings.seed, tf.int64), index])
         if settings.crop:
             image = tf.image.stateless_random_crop(image, (settings.crop, settings.crop, 3), seed)
         if settings.flip:
@@ -218,15 +228,14 @@ def batches(images: tf.data.Dataset, settings: TrainingSettings, epoch: int, ste
             image = tf.gather(image, tf.random.experimental.stateless_shuffle(tf.range(3), seed), axis=-1)
         return tf.image.convert_image_dtype(image, tf.float32)
 
-    def one_epoch(number: tf.Tensor) -> tf.data.Dataset:
-        shuffled = images.shuffle(buffer, seed=settings.seed + number, reshuffle_each_iteration=False)
-        augmented = shuffled.enumerate().map(
-            functools.partial(augment, number=number), num_parallel_calls=tf.data.AUTOTUNE
-        )
-        return augmented.batch(settings.batch_size)
+    def augment_batch(number: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+        begin = number // steps * train.count + number % steps * settings.batch_size  # images trained on before
+        indices = begin + tf.range(tf.shape(images, tf.int64)[0])
+        spec = tf.TensorSpec((settings.crop, settings.crop, 3) if settings.crop else images.shape[1:], tf.float32)
+        return tf.map_fn(lambda each: augment(*each), (indices, images), fn_output_signature=spec)
 
-    stream = tf.data.Dataset.range(epoch, settings.epochs).flat_map(one_epoch)
-    return stream.skip(step).prefetch(tf.data.AUTOTUNE)
+    stream = train.batches(first).enumerate(first)
+    return stream.map(augment_batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
 def _check_kept(path: Path, recipe: Recipe) -> None:
@@ -248,19 +257,15 @@ def fastest_dtype() -> Literal["float32", "mixed_bfloat16"]:
     return "mixed_bfloat16" if native else "float32"
 
 
-def _check(train: tf.data.Dataset, validation: tf.data.Dataset | None, settings: TrainingSettings) -> int:
-    """Returns the number of training images; raises `TrainingError` if the settings do not fit the data."""
-    count = int(train.cardinality())
-    height, width, _ = train.element_spec.shape
-    if count <= 0:
+def _check(train: TrainingImages, validation: tf.data.Dataset | None, settings: TrainingSettings) -> None:
+    """Raises `TrainingError` if the settings do not fit the data."""
+    if train.count <= 0:
         raise TrainingError("there is no image to train on")
-    if not height or not width:
-        raise TrainingError("the images differ in size; preprocess them with --resize crop or stretch")
+    _, height, width, _ = train.batches(0).element_spec.shape
     if settings.crop and settings.crop > min(height, width):
         raise TrainingError(f"--crop {settings.crop} is larger than the images, {width}x{height}")
     if settings.monitor != "total_loss" and not (validation and isinstance(validation.element_spec, tuple)):
         raise TrainingError(f"--monitor {settings.monitor} needs validation images with references")
-    return count
 
 
 def _samples(
