@@ -260,14 +260,26 @@ def records_stats(dataset: str, out: str | None, workers: int | None) -> None:
 
 @records.command("export")
 @click.argument("dataset")
-@click.option("--out", help="Folder for the images.  [default: DATASET/export]")
-@click.option("--sheet", is_flag=True, help="Also write a contact sheet of each split.")
-def records_export(dataset: str, out: str | None, sheet: bool) -> None:
-    """Write the images of DATASET as image files."""
+@click.argument("out", required=False)
+@click.option(
+    "--to",
+    type=click.Choice(["images", "webdataset", "parquet"]),
+    default="images",
+    show_default=True,
+    help="images: image files in a folder for each split. webdataset, parquet: one file for each shard; the same "
+    "command goes on after an interrupt.",
+)
+@click.option("--out", "out_option", hidden=True)  # its name in earlier versions
+@click.option("--sheet", is_flag=True, help="Also write a contact sheet of each split. Only with --to images.")
+def records_export(dataset: str, out: str | None, to: str, out_option: str | None, sheet: bool) -> None:
+    """Write the images of DATASET into OUT, as files or in another format. The encoded images keep their bytes.
+
+    Without OUT they are written into DATASET/export. OUT/_checksums.sha256 has the SHA-256 of every file.
+    """
     silence_libraries()
     from pipelines import records as tools
 
-    tools.export(dataset, out, sheet)
+    tools.export(dataset, out or out_option, to, sheet)
 
 
 if __name__ == "__main__":

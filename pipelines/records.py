@@ -7,11 +7,14 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from pipelines import storage
+from pipelines import folders, storage
 from pipelines.progress import Console, track
 from tfrecord_tools import DatasetError, read_manifest, read_records, verify
 from tfrecord_tools.manifest import FILENAME, Manifest
 from tfrecord_tools.records import printable
+
+IMAGES = "images"
+"""The format of `export` that is image files."""
 
 _ROWS = 5
 _LISTED_FAULTS = 50
@@ -123,31 +126,53 @@ def stats(dataset: str, out: str | None, workers: int | None) -> None:
     click.echo(printable(f"to look at  {storage.join(folder, 'statistics.png')}"))
 
 
-def export(dataset: str, out: str | None, sheet: bool) -> None:
-    """Writes the images as files, and contact sheets on request."""
-    import io
-
-    from tfrecord_tools.export import contact_sheet, export_images
-
+def export(dataset: str, out: str | None, to: str, sheet: bool) -> None:
+    """Writes the images as files, with contact sheets on request, or the data set in another format."""
     folder = out or storage.join(dataset, "export")
     if not storage.is_local(folder):
         raise click.UsageError("export works on local folders: copy the images to the store afterwards")
     manifest = manifest_of(dataset)
-    expected = sum(manifest.counts[name] for name in ("records", "references"))
+    if sheet and to != IMAGES:
+        raise click.UsageError(f"--sheet needs --to {IMAGES}: leave out one of them")
     try:
-        written = sum(1 for _ in track(export_images(dataset, folder), "images", expected))
-        for split in manifest.splits if sheet else ():
-            if manifest.records(split):
-                content = io.BytesIO()
-                contact_sheet(dataset, split).save(content, "png")
-                _write(storage.join(folder, f"sheet-{split}.png"), content.getvalue())
+        if to == IMAGES:
+            _export_images(dataset, folder, manifest, sheet)
+        else:
+            _convert(dataset, folder, manifest, to)
     except DatasetError as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
-        raise click.ClickException(f"{folder} cannot be written ({error.strerror or error}): choose another") from None
+        raise click.ClickException(folders.what_failed(error, folder)) from None
+
+
+def _export_images(dataset: str, folder: str, manifest: Manifest, sheet: bool) -> None:
+    import io
+
+    from tfrecord_tools.export import contact_sheet, export_images
+
+    expected = sum(manifest.counts[name] for name in ("records", "references"))
+    written = sum(1 for _ in track(export_images(dataset, folder), "images", expected))
+    for split in manifest.splits if sheet else ():
+        if manifest.records(split):
+            content = io.BytesIO()
+            contact_sheet(dataset, split).save(content, "png")
+            _write(storage.join(folder, f"sheet-{split}.png"), content.getvalue())
     if written != expected:
         raise click.ClickException(f"{expected} images are in {dataset}, but {written} were written")
     click.echo(printable(f"{written:,} images in {folder}"))
+
+
+def _convert(dataset: str, folder: str, manifest: Manifest, to: str) -> None:
+    from tfrecord_tools.conversion import convert, refuse_other
+
+    refuse_other(Path(folder), manifest, to)
+    folders.refuse_other_job(folder, "records")
+    folders.refuse_links_out(folder, [f"{folders.STATE}/export"])
+    with folders.lock(folder):
+        for _ in track(convert(dataset, folder, to), "records", manifest.counts["records"]):
+            pass
+    files = sum(map(len, manifest.splits.values()))
+    click.echo(printable(f"{manifest.counts['records']:,} records in {files:,} files in {folder}"))
 
 
 def _write(path: str, content: bytes) -> None:

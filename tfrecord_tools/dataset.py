@@ -156,10 +156,8 @@ class _Order:
             if not skipped:
                 return later
             begun = epoch == first  # a pass that leaves out records cannot fill the memory
-            rest = decoded(from_files(epoch))
-            return rest.take(tf.where(begun, everything, none)).concatenate(
-                later.take(tf.where(begun, none, everything))
-            )
+            rest = decoded(from_files(epoch)).take(tf.where(begun, everything, none))
+            return rest.concatenate(later.take(tf.where(begun, none, everything)))
 
         epochs = self._epochs(first, counted=bool(skipped))
         if self.in_memory:
@@ -170,7 +168,7 @@ class _Order:
         return dataset if skipped else dataset.apply(tf.data.experimental.assert_cardinality(self.part.records))
 
     def _epochs(self, first: int, counted: bool) -> tf.data.Dataset:
-        """A dataset of one number, the epoch of this pass: the first pass gives `first`, and each further one 1 more."""
+        """A dataset of one number, the epoch of the pass: `first` in the first pass, 1 more in each further one."""
         if not counted and (not self.shuffle or self.seed is None):
             return tf.data.Dataset.from_tensors(tf.constant(0, tf.int64))  # all epochs are alike, or have no seed
         numbers = itertools.count(first)

@@ -1,5 +1,6 @@
 """Exports a data set as a folder of images, or as a contact sheet."""
 
+import hashlib
 import itertools
 import math
 import os
@@ -10,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image, ImageDraw, ImageFont
 
+from tfrecord_tools.conversion import CHECKSUMS, checksums
 from tfrecord_tools.decoding import decode
 from tfrecord_tools.manifest import DatasetError
 from tfrecord_tools.reading import open_dataset, read_records
@@ -23,7 +25,8 @@ _BACKGROUND, _INK = "#ffffff", "#33475b"
 def export_images(folder: str | Path, out: str | Path) -> Iterator[Path]:
     """Writes every image with the bytes of its record, under SPLIT/image/ and SPLIT/reference/.
 
-    Keeps the relative path of the source. If its extension is of another format, the right one is appended.
+    Keeps the relative path of the source. If its extension is of another format, the right one is appended. At the end
+    it writes `CHECKSUMS`, with the SHA-256 of every image.
 
     Args:
         folder: Folder that `zerodce preprocess` wrote.
@@ -38,20 +41,21 @@ def export_images(folder: str | Path, out: str | Path) -> Iterator[Path]:
         OSError: A file cannot be written.
     """
     manifest = open_dataset(folder)
+    digests: dict[str, str] = {}
     for split in manifest.splits:
         if not manifest.records(split):
             continue
-        written: set[Path] = set()
         for record in read_records(folder, split):
             for kind, image in (("image", record.image), ("reference", record.reference)):
                 if image is None:
                     continue
-                path = Path(out) / split / kind / _relative_path(image)
-                if kind == "image" and path in written:  # one reference may belong to several images
+                name = f"{split}/{kind}/{_relative_path(image)}"
+                if kind == "image" and name in digests:  # one reference may belong to several images
                     raise DatasetError(f"two records of {split} have the same file, {image.label}")
-                written.add(path)
-                _write(path, image.encoded, Path(out))
-                yield path
+                digests[name] = hashlib.sha256(image.encoded).hexdigest()
+                _write(Path(out) / name, image.encoded, Path(out))
+                yield Path(out) / name
+    _write(Path(out) / CHECKSUMS, checksums(digests), Path(out))
 
 
 def _write(path: Path, content: bytes, out: Path) -> None:

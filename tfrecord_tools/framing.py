@@ -5,7 +5,7 @@ Format: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format
 
 import struct
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Protocol
 
 import google_crc32c
 
@@ -13,6 +13,12 @@ _LENGTH = struct.Struct("<Q")
 _CRC = struct.Struct("<I")
 _OVERHEAD = _LENGTH.size + 2 * _CRC.size
 _LONGEST = 1 << 31  # bytes; a damaged length must not cause a huge allocation
+
+
+class Readable(Protocol):
+    """What is read of a file."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 class CorruptShardError(ValueError):
@@ -25,7 +31,7 @@ def frame(payload: bytes) -> bytes:
     return b"".join((length, _masked_crc(length), payload, _masked_crc(payload)))
 
 
-def read_frames(file: BinaryIO) -> Iterator[bytes]:
+def read_frames(file: Readable) -> Iterator[bytes]:
     """The payloads of a TFRecord file; checks every checksum.
 
     Args:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from tfrecord_tools.framing import CorruptShardError, read_frames
-from tfrecord_tools.manifest import DatasetError, Manifest, check_files, read_manifest
+from tfrecord_tools.framing import CorruptShardError, Readable, read_frames
+from tfrecord_tools.manifest import DatasetError, Manifest, Shard, check_files, read_manifest
 from tfrecord_tools.records import ForeignRecordError, Record
 
 
@@ -44,15 +44,28 @@ def read_records(folder: str | Path, split: str) -> Iterator[Record]:
         DatasetError: As for `open_dataset`; or a record is damaged, or this package did not write it.
     """
     for shard in open_dataset(folder, split).splits[split]:
-        count = 0
-        try:
-            with open(Path(folder) / shard.name, "rb") as file:
-                for payload in read_frames(file):
-                    yield Record.parse(payload)
-                    count += 1
-        except CorruptShardError as error:
-            raise DatasetError(f"{shard.name}: {error}") from None
-        except ForeignRecordError as error:
-            raise DatasetError(f"{shard.name}: record {count}: {error}") from None
-        if count != shard.records:
-            raise DatasetError(f"{shard.name} holds {count} records instead of {shard.records}")
+        with open(Path(folder) / shard.name, "rb") as file:
+            yield from records_of(file, shard)
+
+
+def records_of(file: Readable, shard: Shard) -> Iterator[Record]:
+    """The records of a shard, in order; checks the checksum of each, and their number.
+
+    Args:
+        file: The shard, open for reading at its start.
+        shard: Its entry in the manifest.
+
+    Raises:
+        DatasetError: A record is damaged, this package did not write it, or the shard holds more or fewer records.
+    """
+    count = 0
+    try:
+        for payload in read_frames(file):
+            yield Record.parse(payload)
+            count += 1
+    except CorruptShardError as error:
+        raise DatasetError(f"{shard.name}: {error}") from None
+    except ForeignRecordError as error:
+        raise DatasetError(f"{shard.name}: record {count}: {error}") from None
+    if count != shard.records:
+        raise DatasetError(f"{shard.name} holds {count} records instead of {shard.records}")

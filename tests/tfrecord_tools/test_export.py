@@ -1,6 +1,7 @@
 """A data set back as files."""
 
 import dataclasses
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,18 @@ def test_a_link_in_the_place_of_an_image_is_replaced_not_followed(dataset: Path,
     list(export_images(dataset, tmp_path / "out"))
     assert mine.read_bytes() == b"mine"
     np.testing.assert_array_equal(Image.open(image), pixels(0))
-    assert sum(path.is_file() for path in (tmp_path / "out").rglob("*")) == 20
+    assert sum(path.is_file() for path in (tmp_path / "out").rglob("*.png")) == 20
+
+
+def test_sha256sum_finds_the_exported_images_whole(tmp_path: Path) -> None:
+    names = ["a.png", "b/\udcff.png", "line\nbreak.png", "back\\slash.png"]
+    write_dataset(tmp_path / "set", {"train": [[Record(stored(pixels(0), name)) for name in names]]})
+    list(export_images(tmp_path / "set", tmp_path / "out"))
+    check = ["sha256sum", "--check", "--strict", "_checksums.sha256"]
+    done = subprocess.run(check, cwd=tmp_path / "out", capture_output=True)
+    assert (done.returncode, done.stdout.count(b": OK")) == (0, 4)
+    (tmp_path / "out/train/image/a.png").write_bytes(b"changed")
+    assert subprocess.run(check, cwd=tmp_path / "out", capture_output=True).returncode == 1
 
 
 def test_two_images_that_would_be_one_file_are_refused(tmp_path: Path) -> None:
