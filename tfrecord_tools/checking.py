@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from tfrecord_tools import croissant
 from tfrecord_tools.framing import CorruptShardError, read_frames
 from tfrecord_tools.manifest import (
     DANGLING,
@@ -78,7 +79,7 @@ def verify(
     for path in sorted(folder.iterdir()):
         if SHARD_NAME.fullmatch(path.name) and path.name not in listed and path.exists():
             faults.append(Fault(path.name, f"not in {FILENAME}{_copied(path, names_by_hash)}"))
-    return faults + _check_rejected(folder, manifest)
+    return faults + _check_rejected(folder, manifest) + _check_description(folder, manifest)
 
 
 def _copied(path: Path, names_by_hash: dict[str, str]) -> str:
@@ -162,3 +163,15 @@ def _check_rejected(folder: Path, manifest: Manifest) -> list[Fault]:
     if listed != manifest.counts["rejected"]:
         return [Fault(REJECTED, f"lists {listed} images, {FILENAME} counts {manifest.counts['rejected']}")]
     return []
+
+
+def _check_description(folder: Path, manifest: Manifest) -> list[Fault]:
+    """Checks `croissant.json`. A data set of an older version has none."""
+    try:
+        content, manifest_content = ((folder / name).read_bytes() for name in (croissant.FILENAME, FILENAME))
+    except FileNotFoundError:
+        return [Fault(croissant.FILENAME, DANGLING)] if (folder / croissant.FILENAME).is_symlink() else []
+    except OSError as error:
+        return [Fault(croissant.FILENAME, f"cannot be read ({error.strerror})")]
+    fault = croissant.find_fault(content, manifest, manifest_content)
+    return [Fault(croissant.FILENAME, fault)] if fault else []

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfrecord_tools.manifest import DatasetError, Manifest, Shard
@@ -142,7 +143,7 @@ class _Order:
             first: Epoch of the first pass.
             skipped: Number of records that the first pass leaves out. They are not decoded.
         """
-        left_out, none, everything = (tf.constant(number, tf.int64) for number in (skipped, 0, -1))
+        left_out, none, everything = map(np.int64, (skipped, 0, -1))
 
         def decoded(data: tf.data.Dataset) -> tf.data.Dataset:
             return data.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=self.deterministic)
@@ -161,7 +162,7 @@ class _Order:
 
         epochs = self._epochs(first, counted=bool(skipped))
         if self.in_memory:
-            kept = decoded(self._records(tf.constant(0, tf.int64))).cache()
+            kept = decoded(self._records(np.int64(0))).cache()
             dataset = epochs.flat_map(from_memory)
         else:
             dataset = decoded(epochs.flat_map(from_files))
@@ -170,19 +171,19 @@ class _Order:
     def _epochs(self, first: int, counted: bool) -> tf.data.Dataset:
         """A dataset of one number, the epoch of the pass: `first` in the first pass, 1 more in each further one."""
         if not counted and (not self.shuffle or self.seed is None):
-            return tf.data.Dataset.from_tensors(tf.constant(0, tf.int64))  # all epochs are alike, or have no seed
+            return tf.data.Dataset.from_tensors(np.int64(0))  # all epochs are alike, or have no seed
         numbers = itertools.count(first)
         signature = tf.TensorSpec((), tf.int64)
         return tf.data.Dataset.from_generator(lambda: [next(numbers)], output_signature=signature)
 
-    def _shuffled(self, data: tf.data.Dataset, epoch: tf.Tensor) -> tf.data.Dataset:
+    def _shuffled(self, data: tf.data.Dataset, epoch: tf.Tensor | np.int64) -> tf.data.Dataset:
         if not self.shuffle:
             return data
         size = self.part.records if self.in_memory else min(self.part.records, _SHUFFLE_RECORDS)
         seed = None if self.seed is None else self.seed + epoch
         return data.shuffle(max(1, size), seed, reshuffle_each_iteration=False)
 
-    def _records(self, epoch: tf.Tensor) -> tf.data.Dataset:
+    def _records(self, epoch: tf.Tensor | np.int64) -> tf.data.Dataset:
         """The (path of the shard, serialized record) of an epoch, files in its order; not yet shuffled."""
         files = tf.data.Dataset.from_tensor_slices(self.part.files)
         # readers that share files must see the same order; where all records are shuffled, that of the files is idle

@@ -104,7 +104,7 @@ class Manifest:
         }
         text = json.dumps(content, indent=2) + "\n"
         start, first, rest = text.partition(f'  "schema_version": {SCHEMA_VERSION},\n')
-        return f'{start}{first}  "checksum": "{_checksum(text.encode())}",\n{rest}'
+        return f'{start}{first}  "checksum": "{own_checksum(text.encode())}",\n{rest}'
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Manifest":
@@ -124,7 +124,7 @@ class Manifest:
                 split: [Shard(**shard) for shard in entry["shards"]] for split, entry in content["splits"].items()
             }
             checksum = content.pop("checksum", None)
-            found = _checksum(text.encode() if isinstance(text, str) else text)
+            found = own_checksum(text.encode() if isinstance(text, str) else text)
             manifest = cls(**content, intact=None if checksum is None else checksum == found)
             manifest._check()
             held = {split: manifest.records(split) for split in manifest.splits}
@@ -152,8 +152,8 @@ class Manifest:
                 names.add(shard.name)
 
 
-def _checksum(text: bytes) -> str:
-    """SHA-256 of all lines of a manifest except the line with the checksum, in hexadecimal."""
+def own_checksum(text: bytes) -> str:
+    """SHA-256 of all lines of a file of the data set except the line with its `checksum`, in hexadecimal."""
     return hashlib.sha256(_CHECKSUM_LINE.sub(b"", text, count=1)).hexdigest()
 
 

@@ -71,6 +71,7 @@ def preprocess(data: str, out: str, settings: PreprocessSettings) -> int:
                     names = [name for name in names if name in faults]
                 run_job(writer, plan, names, options, runners.is_local(settings.runner))
                 manifest = dataset_folder.write_manifest(writer, digests, decisive, plan)
+            dataset_folder.write_description(out)
         except KeyboardInterrupt:
             click.echo("Interrupted: the same command goes on from here.", err=True)
             return 130

@@ -17,8 +17,9 @@ from pipelines.preprocess.resizing import FILTER
 from pipelines.preprocess.shards import ShardResult, ShardWriter
 from pipelines.tables import TableError, from_csv, to_csv
 from pipelines.threads import ordered_map
+from tfrecord_tools import croissant
 from tfrecord_tools.manifest import FILENAME, REJECTED, SHARD_NAME, DatasetError, Manifest, Shard
-from tfrecord_tools.records import IMAGE_FEATURES, REFERENCE_FEATURES
+from tfrecord_tools.records import IMAGE_FEATURES, REFERENCE_FEATURES, printable
 
 _SETTINGS = f"{STATE}/settings.json"
 _STATE_FILE = re.compile(
@@ -73,6 +74,7 @@ def _state_files(out: str) -> list[str]:
 def clear(out: str) -> None:
     """Deletes the data set in a folder. The lists of files go last, so that after a kill all files are still listed."""
     listed = sorted(_listed(out))
+    discard_description(out)
     state = [f"{STATE}/{name}" for name in _state_files(out)]
     storage.delete(storage.join(out, name) for name in [*listed, *state, FILENAME])
 
@@ -191,7 +193,28 @@ def reopen(
         else:
             rows = [rejected[source.key] for source in plan.shards[shard.name] if source.key in rejected]
             writer.remember(ShardResult.of(shard, digests[shard.name], rows))
+    discard_description(writer.out)
     storage.delete([storage.join(writer.out, FILENAME)])
+
+
+def discard_description(out: str) -> None:
+    """Deletes `croissant.json` if it is as a job wrote it. One that somebody edited stays."""
+    path = storage.join(out, croissant.FILENAME)
+    if storage.exists(path) and croissant.is_unedited(storage.read(path)):
+        storage.delete([path])
+
+
+def write_description(out: str) -> None:
+    """Writes `croissant.json` beside the manifest. One that somebody edited stays; if it lists other files, says so."""
+    path, content = storage.join(out, croissant.FILENAME), storage.read(storage.join(out, FILENAME))
+    manifest = Manifest.from_json(content)
+    folders.refuse_lost_link(path)
+    present = storage.read(path) if storage.exists(path) else None
+    fault = present is not None and croissant.find_fault(present, manifest, content)
+    if present is None or (fault and croissant.is_unedited(present)):
+        storage.write(path, croissant.describe(manifest, content).encode())
+    elif fault:
+        click.echo(printable(f"{path} was edited and stays, but {fault}: delete it, and run again"), err=True)
 
 
 def write_manifest(

@@ -93,6 +93,31 @@ def test_export(records: Path, lol: Path, tmp_path: Path) -> None:
     assert exported == images | {"all/reference/493.png", "all/reference/547.png", "sheet-all.png"}
 
 
+@pytest.mark.parametrize(("to", "suffix"), [("webdataset", "tar"), ("parquet", "parquet")])
+def test_export_to_another_format(records: Path, tmp_path: Path, to: str, suffix: str) -> None:
+    out = tmp_path / "out"
+    for _ in range(2):  # the second finds all files there
+        done = command("records", "export", records, out, "--to", to)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == f"15 records in 2 files in {out}\n"
+    names = {f"all-{index:05d}-of-00002.{suffix}" for index in range(2)}
+    assert {path.name for path in out.iterdir()} == {"_checksums.sha256", ".zerodce", *names}
+    check = subprocess.run(["sha256sum", "--check", "_checksums.sha256"], cwd=out, capture_output=True)
+    assert check.stdout.count(b": OK") == 2
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("mine")
+    for folder, options, code, message in (
+        (tmp_path / "mine", (), 1, "is not empty, and holds no export to go on with: choose another folder"),
+        (records, (), 1, "is not empty, and holds no export to go on with: choose another folder"),
+        (tmp_path / "new", ("--sheet",), 2, "--sheet needs --to images"),
+    ):
+        done = command("records", "export", records, folder, "--to", to, *options)
+        assert done.returncode == code
+        assert message in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
 def test_what_is_no_data_set_is_said_in_one_line(tmp_path: Path) -> None:
     done = command("records", "verify", tmp_path)
     assert done.returncode == 1

@@ -518,6 +518,40 @@ def test_a_set_whose_manifest_is_damaged_is_made_again_whole(images: Path, tmp_p
     assert contents(out) == made
 
 
+def test_the_description_is_of_the_set_and_that_of_an_older_version_is_added(images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(images, out, split="all=1")
+    made = contents(out)
+    listed = {file["name"]: file.get("sha256") for file in json.loads(made["croissant.json"])["distribution"]}
+    shards = {name: hashlib.sha256(made[name]).hexdigest() for name in made if name.endswith(".tfrecord")}
+    assert listed == shards | {
+        "manifest.json": hashlib.sha256(made["manifest.json"]).hexdigest(),
+        "tfrecords": None,
+    }
+    (out / "croissant.json").unlink()
+    assert verify(out) == []
+    assert run(images, out, split="all=1") == 0
+    assert contents(out) == made
+    run(images, out, split="all=1", size="14", overwrite=True)
+    assert contents(out)["croissant.json"] != made["croissant.json"]
+    assert verify(out) == []
+
+
+def test_an_edited_description_stays_and_is_checked(images: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    run(images, out, split="all=1")
+    edited = json.loads((out / "croissant.json").read_text()) | {"license": "https://example.org/mine"}
+    (out / "croissant.json").write_text(json.dumps(edited))
+    assert run(images, out, split="all=1") == 0
+    assert verify(out) == []
+    assert "croissant.json" not in capsys.readouterr().err
+    run(images, out, split="all=1", size="14", overwrite=True)
+    assert json.loads((out / "croissant.json").read_text()) == edited
+    assert "was edited and stays, but its checksum of " in capsys.readouterr().err
+    (fault,) = verify(out)
+    assert fault.file == "croissant.json"
+
+
 @pytest.mark.parametrize("unreadable", ["our485/low/1.png", "our485/high/1.png"])
 def test_images_of_a_finished_set_are_tried_again_when_they_can_be_read(
     lol: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unreadable: str
@@ -615,7 +649,7 @@ def test_killed_while_it_mends_a_destroyed_set_the_next_run_ends_with_the_same_b
     out = tmp_path / "out"
     run(many, out, shard_records=2)
     made = contents(out)
-    assert len(made) == 18  # 16 shards, manifest.json, rejected.csv
+    assert len(made) == 19  # 16 shards, manifest.json, rejected.csv, croissant.json
     kept = sorted(out.glob("*.tfrecord"))[0]
     for path in out.glob("*.tfrecord"):
         if path != kept:
