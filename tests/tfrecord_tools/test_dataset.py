@@ -106,7 +106,7 @@ def test_from_any_step_on_the_batches_are_those_of_a_reader_that_was_never_stopp
     options = {"batch_size": 4, "drop_remainder": drop_remainder, **options}
     whole = batches(dataset, 4, **options)
     assert len(whole) == 4 * steps
-    for start in (0, 1, steps - 1, steps, steps + 1, 3 * steps - 1):
+    for start in (1, steps, 3 * steps - 1):
         passes = 4 - start // steps
         assert batches(dataset, passes, start=start, **options) == whole[start:]
         endless = tfrecord_tools.load(dataset, "train", dtype="uint8", start=start, **options).repeat()
