@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines import folders, models, photos, progress, references, storage
+from pipelines.layouts import LOL
 from pipelines.settings import Application
 from pipelines.tables import to_csv
 from tfrecord_tools.records import printable
@@ -187,8 +188,8 @@ def lol_pairs(lol: str) -> list[Pair]:
     """
     folder, entries, _ = folders.find(lol)
     keys = [entry.path for entry in entries]
-    low = [key for key in keys if references.is_lol_image(key)]
-    matched = references.match_lol_references(low, [key for key in keys if references.is_lol_reference(key)])
+    low = list(filter(LOL.is_image, keys))
+    matched = LOL.match(low, list(filter(LOL.is_reference, keys)))
     if not matched:
         raise click.UsageError(
             f"{lol} has no image in our485/low or eval15/low with a reference of the same name in high: "

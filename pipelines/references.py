@@ -11,33 +11,41 @@ from pipelines.tables import TableError, from_csv
 
 _LIGHT_WORD = re.compile(r"^(low|dark|input|normal|high|bright|target)[-_ ]?(?=\d)", re.IGNORECASE)
 
-LOL_OURS, LOL_EVAL = "our485/low/", "eval15/low/"
-
 
 class AmbiguousReferenceError(ValueError):
     """Two references match one image. The message names them."""
 
 
-def match_references(keys: Iterable[str], references: Sequence[str]) -> dict[str, str]:
+def match_references(
+    keys: Iterable[str], references: Sequence[str], compared: Callable[[str], str] = str
+) -> dict[str, str]:
     """The reference of each key that has one.
 
     First choice: a reference with the same relative path. Second: the same path with another extension. Third: the
     same path without the extension and without a word for dark or bright before the name (`low00001.png` and
     `normal00001.png` of LoL v2).
 
+    Args:
+        keys: Paths of the images.
+        references: Paths of the references.
+        compared: Gives what is compared of a path, in the form of a path.
+
     Raises:
         AmbiguousReferenceError: Two references match one image.
     """
-    exact = set(references)
+    by_path: dict[str, list[str]] = {}
     by_stem: dict[str, list[str]] = {}
     by_bare_stem: dict[str, list[str]] = {}
     for reference in references:
-        by_stem.setdefault(posixpath.splitext(reference)[0], []).append(reference)
-        by_bare_stem.setdefault(_bare_stem(reference), []).append(reference)
+        path = compared(reference)
+        by_path.setdefault(path, []).append(reference)
+        by_stem.setdefault(posixpath.splitext(path)[0], []).append(reference)
+        by_bare_stem.setdefault(_bare_stem(path), []).append(reference)
     matched = {}
     for key in keys:
-        candidates = [key] if key in exact else by_stem.get(posixpath.splitext(key)[0], [])
-        candidates = candidates or by_bare_stem.get(_bare_stem(key), [])
+        path = compared(key)
+        candidates = by_path.get(path) or by_stem.get(posixpath.splitext(path)[0])
+        candidates = candidates or by_bare_stem.get(_bare_stem(path), [])
         if len(candidates) > 1:
             first, second = sorted(candidates)[:2]
             raise AmbiguousReferenceError(f"{first} and {second} are both a reference of {key}; remove one of them")
@@ -60,27 +68,6 @@ def no_match(keys: Sequence[str], references: Sequence[str]) -> str:
         f"none of the {len(references)} references has the name of an image: an image is called {min(keys)}, a "
         f"reference {min(references)}"
     )
-
-
-def is_lol(keys: Iterable[str]) -> bool:
-    """Whether these are the files of the LoL data set."""
-    return any(key.startswith(LOL_OURS) for key in keys)
-
-
-def is_lol_image(key: str) -> bool:
-    """Whether a file of the LoL data set is one of its dark images."""
-    return key.startswith((LOL_OURS, LOL_EVAL))
-
-
-def is_lol_reference(key: str) -> bool:
-    """Whether a file of the LoL data set is one of its well-exposed images."""
-    return key.startswith(("our485/high/", "eval15/high/"))
-
-
-def match_lol_references(keys: Iterable[str], references: Sequence[str]) -> dict[str, str]:
-    """For each key that has one, the image of the same name under `high`."""
-    as_low = {reference.replace("/high/", "/low/", 1): reference for reference in references}
-    return {key: as_low[low] for key, low in match_references(keys, list(as_low)).items()}
 
 
 def read_list(path: str, what: str, columns: tuple[str, str]) -> list[tuple[int, str, str]]:

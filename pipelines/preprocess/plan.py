@@ -5,25 +5,15 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import click
 
 from pipelines import folders, photos, storage
+from pipelines.layouts import AUTO, LAYOUTS, LOL, Layout, find_layout, is_lol
 from pipelines.preprocess import splits
 from pipelines.preprocess.settings import PreprocessSettings
-from pipelines.references import (
-    LOL_OURS,
-    AmbiguousReferenceError,
-    is_lol,
-    is_lol_image,
-    is_lol_reference,
-    match_lol_references,
-    match_pairs,
-    match_references,
-    no_match,
-    read_pairs,
-)
+from pipelines.references import AmbiguousReferenceError, match_pairs, match_references, no_match, read_pairs
 
 STATE = f"{folders.STATE}/preprocess"
 """The folder in OUT with the state of an unfinished job."""
@@ -90,7 +80,7 @@ def make_plan(data: str, settings: PreprocessSettings) -> DatasetPlan:
     """Assigns every image of a folder to a split and a shard.
 
     Args:
-        data: Folder of the images, in the LoL layout or any other.
+        data: Folder of the images.
         settings: The options. Without `shard_records`, size and encoding determine the number of records in a shard.
 
     Raises:
@@ -103,22 +93,14 @@ def make_plan(data: str, settings: PreprocessSettings) -> DatasetPlan:
     files |= {name: storage.Entry(name, 0, 0.0) for name in unreadable if photos.is_photo(name)}
     try:
         splits.check_unique(files)
-        assignment = _assign(data, _images(files, settings), settings)
+        layout = _layout(data, files, settings)
+        assignment = _assign(data, _images(files, layout, settings), layout, settings)
         keys = [key for keys_of_split in assignment.splits.values() for key in keys_of_split]
         folder, references = data, files
         if settings.reference:
             folder, paired, _ = folders.find(settings.reference)
             references = {entry.path: entry for entry in paired}
-        if settings.pairs:
-            matched = match_pairs(settings.pairs, keys, references, files.__contains__)
-        elif settings.reference:
-            matched = match_references(keys, list(references))
-            if not matched:
-                raise click.UsageError(f"--reference: {no_match(keys, list(references))}")
-        elif is_lol(files):
-            matched = match_lol_references(keys, list(filter(is_lol_reference, files)))
-        else:
-            matched = {}
+        matched = _match(keys, list(references), files, layout, settings)
     except (splits.SplitError, AmbiguousReferenceError) as error:
         raise click.UsageError(str(error)) from None
 
@@ -142,7 +124,7 @@ def make_plan(data: str, settings: PreprocessSettings) -> DatasetPlan:
     }
     used = set(keys)
     if not settings.reference:
-        used.update(matched.values(), filter(is_lol_reference, files) if is_lol(files) else ())
+        used.update(matched.values(), filter(layout.is_reference, files) if layout else ())
     return DatasetPlan(
         data,
         folder,
@@ -153,10 +135,32 @@ def make_plan(data: str, settings: PreprocessSettings) -> DatasetPlan:
     )
 
 
-def _images(files: Iterable[str], settings: PreprocessSettings) -> list[str]:
+def _layout(data: str, files: Collection[str], settings: PreprocessSettings) -> Layout | None:
+    """The layout of the folder; None if all its images are alike."""
+    if settings.layout == AUTO:
+        if settings.reference or settings.pairs:  # the user says the pairs, and LoL's dark images are those in `low`
+            return LOL if is_lol(files) else None
+        return find_layout(files)
+    layout = LAYOUTS.get(settings.layout)
+    if layout is None:
+        return None
+    images = list(filter(layout.is_image, files))
+    references = list(filter(layout.is_reference, files))
+    image, reference = layout.where
+    if not images:
+        raise splits.SplitError(f"--layout {layout.name}: {data} has no image such as {image}")
+    if not (settings.reference or settings.pairs):
+        if not references:
+            raise splits.SplitError(f"--layout {layout.name}: {data} has images, but no reference such as {reference}")
+        if not layout.match(images, references):
+            raise splits.SplitError(f"--layout {layout.name}: {no_match(images, references)}")
+    return layout
+
+
+def _images(files: Iterable[str], layout: Layout | None, settings: PreprocessSettings) -> list[str]:
     """The files that become records. Files that are only references of other images do not."""
-    if is_lol(files):
-        return [key for key in files if is_lol_image(key)]
+    if layout is not None:
+        return list(filter(layout.is_image, files))
     if not settings.pairs or settings.reference:
         return list(files)
     pairs = read_pairs(settings.pairs)
@@ -164,23 +168,50 @@ def _images(files: Iterable[str], settings: PreprocessSettings) -> list[str]:
     return [key for key in files if key not in only_references]
 
 
-def _assign(data: str, keys: list[str], settings: PreprocessSettings) -> splits.Assignment:
+def _match(
+    keys: Sequence[str],
+    references: Sequence[str],
+    files: Collection[str],
+    layout: Layout | None,
+    settings: PreprocessSettings,
+) -> dict[str, str]:
+    """The reference of each image that has one, by the rule that applies."""
+    if settings.pairs:
+        return match_pairs(settings.pairs, keys, references, files.__contains__)
+    if settings.reference:
+        matched = match_references(keys, references)
+        if not matched:
+            raise click.UsageError(f"--reference: {no_match(keys, references)}")
+        return matched
+    return layout.match(keys, list(filter(layout.is_reference, files))) if layout else {}
+
+
+def _assign(data: str, keys: list[str], layout: Layout | None, settings: PreprocessSettings) -> splits.Assignment:
     """Assigns every image to a split, by the rule that applies."""
     split, split_file = settings.split, settings.split_file
     if split and split_file:
         raise splits.SplitError("--split and --split-file exclude each other: use one of them")
-    if not is_lol(keys) and (nested := next((key for key in keys if f"/{LOL_OURS}" in key), None)):
-        root = storage.join(data, nested[: nested.index(f"/{LOL_OURS}")])
+    ours = "/our485/low/"
+    if settings.layout == AUTO and layout is None and (nested := next((key for key in keys if ours in key), None)):
+        root = storage.join(data, nested[: nested.index(ours)])
         raise splits.SplitError(f"the LoL data set is in {root}: name that folder")
     if split_file:
         try:
-            return splits.split_by_list(keys, splits.read_split_file(storage.read(split_file)))
+            return _named(layout, splits.split_by_list(keys, splits.read_split_file(storage.read(split_file))))
         except OSError as error:
             raise splits.SplitError(f"--split-file {split_file} cannot be read ({error.strerror or error})") from None
         except splits.SplitError as error:
             raise splits.SplitError(f"--split-file {split_file}: {error}") from None
-    if split:
-        return splits.split_by_hash(keys, splits.parse_fractions(split))
-    if is_lol(keys):
+    if not split and layout is LOL:
         return splits.split_lol(keys, settings.train_count)
-    return splits.split_by_hash(keys, splits.DEFAULT_FRACTIONS)
+    if not split and layout and any(map(layout.split, keys)):
+        return _named(layout, splits.split_by_folders(keys, layout))
+    fractions = splits.parse_fractions(split) if split else splits.DEFAULT_FRACTIONS
+    return _named(layout, splits.split_by_hash(keys, fractions, layout.scene if layout and layout.shared else None))
+
+
+def _named(layout: Layout | None, assignment: splits.Assignment) -> splits.Assignment:
+    """The assignment, whose rule names the layout. The rule of LoL, the first layout, never named it."""
+    if layout is None or layout is LOL:
+        return assignment
+    return dataclasses.replace(assignment, rule=f"layout {layout.name}: {assignment.rule}")

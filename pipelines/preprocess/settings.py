@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pipelines.layouts import AUTO, LAYOUTS, PLAIN
 from pipelines.settings import JobSettings, option
 
 
@@ -27,10 +28,16 @@ class PreprocessSettings(JobSettings):
 
     Attributes:
         size: Width and height, in pixels.
-        reference: None is for LoL's own, or none.
+        reference: None is for those of the layout, or none.
     """
 
     size: tuple[int, int] = option("256", type=parse_size, metavar="TEXT", help="Pixels, or WIDTHxHEIGHT.")
+    layout: str = option(
+        AUTO,
+        type=click.Choice([AUTO, PLAIN, *LAYOUTS]),
+        help="Folders and names of DATA, which say the pairs and splits. auto: the layout whose folders DATA has and "
+        "nothing else, or LoL, or else plain. plain: every image is one to convert. docs/dataset.md shows all layouts.",
+    )
     train_count: int = option(
         400, type=click.IntRange(1), help="LoL: how many images, in sorted order, are for training."
     )

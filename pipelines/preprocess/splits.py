@@ -6,9 +6,9 @@ import itertools
 import math
 import os
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from pipelines.references import LOL_EVAL, LOL_OURS
+from pipelines.layouts import LOL, Layout
 from pipelines.tables import TableError, from_csv
 from tfrecord_tools.manifest import SPLIT_NAME
 
@@ -52,8 +52,8 @@ def split_lol(keys: Collection[str], train_count: int) -> Assignment:
 
     A partial folder with at most `train_count` images is divided 400:85, as the whole folder is.
     """
-    ours = sorted(key for key in keys if key.startswith(LOL_OURS))
-    test = [key for key in keys if key.startswith(LOL_EVAL)]
+    ours = sorted(key for key in keys if LOL.split(key) == "train")
+    test = [key for key in keys if LOL.split(key) == "test"]
     rule = f"our485/low in sorted order: the first {train_count} train, the rest val; eval15/low test"
     if len(ours) <= train_count:
         train_count = round(len(ours) * _WHOLE_TRAIN / (_WHOLE_TRAIN + _WHOLE_VAL))
@@ -63,6 +63,32 @@ def split_lol(keys: Collection[str], train_count: int) -> Assignment:
             "eval15/low test"
         )
     return _ordered({"train": ours[:train_count], "val": ours[train_count:], "test": test}, rule)
+
+
+def split_by_folders(keys: Collection[str], layout: Layout) -> Assignment:
+    """The splits that the folders of a layout stand for. Images in no such folder are for training.
+
+    If nothing is for validation, the training scenes of each folder are divided 400:85 in sorted order, as LoL's are:
+    neighbours are often alike. The images of a scene stay together.
+    """
+    splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    for key in keys:
+        splits[layout.split(key) or "train"].append(key)
+    if splits["val"]:
+        return _ordered(splits, "train, val and test as in the data set")
+    scenes: dict[str, set[str]] = {}
+    for key in splits["train"]:
+        scenes.setdefault(layout.folder(key), set()).add(layout.scene(key))
+    training = set()
+    for found in scenes.values():
+        training.update(sorted(found)[: round(len(found) * _WHOLE_TRAIN / (_WHOLE_TRAIN + _WHOLE_VAL))])
+    splits["val"] = [key for key in splits["train"] if layout.scene(key) not in training]
+    splits["train"] = [key for key in splits["train"] if layout.scene(key) in training]
+    rule = (
+        "test as in the data set; each folder of training images in sorted order, divided "
+        f"{_WHOLE_TRAIN}:{_WHOLE_VAL} into train and val"
+    )
+    return _ordered(splits, rule)
 
 
 def parse_fractions(text: str) -> dict[str, float]:
@@ -88,16 +114,26 @@ def parse_fractions(text: str) -> dict[str, float]:
     return fractions
 
 
-def split_by_hash(keys: Iterable[str], fractions: Mapping[str, float]) -> Assignment:
-    """Assigns each key by its hash alone, so that images added later do not move others."""
+def split_by_hash(
+    keys: Iterable[str], fractions: Mapping[str, float], scene: Callable[[str], str] | None = None
+) -> Assignment:
+    """Assigns each key by its hash alone, so that images added later do not move others.
+
+    Args:
+        keys: Names of the images.
+        fractions: Fraction of each split.
+        scene: Gives the scene of an image, if the images of a scene have to stay together. Its hash counts then.
+    """
     names = list(fractions)
     bounds = [sum(list(fractions.values())[: i + 1]) * 2**64 for i in range(len(names))]
     bounds[-1] = math.inf
     splits: dict[str, list[str]] = {name: [] for name in names}
     for key in keys:
-        value = stable_hash(key)
+        value = stable_hash(scene(key) if scene else key)
         splits[next(name for name, bound in zip(names, bounds, strict=True) if value < bound)].append(key)
-    rule = "by the SHA-256 of the name: " + ", ".join(f"{name} {fraction:g}" for name, fraction in fractions.items())
+    hashed = "scene" if scene else "name"
+    listed = ", ".join(f"{name} {fraction:g}" for name, fraction in fractions.items())
+    rule = f"by the SHA-256 of the {hashed}: {listed}"
     return _ordered(splits, rule)
 
 

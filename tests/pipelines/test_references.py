@@ -19,12 +19,6 @@ def test_two_references_for_an_image_are_refused() -> None:
         references.match_references(["1.png"], ["1.jpg", "1.bmp"])
 
 
-def test_lol_references_are_under_high() -> None:
-    assert references.match_lol_references(
-        ["our485/low/2.png", "our485/low/3.png", "eval15/low/2.png"], ["our485/high/2.png", "eval15/high/2.png"]
-    ) == {"our485/low/2.png": "our485/high/2.png", "eval15/low/2.png": "eval15/high/2.png"}
-
-
 def test_names_of_lol_v2_match_but_for_the_word_in_front() -> None:
     keys = ["Low/low00001.png", "low00001.png", "low-2.png", "lowlands.png"]
     bright = ["normal00001.png", "normal_2.jpg", "highlands.png"]
