@@ -8,7 +8,7 @@ try:
     import click
 
     from pipelines.enhance.options import enhance
-    from pipelines.options import open_standard_streams, run, silence_libraries, standard_output
+    from pipelines.options import PLACE, open_standard_streams, run, silence_libraries, standard_output
     from pipelines.preprocess.options import preprocess
     from pipelines.settings import Application, options_of
 except KeyboardInterrupt:
@@ -66,10 +66,30 @@ class _OneLineErrors(click.Group):
             sys.exit(_NO_READER)
 
 
+def _print_versions(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    """Prints the version in the first line, and those of the packages that matter in the next lines."""
+    if not asked or ctx.resilient_parsing:
+        return
+    from pipelines import versions
+
+    found = versions.of_installation()
+    click.echo(f"zerodce, version {found.pop('zerodce')}")
+    for name, version in found.items():
+        click.echo(f"{name} {version}")
+    ctx.exit()
+
+
 @click.group(
     cls=_OneLineErrors, context_settings={"auto_envvar_prefix": "ZERODCE", "help_option_names": ["-h", "--help"]}
 )
-@click.version_option(package_name="zerodce")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_versions,
+    help="Show the version, and those of the packages that matter.",
+)
 def main() -> None:
     """Brighten archives of dark photos."""
 
@@ -79,8 +99,8 @@ main.add_command(preprocess)
 
 
 @main.command("try")
-@click.argument("photos", metavar="PHOTO...", nargs=-1, required=True)
-@click.option("--out", metavar="PAGE.html", default="try.html", show_default=True, help="The page to write.")
+@click.argument("photos", type=PLACE, metavar="PHOTO...", nargs=-1, required=True)
+@click.option("--out", type=PLACE, metavar="PAGE.html", default="try.html", show_default=True, help="The page to write.")
 def try_(photos: tuple[str, ...], out: str) -> None:
     """Write a page that shows each PHOTO with several settings, and the command for those you choose.
 
@@ -97,7 +117,7 @@ def try_(photos: tuple[str, ...], out: str) -> None:
 
 
 @main.command()
-@click.argument("out")
+@click.argument("out", type=PLACE)
 @click.option("--url", help="Address of the archive.  [default: the project's drive]")
 @click.option("--sha256", help="Refuse an archive with another SHA-256.")
 def download(out: str, url: str | None, sha256: str | None) -> None:
@@ -109,8 +129,8 @@ def download(out: str, url: str | None, sha256: str | None) -> None:
 
 
 @main.command()
-@click.argument("dataset")
-@click.argument("out")
+@click.argument("dataset", type=PLACE)
+@click.argument("out", type=PLACE)
 @click.option("--epochs", type=click.IntRange(1), default=100, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
 @click.option(
@@ -177,19 +197,23 @@ def train(
 
 
 @main.command()
-@click.argument("lol", required=False)
+@click.argument("lol", type=PLACE, required=False)
 @click.option(
     "--pairs",
+    type=PLACE,
     help="Pairs in another layout: a folder with the folders `input` and `target` (or `low` and `high`), or a CSV with "
     "the columns low,ref. Its paths are relative to LOL; without LOL, to the CSV's folder or `images` beside it.",
 )
 @click.option(
     "--brackets",
+    type=PLACE,
     help="CSV with the columns scene,image: exposure series, in order. The reference of each dark image is the "
     "exposure fusion of its scene. Paths are relative as for --pairs.",
 )
-@click.option("--out", default="evaluation", show_default=True, help="Folder for evaluation.csv and comparison.png.")
-@click.option("--model", help="A model.keras that `zerodce train` wrote.  [default: the shipped weights]")
+@click.option(
+    "--out", type=PLACE, default="evaluation", show_default=True, help="Folder for evaluation.csv and comparison.png."
+)
+@click.option("--model", type=PLACE, help="A model.keras that `zerodce train` wrote.  [default: the shipped weights]")
 @options_of(Application)
 def evaluate(lol: str | None, **options: Any) -> None:
     """Compare enhanced images with the well-exposed images of LOL, the LoL data set or a part of it.
@@ -206,7 +230,7 @@ def evaluate(lol: str | None, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("out")
+@click.argument("out", type=PLACE)
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON on standard output.")
 def status(out: str, as_json: bool) -> None:
     """Say what the last `enhance` into OUT has done, and how fast it is; also while it runs, from any host."""
@@ -222,7 +246,7 @@ def records() -> None:
 
 
 @records.command("inspect")
-@click.argument("dataset")
+@click.argument("dataset", type=PLACE)
 def records_inspect(dataset: str) -> None:
     """Print splits, counts, sizes, keys and the first records of DATASET."""
     silence_libraries()
@@ -232,7 +256,7 @@ def records_inspect(dataset: str) -> None:
 
 
 @records.command("verify")
-@click.argument("dataset")
+@click.argument("dataset", type=PLACE)
 @click.option(
     "--workers", type=click.IntRange(1), help="Number of images decoded at a time.  [default: one for each core]"
 )
@@ -245,8 +269,8 @@ def records_verify(dataset: str, workers: int | None) -> None:
 
 
 @records.command("stats")
-@click.argument("dataset")
-@click.option("--out", help="Folder for statistics.json and statistics.png.  [default: DATASET]")
+@click.argument("dataset", type=PLACE)
+@click.option("--out", type=PLACE, help="Folder for statistics.json and statistics.png.  [default: DATASET]")
 @click.option(
     "--workers", type=click.IntRange(1), help="Number of images decoded at a time.  [default: one for each core]"
 )
@@ -259,8 +283,8 @@ def records_stats(dataset: str, out: str | None, workers: int | None) -> None:
 
 
 @records.command("export")
-@click.argument("dataset")
-@click.argument("out", required=False)
+@click.argument("dataset", type=PLACE)
+@click.argument("out", type=PLACE, required=False)
 @click.option(
     "--to",
     type=click.Choice(["images", "webdataset", "parquet"]),
@@ -269,7 +293,7 @@ def records_stats(dataset: str, out: str | None, workers: int | None) -> None:
     help="images: image files in a folder for each split. webdataset, parquet: one file for each shard; the same "
     "command goes on after an interrupt.",
 )
-@click.option("--out", "out_option", hidden=True)  # its name in earlier versions
+@click.option("--out", "out_option", type=PLACE, hidden=True)  # its name in earlier versions
 @click.option("--sheet", is_flag=True, help="Also write a contact sheet of each split. Only with --to images.")
 def records_export(dataset: str, out: str | None, to: str, out_option: str | None, sheet: bool) -> None:
     """Write the images of DATASET into OUT, as files or in another format. The encoded images keep their bytes.
@@ -280,6 +304,43 @@ def records_export(dataset: str, out: str | None, to: str, out_option: str | Non
     from pipelines import records as tools
 
     tools.export(dataset, out or out_option, to, sheet)
+
+
+@main.command()
+@click.argument("folder", type=PLACE, default=".")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def doctor(folder: str, as_json: bool) -> None:
+    """Say what this machine and this installation can do, and what to do about the rest.
+
+    It tries the formats, enhances a small photo, and writes 16 MB into FOLDER, which it removes again. FOLDER is the
+    current folder if it is not given. The exit code is 0 if enhancing works here, else 1.
+    """
+    if sys.stderr.isatty():
+        click.echo("Checking. The first time, this compiles for the processor.", err=True)
+    silence_libraries()
+    try:
+        from pipelines.doctor import command
+
+        code = command.doctor(folder, as_json)
+    except ImportError as error:  # of a package without which nothing works
+        raise click.ClickException(f"{error}: pip install --force-reinstall zerodce") from error
+    sys.exit(code)
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script with which SHELL completes commands, options and paths.
+
+    \b
+    bash, in ~/.bashrc:                   eval "$(zerodce completion bash)"
+    zsh, in ~/.zshrc after compinit:      eval "$(zerodce completion zsh)"
+    fish, in ~/.config/fish/config.fish:  zerodce completion fish | source
+    """  # noqa: D301 (click reads the control character)
+    from click.shell_completion import get_completion_class
+
+    if found := get_completion_class(shell):
+        click.echo(found(main, {}, "zerodce", "_ZERODCE_COMPLETE").source())
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 LOCAL_RUNNERS = ("DirectRunner", "FnApiRunner", "apache_beam.runners.portability.fn_api_runner.FnApiRunner")
 """Names of the runner that works in this process."""
@@ -129,6 +130,19 @@ def _show_warning(message: Warning | str, *place: object, **more: object) -> Non
     click.echo(f"Warning: {message}", err=True)
 
 
+class _Place(click.ParamType):
+    """A path or an address. The shell completes files and folders."""
+
+    name = "text"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="file")]
+
+
+PLACE = _Place()
+"""The type of arguments and options that name a file or a folder."""
+
+
 class WordOrNumber(click.ParamType):
     """A number of a type, or one of some words."""
 
@@ -148,6 +162,9 @@ class WordOrNumber(click.ParamType):
             return number
         except click.BadParameter as error:
             self.fail(f"{error.message} Or use {' or '.join(self.words)}.", param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(word) for word in self.words if word.startswith(incomplete)]
 
 
 _UNITS = {unit: 1000**power for power, unit in enumerate(("B", "KB", "MB", "GB", "TB"))}

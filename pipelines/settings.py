@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from pipelines.options import WordOrNumber
+from pipelines.options import PLACE, WordOrNumber
 
 if TYPE_CHECKING:  # these import NumPy and numba, which --help does not need
     from zerodce.applying.enhancement import CurveSize, Denoise, Exposure
@@ -61,6 +61,7 @@ class JobSettings:
     overwrite: bool = option(False, help="Start again, instead of going on from the results in OUT.")
     pairs: str | None = option(
         None,
+        type=PLACE,
         metavar="CSV",
         help="CSV with the columns low,ref: the reference of each image, instead of the image of the same name. Paths "
         "are relative to the folder of the images; paths of references are relative to --reference, if given.",

@@ -14,7 +14,7 @@ FORBIDDEN = {
     "tfrecord_tools": {"zerodce", "pipelines", "apache_beam"},
     "pipelines": {"tests", "benchmarks"},
 }
-JOBS = {"cli", "enhance", "preprocess", "trying", "train", "evaluate", "download", "records"}
+JOBS = {"cli", "doctor", "enhance", "preprocess", "trying", "train", "evaluate", "download", "records"}
 """The rooms of `pipelines` that serve one command each, and the command line; all others are general."""
 
 MODULES = {

@@ -10,13 +10,13 @@ from pipelines import memory
 from pipelines.enhance import supervisor
 from pipelines.enhance.attempts import Attempts
 from pipelines.enhance.settings import EnhanceSettings
-from pipelines.options import LOCAL_RUNNERS, silence_libraries
+from pipelines.options import LOCAL_RUNNERS, PLACE, silence_libraries
 from pipelines.settings import beam_arguments, options_of
 
 
 @click.command()
-@click.argument("photos")
-@click.argument("out")
+@click.argument("photos", type=PLACE)
+@click.argument("out", type=PLACE)
 @beam_arguments
 @options_of(EnhanceSettings)
 def enhance(photos: str, out: str, **options: Any) -> None:

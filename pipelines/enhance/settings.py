@@ -8,7 +8,7 @@ import click
 
 import zerodce
 from pipelines.digests import digest
-from pipelines.options import ByteCount
+from pipelines.options import PLACE, ByteCount
 from pipelines.photos.formats import FORMATS
 from pipelines.settings import Application, JobSettings, option
 
@@ -24,9 +24,11 @@ class EnhanceSettings(Application, JobSettings):
         reference: None is for no comparison, or for the folder of the photos with `pairs`.
     """
 
-    model: str | None = option(None, help="A model.keras that `zerodce train` wrote.  [default: the shipped weights]")
+    model: str | None = option(
+        None, type=PLACE, help="A model.keras that `zerodce train` wrote.  [default: the shipped weights]"
+    )
     reference: str | None = option(
-        None, decisive=True, help="Folder of well-exposed photos of the same names, for PSNR and SSIM."
+        None, decisive=True, type=PLACE, help="Folder of well-exposed photos of the same names, for PSNR and SSIM."
     )
     exclude: tuple[str, ...] = option(
         (),
@@ -37,6 +39,7 @@ class EnhanceSettings(Application, JobSettings):
     )
     files: str | None = option(
         None,
+        type=PLACE,
         metavar="LIST",
         help="Enhance only the photos of this list: one path a line, a CSV or Parquet table with a column `path` or "
         "`key`, the manifest.json of an S3 inventory, or - for standard input.",
@@ -66,6 +69,7 @@ class EnhanceSettings(Application, JobSettings):
     )
     keep_original: str | None = option(
         None,
+        type=PLACE,
         metavar="LIST",
         help="Leave the photos in this list as they are: a relative path on each line, as the report page writes it.",
     )

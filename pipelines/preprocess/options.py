@@ -5,14 +5,14 @@ from typing import Any
 
 import click
 
-from pipelines.options import silence_libraries
+from pipelines.options import PLACE, silence_libraries
 from pipelines.preprocess.settings import PreprocessSettings
 from pipelines.settings import beam_arguments, options_of
 
 
 @click.command()
-@click.argument("data")
-@click.argument("out")
+@click.argument("data", type=PLACE)
+@click.argument("out", type=PLACE)
 @beam_arguments
 @options_of(PreprocessSettings)
 def preprocess(data: str, out: str, **options: Any) -> None:

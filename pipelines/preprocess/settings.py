@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from pipelines.layouts import AUTO, LAYOUTS, PLAIN
+from pipelines.options import PLACE
 from pipelines.settings import JobSettings, option
 
 
@@ -42,8 +43,8 @@ class PreprocessSettings(JobSettings):
         400, type=click.IntRange(1), help="LoL: how many images, in sorted order, are for training."
     )
     split: str | None = option(None, help="Any folder: train=0.8,val=0.1,test=0.1, by a stable hash of the name.")
-    split_file: str | None = option(None, help="CSV with the columns path,split.")
-    reference: str | None = option(None, help="Folder of well-exposed images of the same names.")
+    split_file: str | None = option(None, type=PLACE, help="CSV with the columns path,split.")
+    reference: str | None = option(None, type=PLACE, help="Folder of well-exposed images of the same names.")
     resize: str = option(
         "stretch",
         type=click.Choice(["stretch", "fit", "crop"]),

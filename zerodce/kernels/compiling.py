@@ -14,7 +14,10 @@ import warnings
 
 import numba
 
-__all__ = ["numba"]
+__all__ = ["TEMPORARY_PREFIX", "numba"]
+
+TEMPORARY_PREFIX = "zerodce-numba-"
+"""How the name of the temporary folder begins."""
 
 
 def _nothing() -> None:
@@ -23,13 +26,13 @@ def _nothing() -> None:
 
 def _temporary_folder() -> str:
     """A folder that nobody else can write, because machine code in it is run unchecked."""
-    folder = os.path.join(tempfile.gettempdir(), f"zerodce-numba-{os.getuid()}")
+    folder = os.path.join(tempfile.gettempdir(), f"{TEMPORARY_PREFIX}{os.getuid()}")
     with contextlib.suppress(FileExistsError):
         os.mkdir(folder, 0o700)
     found = os.lstat(folder)
     if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077:
         return folder
-    folder = tempfile.mkdtemp(prefix="zerodce-numba-")
+    folder = tempfile.mkdtemp(prefix=TEMPORARY_PREFIX)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 

@@ -1,0 +1,1 @@
+"""The command `zerodce doctor`: what this machine and this installation can do."""
