@@ -100,7 +100,9 @@ main.add_command(preprocess)
 
 @main.command("try")
 @click.argument("photos", type=PLACE, metavar="PHOTO...", nargs=-1, required=True)
-@click.option("--out", type=PLACE, metavar="PAGE.html", default="try.html", show_default=True, help="The page to write.")
+@click.option(
+    "--out", type=PLACE, metavar="PAGE.html", default="try.html", show_default=True, help="The page to write."
+)
 def try_(photos: tuple[str, ...], out: str) -> None:
     """Write a page that shows each PHOTO with several settings, and the command for those you choose.
 
