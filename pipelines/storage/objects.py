@@ -126,7 +126,7 @@ def _asking(path: str) -> Iterator[None]:
         text = str(error)
         if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
             raise
-        if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in text:
+        if isinstance(error, FileNotFoundError) and not re.search("NoSuchBucket|ContainerNotFound", text):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
         status = _status(text)
         gone = status in _OUT_OF_ORDER or (status is None and "HTTP error" in text)
@@ -150,7 +150,8 @@ def _reason(error: Exception) -> str:
     """The text of an error as one line: what the store answered, or why it did not, or what the client says."""
     text, _, debug = str(error).partition("\n\nDebug source")
     if answer := re.search(r"<Code>([^<]*)</Code>\s*<Message>([^<]*)</Message>", text):
-        return f"{answer[2].rstrip('.')} ({answer[1]}, {_status(text)})"
+        message = answer[2].strip().split("\n", 1)[0]
+        return f"{message.rstrip('.')} ({answer[1]}, {_status(text)})"
     line = " ".join(text.split()).rstrip(": ")
     if request := re.search(r"(https?://[^/\s]+)\S* in .* - (?:HTTP error: )?(.*)", line):
         cause = re.search(r'message: "([^"]+)"', debug)

@@ -125,6 +125,22 @@ def test_errors_are_oserrors_of_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
             storage.reach(BUCKET)
 
 
+def test_the_answer_of_a_store_is_a_line() -> None:
+    """As Azure words it, over several lines."""
+    answer = (
+        "Object at location a not found: Error performing PUT http://x/box/a in 1ms - Server returned non-2xx status code: "
+        "404 Not Found: <?xml ?>\n<Error>\n  <Code>ContainerNotFound</Code>\n  <Message>The specified container does "
+        "not exist.\nRequestId:d5d3156e\nTime:2026-11-27</Message>\n</Error>\n\nDebug source:\nNotFound {}"
+    )
+    with (
+        pytest.raises(OSError, match=r"does not exist \(ContainerNotFound, 404\)") as caught,
+        objects._asking("az://box"),
+    ):
+        raise FileNotFoundError(answer)
+    assert not isinstance(caught.value, FileNotFoundError)  # it is the container that is missing
+    assert "\n" not in str(caught.value)
+
+
 def test_credentials_come_from_where_boto3_finds_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "credentials").write_text("[archive]\naws_access_key_id = local\naws_secret_access_key = local\n")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
