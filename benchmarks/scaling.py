@@ -16,7 +16,7 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pipelines import folders, storage
 from pipelines.enhance import plan as planning
@@ -91,7 +91,12 @@ def measure(count: int) -> None:
             return planning.make_plan(listing, out, settings, digest, journal.read(), []).skipped
 
         resumed = timed("read the journal, plan a resume", resume)
-        result = timed("rows, compaction and report", lambda: results.write_results(out, plan, journal, {}))
+        worked_on = {task.path for task in plan.todo}
+
+        def finish() -> dict[str, Any]:
+            return results.write_results(out, plan, journal, {}, (), worked_on)
+
+        result = timed("rows, compaction and report", finish)
         assert tasks == replayed == resumed == result["counts"]["enhanced"] == count
         (compacted,) = Path(journal.folder).iterdir()
         for path in (compacted, Path(out) / "metrics.csv"):

@@ -44,7 +44,11 @@ class Listing(NamedTuple):
 
 
 def find(
-    path: str, unreadable: dict[str, str] | None = None, exclude: Sequence[str] = (), files: str | None = None
+    path: str,
+    unreadable: dict[str, str] | None = None,
+    exclude: Sequence[str] = (),
+    files: str | None = None,
+    may_be_empty: bool = False,
 ) -> Listing:
     """Lists the photos of a folder, or one photo.
 
@@ -54,6 +58,7 @@ def find(
             photo is listed with size 0, so that reading it fails later; the first such folder raises an error.
         exclude: Patterns of `fnmatch` for the relative paths of ignored files and folders.
         files: A list of photos of the folder, as `pipelines.lists` reads it; None for all of them.
+        may_be_empty: Whether a folder without photos is no error.
 
     Raises:
         click.UsageError: There are no photos, or the path or the list cannot be read.
@@ -79,16 +84,16 @@ def find(
         if files or not is_ignored(f"{name}/")  # the name may be a folder
         if files or is_photo(name) or not isinstance(error, FileNotFoundError)  # a broken link is not a folder
     }
-    if not entries and not others:
+    if not entries and not others and not may_be_empty:
         raise click.UsageError(f"{files or path} is empty: name a {'list' if files else 'folder'} of photos")
     found = sorted(
         (entry for entry in entries if is_photo(entry.path) and not _is_excluded(entry.path, exclude)),
         key=lambda entry: entry.path,
     )
-    fatal = [name for name in reasons if not found or (unreadable is None and not is_photo(name))]
+    fatal = [name for name in reasons if not (found or may_be_empty) or (unreadable is None and not is_photo(name))]
     if fatal:
         raise click.UsageError(f"{storage.join(path, fatal[0])} cannot be read: {reasons[fatal[0]]}")
-    if not found:
+    if not found and not may_be_empty:
         raise click.UsageError(f"{path} holds no photos, only {len(entries) + len(others)} other file(s)")
     if unreadable is not None:
         unreadable |= reasons

@@ -1,11 +1,13 @@
 """The command `zerodce enhance`: plans the run, runs the job, shows its progress, and prints the result."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -16,12 +18,12 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from rich.text import Text
 
 from pipelines import folders, models, progress, runners, storage
-from pipelines.enhance import originals, output_folder, report, results, status, supervisor
+from pipelines.enhance import originals, output_folder, report, results, status, supervisor, watching
 from pipelines.enhance.attempts import Attempts
 from pipelines.enhance.following import Follower, follow
-from pipelines.enhance.journal import Journal, PhotoRecord
+from pipelines.enhance.journal import Journal, PhotoRecord, Version
 from pipelines.enhance.photo import PhotoProcessor
-from pipelines.enhance.plan import EnhancePlan, make_plan, write_plan
+from pipelines.enhance.plan import EnhancePlan, Task, make_plan, write_plan
 from pipelines.enhance.settings import EnhanceSettings
 from pipelines.enhance.transforms import Enhance
 from pipelines.processes import is_running
@@ -31,8 +33,28 @@ from tfrecord_tools.records import printable
 ALIKE = 20
 """If this many photos fail with the same error at the start, the job ends."""
 
+HALTED = "this command was halted for too long, and another one has taken over"
+"""Why a command ends that no longer holds the folder of results."""
+
 SAME_INTERRUPT_SECONDS = 0.3
 """One Ctrl-C may arrive twice: directly, and through the watching process. Within this time it counts as one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a run did, or one batch of a folder that is watched.
+
+    Attributes:
+        run: The content of run.json.
+        missing: Number of photos without a result.
+        interrupted: Whether the user ended it.
+        reason: Why it ended before its time; empty if it did not.
+    """
+
+    run: dict[str, Any]
+    missing: int
+    interrupted: bool
+    reason: str
 
 
 def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
@@ -50,37 +72,28 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
         click.UsageError: Wrong arguments.
         click.ClickException: A bad model, or an output that cannot be written.
     """
+    if settings.watch:
+        watching.refuse(settings)
     options = runners.pipeline_options(settings.runner, settings.beam_args)
-    unreadable: dict[str, str] = {}
-    listing = folders.find(photos, unreadable, settings.exclude, settings.files)
+    listing, unreadable = _find(photos, settings)
     moved = folders.find(photos, {}) if settings.same_archive else None
     output_folder.check(out, photos, settings.overwrite, moved)
-    references: list[storage.Entry] = []
-    if settings.reference is not None:
-        folder, references, _ = folders.find(settings.reference)
-        settings = dataclasses.replace(settings, reference=folder)
-    elif settings.pairs is not None:  # excluded photos may be references
-        folder, references, _ = folders.find(listing.folder, {})
-        settings = dataclasses.replace(settings, reference=folder)
     kept: frozenset[str] = frozenset()
     if settings.keep_original is not None:
         kept = originals.read_list(settings.keep_original)
-        originals.warn_of_missing(settings.keep_original, kept, {entry.path for entry in listing.entries})
+        if not settings.watch:  # there, a photo may still come
+            originals.warn_of_missing(settings.keep_original, kept, {entry.path for entry in listing.entries})
+    settings, references = _with_references(settings, listing)
     model = models.read_model(settings.model, shared=runners.in_one_process(options))
-    digest = settings.digest_with(model.sha256)
     if not runners.is_local(settings.runner):
         check_cluster(options, settings.beam_args, [listing.folder, out])
     journal = Journal(storage.join(storage.absolute(out), f"{folders.STATE}/journal"))
-
-    def planned(known: dict[str, PhotoRecord]) -> EnhancePlan:
-        known = {} if settings.overwrite else known
-        return make_plan(listing, out, settings, digest, known, references, unreadable, kept)
-
+    processor = PhotoProcessor(listing.folder, storage.absolute(out), model, settings, journal)
+    archive = Archive(photos, out, processor, options, kept, references)
     try:
         if settings.dry_run:
-            say_plan(planned(journal.read()), out)
+            say_plan(archive.plan(listing, unreadable, journal.read()), out)
             return 0
-        processor = PhotoProcessor(listing.folder, storage.absolute(out), model, settings, journal)
         models.limit_threads(settings.curve_size, settings.workers)
         models.check_model(processor.enhancer, settings.model)
         signs = [f"{folders.STATE}/journal", f"{folders.STATE}/in_work"]
@@ -88,23 +101,8 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
             output_folder.check(out, photos, settings.overwrite, moved)  # again: another run may have ended since
             output_folder.remember_source(out, photos)
             results.remove_leftovers(out)
-            known = journal.read()
-            plan = planned(known)
-            ours = report.files_of(out, (record.row for record in known.values() if record.row))
-            journal.forget(known, (task.path for task in plan.todo))
-            journal.skip_present()
-            for name in settings.image_folders if plan.todo else ():
-                storage.make_folder(storage.join(out, name), listing.folder)
-            run = {
-                "photos": photos,
-                "runner": settings.runner,
-                "settings": settings.decisive(model.sha256),
-                "pairs": settings.pairs,
-                "exclude": settings.exclude,
-                "keep_original": settings.keep_original,
-                "ignored_by_extension": listing.ignored_by_extension,
-            }
-            return run_job(plan, processor, run, options, ours, is_held)
+            session = Session(is_held)
+            outcome = watch(archive, session) if settings.watch else archive.run(listing, unreadable, session)
     except BrokenPipeError:  # the reader of standard output has gone
         raise
     except OSError as error:
@@ -112,6 +110,150 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
         raise click.ClickException(
             f"{reason}; finished photos are kept, and the same command goes on from here"
         ) from error
+    return say_outcome(outcome, processor.out, settings.as_json) if outcome else 0
+
+
+def _find(photos: str, settings: EnhanceSettings) -> watching.Found:
+    unreadable: dict[str, str] = {}
+    return folders.find(photos, unreadable, settings.exclude, settings.files, settings.watch), unreadable
+
+
+def _with_references(
+    settings: EnhanceSettings, listing: folders.Listing
+) -> tuple[EnhanceSettings, list[storage.Entry]]:
+    """The settings with the folder of the references, and the references."""
+    if settings.reference is not None:
+        folder, references, _ = folders.find(settings.reference)
+    elif settings.pairs is not None:  # excluded photos may be references
+        folder, references, _ = folders.find(listing.folder, {})
+    else:
+        return settings, []
+    return dataclasses.replace(settings, reference=folder), references
+
+
+@dataclasses.dataclass
+class Session:
+    """What the batches of a run did so far. Without `--watch`, a run is one batch.
+
+    Attributes:
+        is_held: Says whether this command still holds the folder of results.
+        stop: Set to end the run.
+        worked_on: Paths of the photos that it worked on.
+        tried: Versions of these photos.
+        seconds: The time that it worked.
+    """
+
+    is_held: Callable[[], bool]
+    stop: threading.Event = dataclasses.field(default_factory=threading.Event)
+    worked_on: set[str] = dataclasses.field(default_factory=set)
+    tried: set[Version] = dataclasses.field(default_factory=set)
+    seconds: float = 0.0
+
+    def has_failed(self, task: Task, known: dict[str, PhotoRecord]) -> bool:
+        """Whether an earlier batch tried this version of a photo in vain."""
+        return task.version in self.tried and known[task.path].failure is not None
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """The photos and their results, with all that is the same for every batch of a run.
+
+    Attributes:
+        photos: The folder of photos, or the photo, as the user wrote it.
+        out: Folder of the results, as the user wrote it.
+        processor: Processor of each photo.
+        options: Beam's options.
+        kept: Relative paths of the photos that stay as they are.
+        references: The references.
+    """
+
+    photos: str
+    out: str
+    processor: PhotoProcessor
+    options: PipelineOptions
+    kept: frozenset[str]
+    references: list[storage.Entry]
+
+    def plan(self, listing: folders.Listing, unreadable: dict[str, str], known: dict[str, PhotoRecord]) -> EnhancePlan:
+        """The plan for the photos of a listing.
+
+        Args:
+            listing: The photos.
+            unreadable: The reason for each folder and file that could not be read, by path.
+            known: The journal's records, by path.
+        """
+        settings = self.processor.settings
+        digest = settings.digest_with(self.processor.model.sha256)
+        return make_plan(listing, self.out, settings, digest, known, self.references, unreadable, self.kept)
+
+    def run(self, listing: folders.Listing, unreadable: dict[str, str], session: Session) -> Outcome:
+        """Does what is to be done for the photos of a listing. The lock on the folder of results is held.
+
+        Args:
+            listing, unreadable: As for `plan`.
+            session: What earlier batches did; this adds to it.
+        """
+        settings, journal = self.processor.settings, self.processor.journal
+        known = journal.read()
+        plan = self.plan(listing, unreadable, {} if settings.overwrite and not session.tried else known)
+        plan.todo = [task for task in plan.todo if not session.has_failed(task, known)]
+        ours = report.files_of(self.out, (record.row for record in known.values() if record.row))
+        journal.forget(known, (task.path for task in plan.todo))
+        journal.skip_present()
+        for name in settings.image_folders if plan.todo else ():
+            storage.make_folder(storage.join(self.out, name), listing.folder)
+        run = {
+            "photos": self.photos,
+            "runner": settings.runner,
+            "settings": settings.decisive(self.processor.model.sha256),
+            "pairs": settings.pairs,
+            "exclude": settings.exclude,
+            "keep_original": settings.keep_original,
+            "ignored_by_extension": listing.ignored_by_extension,
+        }
+        session.worked_on |= {task.path for task in plan.todo}
+        session.tried |= {task.version for task in plan.todo}
+        return run_job(plan, self.processor, run, self.options, ours, session)
+
+
+def watch(archive: Archive, session: Session) -> Outcome | None:
+    """Goes on as photos appear, until Ctrl-C. The lock on the folder of results is held.
+
+    Args:
+        archive: The photos and their results.
+        session: A run that has not begun.
+
+    Returns:
+        What all batches together did; None if no photo appeared.
+    """
+    settings, journal = archive.processor.settings, archive.processor.journal
+    done = [storage.Entry(record.path, record.size, record.mtime) for record in journal.read().values() if record.row]
+    outcome = None
+    with _stopping(session.stop):
+        click.echo(printable(f"Watching {archive.photos}. Ctrl-C ends it."), err=True)
+        for listing, unreadable in watching.batches(lambda: _find(archive.photos, settings), done, session.stop):
+            if not session.is_held():
+                raise click.ClickException(HALTED)
+            outcome = archive.run(listing, unreadable, session)
+            if outcome.interrupted or outcome.reason:
+                break
+            say_batch(outcome.run, settings.as_json)
+    return outcome
+
+
+@contextlib.contextmanager
+def _stopping(event: threading.Event) -> Iterator[None]:
+    """Ctrl-C sets an event instead of raising KeyboardInterrupt, so that the tables of a batch become complete."""
+
+    def stop(*_: object) -> None:
+        event.set()
+        _end_at_the_next_interrupt()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Faults:
@@ -168,8 +310,8 @@ def run_job(
     run: dict[str, Any],
     options: PipelineOptions,
     ours: set[str],
-    is_held: Callable[[], bool],
-) -> int:
+    session: Session,
+) -> Outcome:
     """Runs the job, shows its progress, and writes the tables and the report.
 
     Args:
@@ -178,18 +320,15 @@ def run_job(
         run: The part of run.json that is known at the start.
         options: Beam's options.
         ours: Files of the report that earlier runs wrote.
-        is_held: Says whether this command still holds the folder of results.
-
-    Returns:
-        The exit code.
+        session: What the batches of the run did; this adds its time.
     """
     settings = plan.settings
     started = time.monotonic()
     suspects = {attempt.path for attempt in processor.attempts.all()}
     with progress.Reporter(len(plan.todo), "photos", settings.as_json) as reporter:
         follower = follow(processor.journal.folder)
-        failed = len(plan.clashes) + len(plan.refused) + len(plan.unreadable)
-        counts = {"found": len(plan.found), "to_do": len(plan.todo), "skipped": plan.skipped, "failed": failed}
+        counts = {"found": len(plan.found), "to_do": len(plan.todo), "skipped": plan.skipped}
+        counts["failed"] = counts["found"] - counts["to_do"] - counts["skipped"]
         status.begin(processor.out, processor.journal.skip, settings.runner, counts)
         plans = write_plan(processor.out, plan)
         seen = [processor.source, *plans[:1]]
@@ -202,55 +341,76 @@ def run_job(
         try:
             if plan.todo:
                 job.start()
+            reason = _follow(job, follower, reporter, settings.max_failures, processor.attempts, session)
             interrupted = False
-            reason = _watch(job, follower, reporter, settings.max_failures, processor.attempts, is_held)
         except KeyboardInterrupt:
             interrupted, reason = True, ""
             _end_at_the_next_interrupt()
             job.stop()
     if job.error and not reason and not interrupted:
         reason = runners.failure_reason(job.error)
-    seconds = round(time.monotonic() - started, 3)
-    run = run | {"interrupted": interrupted, "seconds": seconds, "error": reason or None}
+    session.seconds += time.monotonic() - started
+    run = run | {"interrupted": interrupted, "seconds": round(session.seconds, 3), "error": reason or None}
     todo = {task.path for task in plan.todo}
     processor.attempts.finish(suspects & todo, ended=not interrupted and not reason)
-    run = results.write_results(processor.out, plan, processor.journal, run, ours)
+    run = results.write_results(processor.out, plan, processor.journal, run, ours, session.worked_on)
     status.end(processor.out)
     counts = run["counts"]
     missing = counts["found"] - sum(counts[name] for name in ("enhanced", "skipped", "failed"))
     if missing and not interrupted and not reason:
         reason = f"{missing} photos have no result"
-    say_result(processor.out, run, settings.as_json)
-    if left := run.get("unstripped"):
+    return Outcome(run, missing, interrupted, reason)
+
+
+def say_batch(run: dict[str, Any], as_json: bool) -> None:
+    """Prints one line after a batch of a folder that is watched."""
+    counts = run["counts"]
+    if as_json:
+        click.echo(json.dumps({"event": "batch", **counts}))
+        return
+    enhanced, skipped, failed = (f"{counts[name]:,}" for name in ("enhanced", "skipped", "failed"))
+    click.echo(f"{time.strftime('%X')}: {enhanced} photos enhanced, {skipped} done before, {failed} failed")
+
+
+def say_outcome(outcome: Outcome, out: str, as_json: bool) -> int:
+    """Prints what a run did, and returns the exit code."""
+    say_result(out, outcome.run, as_json)
+    if left := outcome.run.get("unstripped"):
         click.echo(
             f"{left:,} image(s) of earlier runs in OUT may hold metadata. --overwrite replaces those whose photos "
             "still exist; delete the others.",
             err=True,
         )
-    if interrupted:
-        click.echo(f"Interrupted with {missing} photos to go: the same command goes on from here.", err=True)
+    to_go = f"{outcome.missing} photos to go: the same command goes on from here."
+    if outcome.interrupted:
+        click.echo(f"Interrupted with {to_go}", err=True)
         return 130
-    if reason:
-        click.echo(f"Error: {printable(reason)}; {missing} photos to go: the same command goes on from here.", err=True)
-    return 1 if reason or counts["failed"] else 0
+    if outcome.reason:
+        click.echo(f"Error: {printable(outcome.reason)}; {to_go}", err=True)
+    return 1 if outcome.reason or outcome.run["counts"]["failed"] else 0
 
 
-def _watch(
+def _follow(
     job: runners.Job,
     follower: Follower,
     reporter: progress.Reporter,
     max_failures: int | None,
     attempts: Attempts,
-    is_held: Callable[[], bool],
+    session: Session,
 ) -> str:
     """Shows the progress of a job until it ends, and stops it if it fails too often.
 
     Returns:
         Why it stopped the job; empty if it did not.
+
+    Raises:
+        KeyboardInterrupt: The user has asked for the end.
     """
     faults, reason = _Faults(), ""
     while job.is_alive():
         job.join(0.2)
+        if session.stop.is_set():
+            raise KeyboardInterrupt
         if job.lost is not None:
             attempts.condemn(lambda process: not is_running(process))
             supervisor.end_like(job.lost)
@@ -265,8 +425,8 @@ def _watch(
         if max_failures is not None and reporter.failed > max_failures:
             reason = f"more than {max_failures} photos failed (--max-failures)"
             job.stop()
-        if not is_held():
-            reason = "this command was halted for too long, and another one has taken over"
+        if not session.is_held():
+            reason = HALTED
             job.stop()
     return reason
 

@@ -196,6 +196,19 @@ class Journal:
         self._writer.submit(self._write)
         self._writer.submit(self._check).result()
 
+    def close(self) -> None:
+        """Closes the file, once all appended records are safe. A later record opens a new one.
+
+        Raises:
+            OSError: A record could not be written.
+        """
+        try:
+            self.flush()
+        finally:
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
+
     def _check(self) -> None:
         if self._error:
             raise OSError(self._error.errno, self._error.strerror, self._error.filename) from self._error
@@ -270,10 +283,7 @@ class Journal:
 
     def compact(self, records: Iterable[PhotoRecord]) -> None:
         """Replaces the whole journal by these records, in few files. No process may be appending."""
-        self.flush()
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        self.close()
         old, new = self._names(), []
         for chunk in _chunks(records, RECORDS_IN_A_FILE):
             new.append(self._new())

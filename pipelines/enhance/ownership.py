@@ -50,6 +50,7 @@ class Ownership:
         self.photos = photos
         self.known = known
         self.present = present
+        self._folders: dict[str, str | None] = {}  # the answers of `_original_of`
 
     def refusal(self, photo: str, output: str, overwrite: bool = False) -> str | None:
         """Why the images of a photo may not be written; None if they may.
@@ -130,10 +131,11 @@ class Ownership:
             folder = os.path.dirname(folder)
         return None
 
-    @functools.lru_cache(maxsize=100_000)  # noqa: B019 (the object lives only while the plan is made)
     def _original_of(self, folder: str) -> str | None:
-        identity = _identity(os.path.join(self.out, folder))
-        return self._originals.get(identity) if identity else None
+        if folder not in self._folders:
+            identity = _identity(os.path.join(self.out, folder))
+            self._folders[folder] = self._originals.get(identity) if identity else None
+        return self._folders[folder]
 
     @functools.cached_property
     def _originals(self) -> dict[tuple[int, int], str]:

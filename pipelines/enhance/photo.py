@@ -206,6 +206,11 @@ class PhotoProcessor:
         with self._journaling():
             self.journal.flush()
 
+    def close(self) -> None:
+        """Closes the journal of this process, once all its records are safe."""
+        with self._journaling():
+            self.journal.close()
+
     def _record(
         self, task: Task, started: float, images: Collection[str] = (), given_up: bool = False, **what: Any
     ) -> Done:

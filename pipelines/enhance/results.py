@@ -35,7 +35,12 @@ FAILURE_COLUMNS = ("path", "stage", "error")
 
 
 def write_results(
-    out: str, plan: EnhancePlan, journal: Journal, run: Mapping[str, Any], ours: Collection[str] = ()
+    out: str,
+    plan: EnhancePlan,
+    journal: Journal,
+    run: Mapping[str, Any],
+    ours: Collection[str],
+    worked_on: Collection[str],
 ) -> dict[str, Any]:
     """Writes the tables, run.json and the report from the journal.
 
@@ -45,6 +50,7 @@ def write_results(
         journal: Journal of the run; this compacts it. No process may be appending.
         run: Content of run.json except counts, megapixels and versions.
         ours: Files of the report that earlier runs wrote. Those that are no longer needed are deleted.
+        worked_on: Paths of the photos that this run worked on.
 
     Returns:
         The content of run.json. Its `counts` are found, enhanced, skipped, failed, ignored and unchanged; `unchanged`
@@ -72,7 +78,6 @@ def write_results(
             images += len(outputs(record.unchanged))
         elif record.failure and record.settings == version.settings:
             failures.append({"path": record.path, **record.failure})
-    worked_on = {task.path for task in plan.todo}
     enhanced = [row for row in rows if row["path"] in worked_on]
     counts = {
         "found": len(plan.found),

@@ -96,6 +96,10 @@ class EnhanceSettings(Application, JobSettings):
         help="Go on in OUT although PHOTOS has another path than before, if the photos that are done are the same by "
         "name, size and time.",
     )
+    watch: bool = option(
+        False,
+        help="Go on as photos appear in PHOTOS, until Ctrl-C. A file is taken when it has not changed for 5 seconds.",
+    )
     dry_run: bool = option(False, help="Say what would be done, and do nothing.")
     as_json: bool = option(False, "--json", help="Progress and result as JSON lines on standard output.")
 

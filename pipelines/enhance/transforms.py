@@ -112,7 +112,7 @@ class ThreadMap(FileDoFn):
     def teardown(self) -> None:
         self.pool.close()
         with contextlib.suppress(folders.OutputError):  # finish_bundle raises it
-            self.processor.flush()
+            self.processor.close()
 
     def process(self, element: Any) -> Iterator[Any]:
         self.pool.submit(functools.partial(self.step, self.processor), element)
