@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ class Watch:
         return path.stat().st_ino, path.read_bytes()
 
     @property
-    def run(self) -> dict[str, object]:
+    def run(self) -> dict[str, Any]:
         """Content of run.json, which a batch writes after the tables."""
         try:
             return json.loads((self.out / "run.json").read_text())
