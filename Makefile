@@ -6,7 +6,7 @@ BIN := .venv/bin
 # processes, because each loads TensorFlow.
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: install enhance test test-fast lint format
+.PHONY: install enhance docs test test-fast lint format
 install: .venv/tests
 
 .venv/bin/python:
@@ -21,7 +21,12 @@ install: .venv/tests
 # more packages for testing
 .venv/tests: pyproject.toml | .venv/bin/python
 	$(BIN)/pip install --quiet --quiet --editable '.[test]'
-	touch $@ .venv/photos
+	touch $@ .venv/photos .venv/docs
+
+# packages for the documentation site
+.venv/docs: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --quiet --editable '.[docs]'
+	touch $@
 
 # the default input: dark scenes that the project renders
 out/scenes: | .venv/photos
@@ -29,6 +34,10 @@ out/scenes: | .venv/photos
 
 enhance: .venv/photos $(if $(filter out/scenes,$(INPUT)),out/scenes)
 	$(BIN)/zerodce enhance "$(subst ~/,$(HOME)/,$(INPUT))" "$(subst ~/,$(HOME)/,$(OUTPUT))"
+
+# the documentation site, out/site/index.html; a warning, such as of a dead link, is an error
+docs: .venv/docs
+	$(BIN)/python -m sphinx -W --keep-going --quiet -c docs . out/site
 
 lint: .venv/tests
 	$(BIN)/ruff check .

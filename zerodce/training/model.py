@@ -31,7 +31,7 @@ class ZeroDCE(keras.Model):
 
     It learns from images alone: `fit(images)`. A data set may also give references, as
     `(images, references)` or `(images, references, weights)`. They never enter a loss. PSNR and SSIM
-    against them are tracked, with the weights (0 if an image has no reference).
+    against them are tracked, with the weights (0 if an image has no reference)::
 
         model = zerodce.ZeroDCE()
         model.compile(optimizer=keras.optimizers.Adam(1e-4, clipnorm=0.1))
