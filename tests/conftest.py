@@ -23,7 +23,7 @@ hypothesis.settings.load_profile("busy machine")
 
 SMALL_INSTALL = importlib.util.find_spec("tensorflow") is None
 _TRAINING = re.compile(
-    r"^ *(import|from) (tensorflow|keras|jax|gdown|zerodce\.(training|networks|pretrained|evaluating)"
+    r"^ *(import|from) (tensorflow|keras|jax|gdown|sphinx|zerodce\.(training|networks|pretrained|evaluating)"
     r"|zerodce\.curves import tensors|tfrecord_tools(\.| import )statistics|pipelines import (download|evaluate)"
     r"|tests\.pipelines\.enhance\.test_enhance_job)",
     re.MULTILINE,
