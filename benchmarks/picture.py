@@ -1,14 +1,36 @@
 """Makes the README's picture from `make enhance`: `python -m benchmarks.picture out docs/before-after.jpg`."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
 
 SCENES = ("still-life-1.jpg", "still-life-3.jpg")
 FOLDERS = ("scenes", "enhanced/enhanced")
-WIDTH, GAP = 754, 8
-"""Width of each image, and the gap between images, in pixels."""
+WIDTH = 754
+"""Width of each image in pixels."""
+
+GAP = 8
+"""Between images, in pixels."""
+
+
+def side_by_side(rows: Sequence[Sequence[Image.Image]], width: int) -> Image.Image:
+    """Puts images into rows and columns, on white.
+
+    Args:
+        rows: Rows of equally many images. All images of a row have the shape of its first.
+        width: Width of each image in pixels; its height follows.
+    """
+    heights = [round(width * row[0].height / row[0].width) for row in rows]
+    size = len(rows[0]) * (width + GAP) - GAP, sum(heights) + GAP * (len(rows) - 1)
+    picture = Image.new("RGB", size, "white")
+    top = 0
+    for row, height in zip(rows, heights, strict=True):
+        for column, image in enumerate(row):
+            picture.paste(image.resize((width, height), Image.Resampling.LANCZOS), (column * (width + GAP), top))
+        top += height + GAP
+    return picture
 
 
 def main() -> None:
@@ -18,15 +40,7 @@ def main() -> None:
     parser.add_argument("picture", type=Path)
     arguments = parser.parse_args()
     rows = [[Image.open(arguments.out / folder / scene) for folder in FOLDERS] for scene in SCENES]
-    heights = [round(WIDTH * row[0].height / row[0].width) for row in rows]
-    size = len(FOLDERS) * (WIDTH + GAP) - GAP, sum(heights) + GAP * (len(rows) - 1)
-    picture = Image.new("RGB", size, "white")
-    top = 0
-    for row, height in zip(rows, heights, strict=True):
-        for column, image in enumerate(row):
-            picture.paste(image.resize((WIDTH, height), Image.Resampling.LANCZOS), (column * (WIDTH + GAP), top))
-        top += height + GAP
-    picture.save(arguments.picture, quality=88)
+    side_by_side(rows, WIDTH).save(arguments.picture, quality=88)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The documentation site, which `make docs` builds with Sphinx.
 
-The source folder is the root of the repository, so links between Markdown files are the same here and in the repository.
+The source folder is the root of the repository, so the links between Markdown files work here and there.
 """
 
 import zerodce

@@ -1,13 +1,16 @@
 """The stopwatch of the benchmarks: what it counts, and that the functions that it names are there."""
 
 import io
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import gallery
 from benchmarks.enhance import processor
+from benchmarks.scenes import SCENES
 from benchmarks.steps import Stopwatch
 from pipelines import photos
 
@@ -34,3 +37,19 @@ def test_functions_of_all_steps_are_timed_while_watched() -> None:
 
 def test_the_processor_has_a_name() -> None:
     assert "cores of " in processor()
+
+
+def test_the_gallery_is_made_by_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gallery, "WIDTH", 96)
+    monkeypatch.setattr(gallery, "HEIGHT", 64)
+    monkeypatch.setattr("sys.argv", ["gallery", str(tmp_path)])
+    gallery.main()
+    shipped = Path(__file__).resolve().parents[1] / "docs/gallery"
+    assert {path.name for path in shipped.iterdir()} == {path.name for path in tmp_path.iterdir()}
+    assert max(path.stat().st_size for path in shipped.iterdir()) < 60_000
+    for name in SCENES:
+        for folder in (shipped, tmp_path):
+            picture = np.asarray(Image.open(folder / f"{name}.jpg").convert("L"))
+            taken, natural, bright = (picture[:, left : left + 300].mean() for left in (0, 308, 616))
+            assert taken < 0.4 * natural
+            assert taken < 0.4 * bright

@@ -26,7 +26,9 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 def build(source: Path, site: Path) -> subprocess.CompletedProcess[str]:
     """Runs the command of `make docs` on another source folder, into another site."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    planned = subprocess.run(["make", "-n", "docs"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    planned = subprocess.run(
+        ["make", "-n", "docs"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
     program, *arguments = shlex.split(planned.stdout.splitlines()[-1])
     assert program == ".venv/bin/python"
     assert arguments[-4:] == ["-c", "docs", ".", "out/site"]
@@ -93,7 +95,9 @@ def test_links_to_other_sites_are_well_formed(site: Path) -> None:
     for page in site.rglob("*.html"):
         links = Links()
         links.feed(page.read_text(encoding="utf-8"))
-        outside |= {target for target in links.targets if re.match(r"\w+:|//", target) and not target.startswith("data:")}
+        outside |= {
+            target for target in links.targets if re.match(r"\w+:|//", target) and not target.startswith("data:")
+        }
     assert any("arxiv.org" in target for target in outside)
     wrong = [
         target
