@@ -14,6 +14,8 @@ from benchmarks.scenes import SCENES
 from benchmarks.steps import Stopwatch
 from pipelines import photos
 
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
 
 def test_time_of_a_step_inside_counts_for_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The outer step runs from 0 to 10, the inner one in it from 1 to 3 and from 4 to 8."""
@@ -44,7 +46,7 @@ def test_the_gallery_is_made_by_its_command(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(gallery, "HEIGHT", 64)
     monkeypatch.setattr("sys.argv", ["gallery", str(tmp_path)])
     gallery.main()
-    shipped = Path(__file__).resolve().parents[1] / "docs/gallery"
+    shipped = DOCS / "gallery"
     assert {path.name for path in shipped.iterdir()} == {path.name for path in tmp_path.iterdir()}
     assert max(path.stat().st_size for path in shipped.iterdir()) < 60_000
     for name in SCENES:

@@ -1,5 +1,6 @@
-"""The documentation site builds without a warning, and the commands of its tutorial run."""
+"""The documentation site builds without a warning, its tutorial runs, its figures show the numbers of the tables."""
 
+import json
 import os
 import re
 import shlex
@@ -16,9 +17,11 @@ from sphinx.util.inventory import InventoryFile
 
 import tfrecord_tools
 import zerodce
+from benchmarks import figures
 from benchmarks.scenes import balls, photograph, render
 
 ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
 SCRIPTS = Path(sys.executable).parent
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
@@ -33,7 +36,7 @@ def build(source: Path, site: Path) -> subprocess.CompletedProcess[str]:
     assert program == ".venv/bin/python"
     assert arguments[-4:] == ["-c", "docs", ".", "out/site"]
     return subprocess.run(
-        [sys.executable, *arguments[:-4], "-c", str(ROOT / "docs"), str(source), str(site)],
+        [sys.executable, *arguments[:-4], "-c", str(DOCS), str(source), str(site)],
         env=environment | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -62,7 +65,7 @@ class Links(HTMLParser):
 
 @pytest.mark.slow
 def test_every_page_is_there(site: Path) -> None:
-    sources = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "docs/commands.rst"]
+    sources = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), DOCS / "commands.rst"]
     assert len(sources) > 15
     assert [source for source in sources if not (site / source.relative_to(ROOT)).with_suffix(".html").exists()] == []
     assert 'url=docs/index.html"' in (site / "index.html").read_text(encoding="utf-8")
@@ -85,7 +88,7 @@ def test_every_option_has_an_entry(site: Path) -> None:
 @pytest.mark.slow
 def test_diagrams_are_drawn_not_quoted(site: Path) -> None:
     drawn = sum(path.read_text(encoding="utf-8").count('class="mermaid"') for path in site.rglob("*.html"))
-    assert drawn == sum(path.read_text(encoding="utf-8").count("```mermaid") for path in ROOT.glob("docs/*.md")) > 0
+    assert drawn == sum(path.read_text(encoding="utf-8").count("```mermaid") for path in DOCS.glob("*.md")) > 0
 
 
 @pytest.mark.slow
@@ -153,7 +156,7 @@ def run(kind: str, block: str, folder: Path) -> str:
 @pytest.mark.slow
 def test_the_tutorial_runs(scratch: Path) -> None:
     """Each line that the tutorial shows as output is printed by the commands before it; `...` stands for anything."""
-    blocks = BLOCK.findall((ROOT / "docs/tutorial.md").read_text(encoding="utf-8"))
+    blocks = BLOCK.findall((DOCS / "tutorial.md").read_text(encoding="utf-8"))
     assert {kind for kind, _ in blocks} == {"", "text", "python"}
     printed = ""
     for kind, block in blocks:
@@ -170,7 +173,39 @@ def test_the_tutorial_runs(scratch: Path) -> None:
 
 
 def test_the_tutorial_installs_extras_that_exist() -> None:
-    blocks = [block for _, block in BLOCK.findall((ROOT / "docs/tutorial.md").read_text("utf-8")) if installs(block)]
+    blocks = [block for _, block in BLOCK.findall((DOCS / "tutorial.md").read_text("utf-8")) if installs(block)]
     wanted = {name for block in blocks for names in re.findall(r"\.\[([\w,]+)\]", block) for name in names.split(",")}
     assert wanted == {"heif", "raw", "train"}
     assert wanted <= set(re.findall(r"^([\w-]+) = \[", (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE))
+
+
+def test_the_figures_show_the_numbers_of_the_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["figures", str(tmp_path)])
+    figures.main()
+    drawn = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
+    assert drawn["curve-size"]["numbers"]["128 (auto)"] == {
+        "six LoL pairs": 22.18,
+        "14 FiveK pairs": 21.02,
+        "estimate of a photo": 15,
+    }
+    assert drawn["quality"]["numbers"]["the paper's released weights"]["35 dark frames"] is None
+    shipped = DOCS / "figures"
+    stale = "a table has changed: run `python -m benchmarks.figures docs/figures`"
+    assert json.loads((shipped / "figures.json").read_text(encoding="utf-8")) == drawn, stale
+    page = (DOCS / "figures.md").read_text(encoding="utf-8")
+    for figure in figures.FIGURES:
+        assert f"(figures/{figure.name}.svg)" in page
+        assert figure.command in page
+        for folder in (shipped, tmp_path):
+            text = (folder / f"{figure.name}.svg").read_text(encoding="utf-8")
+            shown = {each for row in figures.read(figure).values() for each in row if each}
+            assert {each for each in shown if f">{each}</text>" not in text} == set()
+
+
+def test_a_number_is_read_from_a_cell_as_it_stands() -> None:
+    cells = ["22.18 / .821", "**0.87 GB**", "0.85 GB", "1,111", "45 core-ms", "not measured", ""]
+    assert [figures.number(cell) for cell in cells] == ["22.18", "0.87", "0.85", "1111", "45", None, None]
+    assert figures.tables("text\n| a | b |\n|---|---|\n| 1 | 2 / 3 |\n\n| c |\n|---|\n") == [
+        [["a", "b"], ["1", "2 / 3"]],
+        [["c"]],
+    ]
