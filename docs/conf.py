@@ -17,7 +17,7 @@ exclude_patterns = [".venv", "out", "docs/start", "docs/_static"]
 # Markdown as GitHub reads it
 myst_heading_anchors = 4
 myst_fence_as_directive = ["mermaid"]
-highlight_language = "bash"  # blocks that name no language are commands
+highlight_language = "none"  # blocks that name no language hold commands, lists or drawings
 
 # docstrings: names stand in single backticks
 default_role = "code"
