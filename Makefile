@@ -37,7 +37,7 @@ enhance: .venv/photos $(if $(filter out/scenes,$(INPUT)),out/scenes)
 
 # the documentation site, out/site/index.html; a warning, such as of a dead link, is an error
 docs: .venv/docs
-	$(BIN)/python -m sphinx -W --keep-going --quiet -c docs . out/site
+	$(BIN)/python -m sphinx --fresh-env -W --keep-going --quiet -c docs . out/site
 
 lint: .venv/tests
 	$(BIN)/ruff check .
