@@ -128,9 +128,9 @@ def test_errors_are_oserrors_of_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_answer_of_a_store_is_a_line() -> None:
     """As Azure words it, over several lines."""
     answer = (
-        "Object at location a not found: Error performing PUT http://x/box/a in 1ms - Server returned non-2xx status code: "
-        "404 Not Found: <?xml ?>\n<Error>\n  <Code>ContainerNotFound</Code>\n  <Message>The specified container does "
-        "not exist.\nRequestId:d5d3156e\nTime:2026-11-27</Message>\n</Error>\n\nDebug source:\nNotFound {}"
+        "Object at location a not found: Error performing PUT http://x/box/a in 1ms - Server returned non-2xx status "
+        "code: 404 Not Found: <?xml ?>\n<Error>\n  <Code>ContainerNotFound</Code>\n  <Message>The specified container "
+        "does not exist.\nRequestId:d5d3156e\nTime:2026-11-27</Message>\n</Error>\n\nDebug source:\nNotFound {}"
     )
     with (
         pytest.raises(OSError, match=r"does not exist \(ContainerNotFound, 404\)") as caught,
