@@ -2,8 +2,10 @@
 
     pip install '.[aws]' 'apache-beam[aws]' s3fs 'moto[server]'
     python -m benchmarks.object_store
+    python -m benchmarks.object_store --journal 1000000
 
-Core time is that of the client alone. The server's log says how many requests it got.
+Core time is that of the client alone. The server's log says how many requests it got. With `--journal`, it writes the
+journal of a job that was killed, segments merged as the command merges them, and reads it back.
 """
 
 import argparse
@@ -106,11 +108,37 @@ def rows(name: str, client: Client, log: Path, files: int, size: int) -> str:
     return f"| {name} | {' | '.join(cells)} |"
 
 
+def read_journal(log: Path, photos: int) -> list[str]:
+    """Writes a journal of made-up records, and reads it back: a table of one row."""
+    from benchmarks.scaling import record_of
+    from pipelines import storage
+    from pipelines.enhance.following import MERGED
+    from pipelines.enhance.journal import SEGMENT_RECORDS, SUFFIX, Journal
+    from pipelines.enhance.plan import Task
+
+    journal, size = Journal("s3://archive/journal"), MERGED * SEGMENT_RECORDS
+    for start in range(0, photos, size):
+        tasks = (
+            Task(f"{number // 1000:05}/IMG_{number:07}.JPG", 3_000_000, 1.7e9, "digest", "", "", False)
+            for number in range(start, min(start + size, photos))
+        )
+        storage.write(f"{journal.folder}/{start}{SUFFIX}", b"".join(record_of(task, "digest").line() for task in tasks))
+    started, requests = time.perf_counter(), log.read_bytes().count(b" HTTP/1.1")
+    found = len(journal.read())
+    if found != photos:
+        raise RuntimeError(f"{found} of {photos} records were read")
+    seconds = time.perf_counter() - started
+    requests = log.read_bytes().count(b" HTTP/1.1") - requests
+    lines = ["| records | read back in | requests |", "|---|---|---|"]
+    return [*lines, f"| {photos:,} | {seconds:.1f} s | {requests} |"]
+
+
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--files", type=int, default=500)
     parser.add_argument("--bytes", type=int, default=1_000_000)
+    parser.add_argument("--journal", type=int, metavar="RECORDS", help="read a journal of so many photos instead")
     options = parser.parse_args()
     lines = [
         "| | write a file, core-ms | requests | read it, core-ms | requests | list it, core-ms | requests |",
@@ -120,6 +148,9 @@ def main() -> None:
         import boto3
 
         boto3.client("s3").create_bucket(Bucket="archive")
+        if options.journal:
+            show(read_journal(log, options.journal))
+            return
         for name, make in (("zerodce (obstore)", ours), ("Beam", beams), ("s3fs", s3fs)):
             try:
                 client = make()
