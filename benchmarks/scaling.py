@@ -83,7 +83,7 @@ def measure(count: int) -> None:
         again = Journal(journal.folder)
 
         def held() -> int:
-            return sum(again.is_done(task.version, lambda _: (), os.path.exists) for task in plan.todo)
+            return sum(again.is_done(task.version, lambda _: ("image",), lambda _: len(IMAGE)) for task in plan.todo)
 
         replayed = timed("ask what is done (workers)", held)
 
@@ -98,9 +98,10 @@ def measure(count: int) -> None:
 
         result = timed("rows, compaction and report", finish)
         assert tasks == replayed == resumed == result["counts"]["enhanced"] == count
-        (compacted,) = Path(journal.folder).iterdir()
-        for path in (compacted, Path(out) / "metrics.csv"):
-            print(f"{count:>9,}  bytes a photo in {path.suffix:17} {path.stat().st_size / count:8.0f}", flush=True)
+        tables = [Path(out) / name for name in ("metrics.csv", "metrics.parquet")]
+        for kind, files in (("journal", list(Path(journal.folder).iterdir())), ("tables", tables)):
+            size = sum(path.stat().st_size for path in files)
+            print(f"{count:>9,}  bytes a photo in the {kind:13} {size / count:8.0f}", flush=True)
 
 
 def main() -> None:
