@@ -83,6 +83,7 @@ def status(out: str, as_json: bool) -> None:
 
 _STATES = {
     "running": "running",
+    "watching": "waiting for photos (--watch)",
     "complete": "complete",
     "ended": "ended before all was done: the same command goes on",
     "killed": "killed: the same command goes on",
@@ -93,9 +94,9 @@ def of(out: str) -> dict[str, Any]:
     """What is known about the last run.
 
     Returns:
-        `state` (running, complete, ended or killed); the counts `found`, `enhanced`, `skipped`, `failed`, `to_go` and
-        `in_work`; `photos_per_second` and `megapixels_per_second` of the last minutes; `seconds_left` and `until` (ISO
-        8601, UTC), None if unknown; `host`, `process` and `runner` of the command.
+        `state` (running, watching, complete, ended or killed); the counts `found`, `enhanced`, `skipped`, `failed`,
+        `to_go` and `in_work`; `photos_per_second` and `megapixels_per_second` of the last minutes; `seconds_left` and
+        `until` (ISO 8601, UTC), None if unknown; `host`, `process` and `runner` of the command.
 
     Raises:
         FileNotFoundError: There was no run.
@@ -103,7 +104,8 @@ def of(out: str) -> dict[str, Any]:
         ValueError: The file about the job is damaged.
     """
     job = json.loads(storage.read(storage.join(out, JOB)))
-    running = not job["ended"] and _is_running(out, job)
+    there = _is_running(out, job)
+    running = there and not job["ended"]
     done = _records(storage.join(out, f"{folders.STATE}/journal"), job["before"])
     rows = [record for record in done if record.row]
     counts = {
@@ -121,7 +123,8 @@ def of(out: str) -> dict[str, Any]:
     photos, megapixels = _speed(done, job["started"])
     left = round(counts["to_go"] / photos) if running and photos else None
     until = None if left is None else datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=left)
-    ended = "complete" if not counts["to_go"] else "ended"
+    # a command that is still there after the end of its job waits for photos (--watch), or is about to end
+    ended = "watching" if there else "complete" if not counts["to_go"] else "ended"
     return {
         "state": "running" if running else ended if job["ended"] else "killed",
         **counts,

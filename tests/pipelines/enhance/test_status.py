@@ -71,7 +71,7 @@ def test_a_run_that_was_killed_or_ended(tmp_path: Path, journal: Journal) -> Non
     job = json.loads((tmp_path / status.JOB).read_text())
     (tmp_path / status.JOB).write_text(json.dumps(job | {"process": 2**22 + 1}))  # more than Linux gives
     assert status.of(str(tmp_path))["state"] == "killed"
-    counts = {"found": 20, "enhanced": 10, "skipped": 5, "failed": 2}
+    counts: dict[str, int] = {"found": 20, "enhanced": 10, "skipped": 5, "failed": 2}
     (tmp_path / "run.json").write_text(json.dumps({"counts": counts}))
     status.end(str(tmp_path))
     found = status.of(str(tmp_path))
@@ -99,3 +99,11 @@ def test_a_folder_without_a_run_is_an_error_of_a_line(tmp_path: Path) -> None:
     (tmp_path / status.JOB).write_text("{")
     with pytest.raises(click.UsageError, match="cannot be read"):
         status.status(str(tmp_path), False)
+
+
+def test_a_command_that_watches_a_folder(tmp_path: Path, journal: Journal) -> None:
+    counts = {"found": 20, "enhanced": 13, "skipped": 5, "failed": 2}
+    (tmp_path / "run.json").write_text(json.dumps({"counts": counts}))
+    status.end(str(tmp_path))
+    assert (found := status.of(str(tmp_path)))["state"] == "watching"
+    assert found["to_go"] == 0
