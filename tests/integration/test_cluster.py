@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -201,6 +202,11 @@ def test_an_object_store_gives_what_one_process_gives(
 
     enhanced, one_process = files("s3://archive/enhance"), files(expected / "enhance")
     assert enhanced.pop("metrics.csv").splitlines() == one_process["metrics.csv"].splitlines()[: 1 + PHOTOS_A_DAY]
+    table, of_one_process = (
+        pyarrow.parquet.read_table(io.BytesIO(content))
+        for content in (enhanced.pop("metrics.parquet"), one_process["metrics.parquet"])
+    )
+    assert table == of_one_process[:PHOTOS_A_DAY]
     assert enhanced == {path: one_process[path] for path in enhanced}
     assert len(enhanced) == 2 * PHOTOS_A_DAY + 1  # and failures.csv
     shards, one_process = files("s3://archive/preprocess"), files(expected / "day0")

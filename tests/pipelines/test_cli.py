@@ -147,7 +147,7 @@ def test_the_doctor_knows_the_extras_of_the_package() -> None:
     from pipelines.doctor.checks import EXTRAS
 
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert EXTRAS.keys() == declared.keys() - {"all", "benchmark", "test", "test-light"}
+    assert EXTRAS.keys() == declared.keys() - {"all", "benchmark", "docs", "test", "test-light"}
     for extra, (_, packages) in EXTRAS.items():
         names = {requirement.split(">=")[0] for requirement in declared[extra]}
         if "apache-beam[gcp]" in names:  # which installs many
