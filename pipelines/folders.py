@@ -6,7 +6,7 @@ import os
 import posixpath
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,6 +49,7 @@ def find(
     exclude: Sequence[str] = (),
     files: str | None = None,
     may_be_empty: bool = False,
+    written: Callable[[], Collection[str]] = frozenset,
 ) -> Listing:
     """Lists the photos of a folder, or one photo.
 
@@ -59,6 +60,8 @@ def find(
         exclude: Patterns of `fnmatch` for the relative paths of ignored files and folders.
         files: A list of photos of the folder, as `pipelines.lists` reads it; None for all of them.
         may_be_empty: Whether a folder without photos is no error.
+        written: Gives the relative paths of the images that a command wrote beside photos. They count as other files.
+            It is called when all files are listed, so that it knows what another process wrote meanwhile.
 
     Raises:
         click.UsageError: There are no photos, or the path or the list cannot be read.
@@ -86,8 +89,13 @@ def find(
     }
     if not entries and not others and not may_be_empty:
         raise click.UsageError(f"{files or path} is empty: name a {'list' if files else 'folder'} of photos")
+    ours = written()
     found = sorted(
-        (entry for entry in entries if is_photo(entry.path) and not _is_excluded(entry.path, exclude)),
+        (
+            entry
+            for entry in entries
+            if is_photo(entry.path) and entry.path not in ours and not _is_excluded(entry.path, exclude)
+        ),
         key=lambda entry: entry.path,
     )
     fatal = [name for name in reasons if not (found or may_be_empty) or (unreadable is None and not is_photo(name))]

@@ -13,14 +13,15 @@ if TYPE_CHECKING:  # these import NumPy and numba, which --help does not need
     from zerodce.applying.looks import Look
 
 
-def option(default: Any, name: str = "", *, decisive: bool = False, **more: Any) -> Any:
+def option(default: Any, name: str = "", *, decisive: bool | Literal["if given"] = False, **more: Any) -> Any:
     """A field of a settings class that is also an option of a command.
 
     Args:
         default: The default as a user writes it. The field gets this value after `type` has converted it. A bool makes
             a flag that gives the opposite value.
         name: Name of the option, such as `--format`; if empty, the name of the field.
-        decisive: Whether results depend on the option. If its value changes, all results are made again.
+        decisive: Whether results depend on the option. If its value changes, all results are made again. "if given" is
+            for an option that is newer than finished archives: its default changes no digest.
         more: Further arguments of `click.option`, such as `help` and `type`.
     """
     arguments = {"default": default, "show_default": True} | more

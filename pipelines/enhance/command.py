@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -18,13 +19,13 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from rich.text import Text
 
 from pipelines import folders, models, progress, runners, storage
-from pipelines.enhance import originals, output_folder, report, results, status, supervisor, watching
+from pipelines.enhance import beside, originals, output_folder, report, results, status, supervisor, watching
 from pipelines.enhance.attempts import Attempts
 from pipelines.enhance.following import Follower, follow
 from pipelines.enhance.journal import Journal, PhotoRecord, Version
 from pipelines.enhance.photo import PhotoProcessor
 from pipelines.enhance.plan import EnhancePlan, Task, make_plan, write_plan
-from pipelines.enhance.settings import EnhanceSettings
+from pipelines.enhance.settings import EnhanceSettings, place
 from pipelines.enhance.transforms import Enhance
 from pipelines.processes import is_running
 from pipelines.workers import WorkerRequirements, check_cluster
@@ -75,9 +76,11 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
     if settings.watch:
         watching.refuse(settings)
     options = runners.pipeline_options(settings.runner, settings.beam_args)
-    listing, unreadable = _find(photos, settings)
+    listing, unreadable = _find(photos, out, settings)
     moved = folders.find(photos, {}) if settings.same_archive else None
     output_folder.check(out, photos, settings.overwrite, moved)
+    if settings.beside:
+        beside.check(listing.folder)
     kept: frozenset[str] = frozenset()
     if settings.keep_original is not None:
         kept = originals.read_list(settings.keep_original)
@@ -92,7 +95,7 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
     archive = Archive(photos, out, processor, options, kept, references)
     try:
         if settings.dry_run:
-            say_plan(archive.plan(listing, unreadable, journal.read()), out)
+            say_plan(archive.plan(listing, unreadable, journal.read(), again=settings.overwrite), out)
             return 0
         models.limit_threads(settings.curve_size, settings.workers)
         models.check_model(processor.enhancer, settings.model)
@@ -101,6 +104,8 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
             output_folder.check(out, photos, settings.overwrite, moved)  # again: another run may have ended since
             output_folder.remember_source(out, photos)
             results.remove_leftovers(out)
+            if settings.beside:
+                beside.remove_leftovers(listing.folder, (attempt.path for attempt in processor.attempts.all()))
             session = Session(is_held)
             outcome = watch(archive, session) if settings.watch else archive.run(listing, unreadable, session)
     except BrokenPipeError:  # the reader of standard output has gone
@@ -113,9 +118,17 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
     return say_outcome(outcome, processor.out, settings.as_json) if outcome else 0
 
 
-def _find(photos: str, settings: EnhanceSettings) -> watching.Found:
+def _find(photos: str, out: str, settings: EnhanceSettings) -> watching.Found:
     unreadable: dict[str, str] = {}
-    return folders.find(photos, unreadable, settings.exclude, settings.files, settings.watch), unreadable
+    listing = folders.find(
+        photos,
+        unreadable,
+        settings.exclude,
+        settings.files,
+        may_be_empty=settings.watch,
+        written=lambda: beside.read_list(out),
+    )
+    return listing, unreadable
 
 
 def _with_references(
@@ -174,17 +187,20 @@ class Archive:
     kept: frozenset[str]
     references: list[storage.Entry]
 
-    def plan(self, listing: folders.Listing, unreadable: dict[str, str], known: dict[str, PhotoRecord]) -> EnhancePlan:
+    def plan(
+        self, listing: folders.Listing, unreadable: dict[str, str], known: dict[str, PhotoRecord], again: bool
+    ) -> EnhancePlan:
         """The plan for the photos of a listing.
 
         Args:
             listing: The photos.
             unreadable: The reason for each folder and file that could not be read, by path.
             known: The journal's records, by path.
+            again: Whether photos that are done are done again.
         """
         settings = self.processor.settings
         digest = settings.digest_with(self.processor.model.sha256)
-        return make_plan(listing, self.out, settings, digest, known, self.references, unreadable, self.kept)
+        return make_plan(listing, self.out, settings, digest, known, self.references, unreadable, self.kept, again)
 
     def run(self, listing: folders.Listing, unreadable: dict[str, str], session: Session) -> Outcome:
         """Does what is to be done for the photos of a listing. The lock on the folder of results is held.
@@ -195,7 +211,7 @@ class Archive:
         """
         settings, journal = self.processor.settings, self.processor.journal
         known = journal.read()
-        plan = self.plan(listing, unreadable, {} if settings.overwrite and not session.tried else known)
+        plan = self.plan(listing, unreadable, known, again=settings.overwrite and not session.tried)
         plan.todo = [task for task in plan.todo if not session.has_failed(task, known)]
         ours = report.files_of(self.out, (record.row for record in known.values() if record.row))
         journal.forget(known, (task.path for task in plan.todo))
@@ -231,7 +247,9 @@ def watch(archive: Archive, session: Session) -> Outcome | None:
     outcome = None
     with _stopping(session.stop):
         click.echo(printable(f"Watching {archive.photos}. Ctrl-C ends it."), err=True)
-        for listing, unreadable in watching.batches(lambda: _find(archive.photos, settings), done, session.stop):
+        for listing, unreadable in watching.batches(
+            lambda: _find(archive.photos, archive.out, settings), done, session.stop
+        ):
             if not session.is_held():
                 raise click.ClickException(HALTED)
             outcome = archive.run(listing, unreadable, session)
@@ -294,7 +312,8 @@ def say_plan(plan: EnhancePlan, out: str) -> None:
         click.echo(json.dumps({"event": "plan", **counts}))
         return
     for task in plan.todo:
-        click.echo(printable(f"{task.path} -> {storage.join(out, 'enhanced/' + task.output)}"))
+        image = plan.settings.image("enhanced", task.output)
+        click.echo(printable(f"{task.path} -> {place(image, out, plan.source)}"))
     for record in (*plan.unreadable, *plan.clashes, *plan.refused):
         click.echo(printable(f"{record.path}: {(record.failure or {})['error']}"))
     click.echo(

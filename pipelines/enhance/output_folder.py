@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from pipelines import folders, storage
-from pipelines.enhance import ownership, report
+from pipelines.enhance import beside, ownership, report
 from pipelines.enhance.journal import Journal
 from pipelines.enhance.settings import IMAGE_FOLDERS
 from pipelines.folders import Listing
@@ -26,7 +26,7 @@ TIME_SLACK = 2.0
 """Seconds by which the time of a moved photo may differ, because file systems round it."""
 
 _JOURNAL = f"{folders.STATE}/journal"
-_STATE = (folders.STATE, _JOURNAL, f"{folders.STATE}/plan", f"{folders.STATE}/in_work", ownership.LIST)
+_STATE = (folders.STATE, _JOURNAL, f"{folders.STATE}/plan", f"{folders.STATE}/in_work", ownership.LIST, beside.LIST)
 _SOURCE = f"{folders.STATE}/source.json"
 
 
@@ -53,7 +53,8 @@ def check(out: str, photos: str, overwrite: bool, moved: Listing | None = None) 
     folders.refuse_other_job(out, "enhance")
     if not overwrite:
         _refuse_files_of_others(out)
-        _refuse_other_source(out, source_of(photos), moved)
+    if not overwrite or beside.read_list(out):
+        _refuse_other_source(out, source_of(photos), moved, overwrite)
 
 
 def source_of(photos: str) -> str:
@@ -81,7 +82,7 @@ def _refuse_files_of_others(out: str) -> None:
             )
 
 
-def _refuse_other_source(out: str, source: str, moved: Listing | None) -> None:
+def _refuse_other_source(out: str, source: str, moved: Listing | None, overwrite: bool) -> None:
     remembered = _read(out, _SOURCE).get("source")
     if not isinstance(remembered, str):  # a folder without source.json: run.json has the name as it was typed
         remembered = _read(out, "run.json").get("photos")
@@ -96,9 +97,14 @@ def _refuse_other_source(out: str, source: str, moved: Listing | None) -> None:
     if remembered != source and moved is not None:
         _refuse_other_photos(out, source, moved)
     elif remembered != source:
+        way = (
+            " (images lie beside its photos, so --overwrite is no way)"
+            if overwrite
+            else ", or replace them with --overwrite"
+        )
         raise click.UsageError(
-            f"{out} holds the results of {remembered}, not of {source}: choose another folder, or replace them with "
-            "--overwrite. If the photos have only moved, go on with --same-archive"
+            f"{out} holds the results of {remembered}, not of {source}: choose another folder{way}. If the photos have "
+            "only moved, go on with --same-archive"
         )
 
 

@@ -23,7 +23,8 @@ LIST = f"{folders.STATE}/outputs"
 
 _OF_THE_PAGE = ("report/data", "report/thumbs")
 _LONGEST = 3600.0  # seconds between writing an image and writing its record, at most
-_SLACK = 2.0  # seconds: file systems round the time of a file
+SLACK = 2.0
+"""Seconds by which the time of a file may differ, because file systems round it."""
 
 
 class Ownership:
@@ -52,15 +53,18 @@ class Ownership:
         self.present = present
         self._folders: dict[str, str | None] = {}  # the answers of `_original_of`
 
-    def refusal(self, photo: str, output: str, overwrite: bool = False) -> str | None:
+    def refusal(
+        self, photo: str, output: str, overwrite: bool = False, kinds: Iterable[str] = IMAGE_FOLDERS
+    ) -> str | None:
         """Why the images of a photo may not be written; None if they may.
 
         Args:
             photo: Relative path of the photo.
             output: Relative path of its output.
             overwrite: Whether every file except originals may be replaced.
+            kinds: Folders of its images.
         """
-        for folder in IMAGE_FOLDERS:
+        for folder in kinds:
             image = f"{folder}/{output}"
             entry, original = self.present.get(image), self._originals_at(image)
             if (entry is None and original is None) or self._speaks_for_itself(photo, image):
@@ -71,7 +75,7 @@ class Ownership:
                 continue
             if not self._is_ours(photo, output):
                 return f"{image} exists, and zerodce did not write it: move it away, or replace it with --overwrite"
-            if self._is_edited(image, entry, self.known.get(photo)):
+            if self._may_be_edited and is_edited(storage.join(self.out, image), entry, self.known.get(photo)):
                 return f"{image} was edited since it was written: move it away, or replace it with --overwrite"
         return None
 
@@ -92,21 +96,10 @@ class Ownership:
         record = self.known.get(photo)
         return bool(record and record.row and record.row["output"] == output) or output in self._listed
 
-    def _is_edited(self, image: str, entry: storage.Entry, record: PhotoRecord | None) -> bool:
-        """Whether an image is whole, but has another time and other content than this command wrote.
-
-        An image that is cut short does not count as edited: it is made again. Nothing on an object store counts as
-        edited, because a store does not keep the time that a file is given.
-        """
-        if record is None or not record.crc32 or not storage.is_local(self.out):
-            return False
-        # an image that is not edited has the time of its photo, or was written shortly before its record
-        if abs(entry.mtime - record.mtime) <= _SLACK or -_LONGEST <= entry.mtime - record.time <= _SLACK:
-            return False
-        content = storage.read(storage.join(self.out, image))
-        if (len(content), zlib.crc32(content)) in zip(record.sizes, record.crc32, strict=True):
-            return False
-        return is_whole(content)
+    @property
+    def _may_be_edited(self) -> bool:
+        """False on an object store, which does not keep the time that a file is given."""
+        return storage.is_local(self.out)
 
     @functools.cached_property
     def _listed(self) -> set[str]:
@@ -150,6 +143,32 @@ class Ownership:
             if identity := _identity(os.path.join(self.source, folder)):
                 found[identity] = folder or "."
         return found
+
+
+def is_edited(path: str, entry: storage.Entry, record: PhotoRecord | None) -> bool:
+    """Whether an image is whole, but has another time and other content than this command wrote.
+
+    An image that is cut short does not count as edited: it is made again.
+
+    Args:
+        path: Path of the image.
+        entry: Its size and time.
+        record: The record of its photo. Without one, or if the record is old, nothing counts as edited.
+    """
+    if record is None or not record.crc32:
+        return False
+    # an image that is not edited has the time of its photo, or was written shortly before its record
+    if abs(entry.mtime - record.mtime) <= SLACK or -_LONGEST <= entry.mtime - record.time <= SLACK:
+        return False
+    return is_other(path, record)
+
+
+def is_other(path: str, record: PhotoRecord) -> bool:
+    """Whether an image is whole, but has other content than the record of its photo says."""
+    content = storage.read(path)
+    if (len(content), zlib.crc32(content)) in zip(record.sizes, record.crc32, strict=True):
+        return False
+    return is_whole(content)
 
 
 def remember_outputs(out: str, outputs: Iterable[str]) -> None:

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipelines import folders, memory, models, photos, storage
-from pipelines.enhance import report, watchdog
+from pipelines.enhance import beside, report, watchdog
 from pipelines.enhance.attempts import Attempt, Attempts
 from pipelines.enhance.journal import Journal, PhotoRecord
 from pipelines.enhance.plan import Task
-from pipelines.enhance.settings import EnhanceSettings
+from pipelines.enhance.settings import EnhanceSettings, place
 from pipelines.folders import OutputError
 from pipelines.memory import CancelledError, Share
 from pipelines.options import LOCAL_RUNNERS
@@ -134,9 +134,9 @@ class PhotoProcessor:
         )
 
     def _size_of(self, image: str) -> int | None:
-        """Bytes of an image in the folder of the results; None if it does not exist or is empty."""
+        """Bytes of an image of a name; None if it does not exist or is empty."""
         try:
-            return storage.stat(self.out, image).size or None
+            return storage.stat(*storage.split(place(image, self.out, self.source))).size or None
         except FileNotFoundError:
             return None
 
@@ -293,18 +293,32 @@ class PhotoProcessor:
         except OSError as error:
             raise photos.PhotoError("read", photos.described(error)) from error
 
-    def _target(self, task: Task, path: str) -> str:
-        """The path to write an image to.
+    @contextlib.contextmanager
+    def _target(self, task: Task, kind: str) -> Iterator[tuple[str, bool]]:
+        """Gives the path to write an image to, and whether a file there is replaced.
+
+        Args:
+            task: The photo.
+            kind: "enhanced" or "autocontrast".
 
         Raises:
-            PhotoError: By now, the path leads out of the folder of results or to the original.
+            PhotoError: By now, the path leads out of its folder or to the original; or the image cannot be written.
         """
-        target = storage.join(self.out, path)
-        if storage.leads_out(target, self.out):
-            raise photos.PhotoError("write", f"a link leads {path} out of the folder of results")
-        if storage.is_same(target, storage.join(self.source, task.path)):
-            raise photos.PhotoError("write", f"{path} is the original file")
-        return target
+        image = self.settings.image(kind, task.output)
+        target, path = place(image, self.out, self.source), image.lstrip("/")
+        is_beside = path != image
+        with _writing(self.out, path):
+            if storage.leads_out(target, self.source if is_beside else self.out):
+                raise photos.PhotoError("write", f"a link leads {path} out of the folder of results")
+            if storage.is_same(target, storage.join(self.source, task.path)):
+                raise photos.PhotoError("write", f"{path} is the original file")
+            replace = not is_beside or task.replaces
+            try:
+                yield target, replace
+            except FileExistsError as error:
+                if replace:
+                    raise
+                raise photos.PhotoError("write", beside.taken(path)) from error
 
     def _enhance(self, prepared: Prepared, curves: Curves) -> Outcome:
         """Brightens a photo, writes its images, measures it, and writes its thumbnails."""
@@ -345,7 +359,7 @@ class PhotoProcessor:
     def _may_stay(self, prepared: Prepared) -> bool:
         """Whether a copy of the photo's file may be the output if the pixels do not change."""
         task = prepared.task
-        return self.settings.keep_files and prepared.photo.same_format and task.output == task.path
+        return self.settings.keep_files and prepared.photo.same_format and photos.is_named_alike(task.path, task.output)
 
     def _put(self, prepared: Prepared, folder: str, values: np.ndarray, same: bool, outcome: Outcome) -> None:
         """Writes an image of a photo. If the pixels are unchanged and the settings allow it, copies the file instead.
@@ -358,27 +372,34 @@ class PhotoProcessor:
             outcome: Gets the image, and a note if the file is copied.
         """
         task, settings = prepared.task, self.settings
-        path, original = f"{folder}/{task.output}", storage.join(self.source, task.path)
+        original = storage.join(self.source, task.path)
         if not (same and self._may_stay(prepared)):
             content, notes = photos.encode(
                 prepared.photo, values, quality=settings.quality, strip_metadata=settings.strip_metadata
             )
-            with _writing(self.out, path):
-                target = self._target(task, path)
-                storage.write(target, content, None if settings.strip_metadata else task.mtime, like=original)
+            mtime = None if settings.strip_metadata else task.mtime
+            with self._target(task, folder) as (target, replace):
+                try:
+                    storage.write(target, content, mtime, like=original, replace=replace)
+                except FileExistsError:
+                    if replace or storage.read(target) != content:  # an earlier attempt at the photo wrote the same
+                        raise
             outcome.images.append(Image(target, len(content), zlib.crc32(content)))
             outcome.notes += [note for note in notes if note not in outcome.notes]
             return
         outcome.unchanged.append(folder)
-        with _writing(self.out, path):
-            target = self._target(task, path)
+        with self._target(task, folder) as (target, replace):
             if settings.unchanged == "skip":
-                storage.delete([target])  # a run with other settings may have written it
+                storage.delete([target] if replace else [])  # a run with other settings may have written it
                 outcome.notes.append(f"{folder} unchanged, not written")
                 return
             try:
                 entry = storage.Entry(task.path, task.size, task.mtime)
-                crc32 = storage.copy(self.source, entry, target, prepared.crc32)
+                crc32 = storage.copy(self.source, entry, target, prepared.crc32, replace)
+            except FileExistsError:
+                crc32 = prepared.crc32
+                if replace or zlib.crc32(storage.read(target)) != crc32:
+                    raise
             except storage.SourceError as error:
                 raise photos.PhotoError("read", str(error)) from error
         outcome.images.append(Image(target, task.size, crc32))

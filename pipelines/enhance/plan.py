@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import posixpath
 import unicodedata
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -13,10 +14,10 @@ import click
 
 from pipelines import folders, photos, storage
 from pipelines.digests import digest
-from pipelines.enhance import report
+from pipelines.enhance import beside, naming, report
 from pipelines.enhance.journal import PhotoRecord, Version
 from pipelines.enhance.ownership import Ownership, remember_outputs
-from pipelines.enhance.settings import EnhanceSettings
+from pipelines.enhance.settings import IMAGE_FOLDERS, EnhanceSettings, beside_photo, place
 from pipelines.folders import STATE, Listing
 from pipelines.references import AmbiguousReferenceError, match_pairs, match_references, no_match
 from pipelines.threads import ordered_map
@@ -39,6 +40,8 @@ class Task(NamedTuple):
         reference: Relative path of the reference; empty if there is none.
         thumbnail: Whether the report gets thumbnails of it.
         keeps_original: Whether it stays as it is.
+        replaces: Whether a file in the place of the enhanced photo is replaced. If not (`--beside`), a file there is of
+            somebody else, unless it has the same content.
     """
 
     path: str
@@ -49,6 +52,7 @@ class Task(NamedTuple):
     reference: str
     thumbnail: bool
     keeps_original: bool = False
+    replaces: bool = True
 
     @property
     def version(self) -> Version:
@@ -71,6 +75,7 @@ class EnhancePlan:
         unreadable: Records of the folders and files whose status or listing could not be read.
         ignored: Number of other files.
         kept: Relative paths in the list of `--keep-original`.
+        replaced: With `--beside`, the images of ours that exist beside the photos of `todo`.
     """
 
     source: str
@@ -83,6 +88,7 @@ class EnhancePlan:
     unreadable: list[PhotoRecord]
     ignored: int
     kept: Collection[str]
+    replaced: dict[str, storage.Entry]
 
 
 def make_plan(
@@ -94,6 +100,7 @@ def make_plan(
     references: Sequence[storage.Entry],
     unreadable: Mapping[str, str] = MappingProxyType({}),
     kept: Collection[str] = frozenset(),
+    again: bool = False,
 ) -> EnhancePlan:
     """Decides which photos to enhance.
 
@@ -106,13 +113,15 @@ def make_plan(
         references: The references. Each photo gets the one of its name, or the one that the list of pairs names.
         unreadable: The reason for each folder and file that could not be read, by path.
         kept: Relative paths of the photos that stay as they are. They need not exist.
+        again: Whether no photo counts as done.
 
     Raises:
-        click.UsageError: Two references match one photo, or the list of pairs is wrong.
+        click.UsageError: Two references match one photo, the list of pairs is wrong, or a photo beside its original
+            would have the original's name.
     """
     found = listing.entries
     matched = _matched(listing, references, settings, unreadable)
-    outputs = {entry.path: photos.output_path(entry.path, settings.output_format) for entry in found}
+    outputs = _outputs(listing, settings)
     owners = _owners(outputs, folders.folds_case(out))
     failed = [
         PhotoRecord(path, 0, 0.0, digest, failure={"stage": "read", "error": reason})
@@ -126,7 +135,7 @@ def make_plan(
         for entry in found
     }
     everything = versions | {record.path: record.version for record in failed}
-    plan = EnhancePlan(listing.folder, settings, everything, [], 0, [], [], failed, listing.ignored, kept)
+    plan = EnhancePlan(listing.folder, settings, everything, [], 0, [], [], failed, listing.ignored, kept, {})
     tasks = []
     for entry in found:
         output = outputs[entry.path]
@@ -138,17 +147,46 @@ def make_plan(
         sampled = report.is_sampled(entry.path, len(found))
         reference = matched.get(entry.path, "")
         tasks.append(Task(*versions[entry.path], output, reference, sampled, entry.path in kept))
-    lying = entries_of(out)
-    todo = _not_done(tasks, known, lying, out, settings)
+    _choose(plan, tasks, out, known, again)
+    return plan
+
+
+def _choose(plan: EnhancePlan, tasks: Sequence[Task], out: str, known: Mapping[str, PhotoRecord], again: bool) -> None:
+    """Fills a plan with the photos that are not done, and that may be written."""
+    settings, lying = plan.settings, entries_of(out)
+    own = beside.Beside(out, plan.source, (task.output for task in tasks), known) if settings.beside else None
+    done = {} if again else known
+    images = lying | {beside_photo(path): entry for path, entry in own.present.items()} if own else lying
+    todo = _not_done(tasks, done, images, out, plan)
     plan.skipped = len(tasks) - len(todo)
-    ownership = Ownership(out, listing.folder, outputs, known, lying)
+    ownership = Ownership(out, plan.source, plan.found, done, lying)
     ownership.check_folders()
+    kinds = IMAGE_FOLDERS[1:] if own else IMAGE_FOLDERS
     for task in todo:
-        if reason := ownership.refusal(task.path, task.output, settings.overwrite):
+        reason = ownership.refusal(task.path, task.output, settings.overwrite, kinds)
+        if own and not reason:
+            reason, replaces = own.judge(task.version, task.output)
+            task = task._replace(replaces=replaces)
+            if replaces:
+                plan.replaced[task.output] = own.present[task.output]
+        if reason:
             plan.refused.append(PhotoRecord(*task.version, failure={"stage": "write", "error": reason}))
         else:
             plan.todo.append(task)
-    return plan
+
+
+def _outputs(listing: Listing, settings: EnhanceSettings) -> dict[str, str]:
+    """The relative path of each enhanced photo, by the path of the photo."""
+    archive = posixpath.basename(listing.folder.rstrip("/"))
+    outputs = {}
+    for path in (entry.path for entry in listing.entries):
+        named = naming.named(path, settings.template, archive)
+        outputs[path] = photos.output_path(path, settings.output_format, named)
+        if settings.beside and outputs[path] == path:
+            raise click.UsageError(
+                f"--name {settings.template} gives the photo beside {path} the name of the original: choose another"
+            )
+    return outputs
 
 
 def _matched(
@@ -188,10 +226,11 @@ def _not_done(
     known: Mapping[str, PhotoRecord],
     lying: Mapping[str, storage.Entry],
     out: str,
-    settings: EnhanceSettings,
+    plan: EnhancePlan,
 ) -> list[Task]:
     """The photos that are not done."""
-    crc32_of = functools.partial(_crc32, out) if settings.verify else None
+    settings = plan.settings
+    crc32_of = functools.partial(_crc32, out, plan.source) if settings.verify else None
 
     def is_done(task: Task) -> bool:
         images = functools.partial(settings.outputs, task.output)
@@ -230,10 +269,10 @@ def size_in(lying: Mapping[str, storage.Entry], path: str) -> int | None:
     return entry.size or None if entry else None
 
 
-def _crc32(out: str, image: str) -> int:
+def _crc32(out: str, source: str, image: str) -> int:
     """CRC-32 of an image; -1, which is never a CRC-32, if it cannot be read."""
     try:
-        return zlib.crc32(storage.read(storage.join(out, image)))
+        return zlib.crc32(storage.read(place(image, out, source)))
     except OSError:
         return -1
 
@@ -246,6 +285,8 @@ def _folded(path: str) -> str:
 def write_plan(out: str, plan: EnhancePlan) -> list[str]:
     """Writes the tasks, one a line, into files that every worker can read. Returns the paths of these files."""
     remember_outputs(out, (task.output for task in plan.todo))
+    if plan.settings.beside:
+        beside.remember(out, (task.output for task in plan.todo), plan.replaced)
     paths = []
     for start in range(0, len(plan.todo), TASKS_IN_A_FILE):
         paths.append(storage.join(out, f"{STATE}/plan/{start:012}.jsonl"))

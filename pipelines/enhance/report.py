@@ -20,6 +20,7 @@ from PIL import Image
 
 from pipelines import storage
 from pipelines.digests import digest
+from pipelines.enhance.settings import beside_photo, place
 from pipelines.photos import PhotoError, encode_small, failing_as, thumbnail, to_srgb
 from zerodce.images.pixels import PREVIEW
 
@@ -121,15 +122,15 @@ def write_report(
         out: The folder of the run.
         photos: The folder of the originals, for the links to them.
         rows: Rows of `metrics.csv`, not rounded, sorted by path. A missing value is None. `output` is relative to
-            `enhanced/` and `autocontrast/`. `unwritten` names those of the two folders that have no image of the
-            photo, because it would equal the original.
+            `enhanced/` (with `--beside`, to the folder of the originals) and `autocontrast/`. `unwritten` names those
+            of the two folders that have no image of the photo, because it would equal the original.
         failures: Rows of `failures.csv`: path, stage and error.
         run: The content of `run.json`.
         ours: The files that `files_of` found before the run. The files listed by now are added.
         kept_originals: The paths in the list of `--keep-original`.
     """
     ours = {*ours, *_listed(out)}
-    thumbs = _Thumbs(out)
+    thumbs = _Thumbs(out, run.get("settings", {}).get("beside", False))
     data = _Data(out)
     row_count = data.write("rows", map(thumbs.seen, rows), _row_columns)
     failure_count = data.write("failures", failures, _failure_columns)
@@ -220,8 +221,9 @@ class _Data:
 class _Thumbs:
     """Finds and makes thumbnails. `names` holds the name of each row's thumbnails, by the index of the row."""
 
-    def __init__(self, out: str) -> None:
+    def __init__(self, out: str, beside: bool) -> None:
         self.names: dict[int, str] = {}
+        self._beside = beside
         self._out = out
         self._folder = storage.join(out, "report/thumbs")
         there = _names(self._folder)
@@ -269,10 +271,14 @@ class _Thumbs:
         return ours, {name for name in ours if stems[name] in kept}
 
     def _make(self, photos: str, row: Mapping[str, Any]) -> bool:
-        before = storage.join(photos, row["path"])
+        before, output = storage.join(photos, row["path"]), row["output"]
+        images = {
+            "enhanced": beside_photo(output) if self._beside else f"enhanced/{output}",
+            "autocontrast": f"autocontrast/{output}",
+        }
         after, autocontrast = (
-            before if folder in row.get("unwritten", ()) else storage.join(self._out, f"{folder}/{row['output']}")
-            for folder in ("enhanced", "autocontrast")
+            before if kind in row.get("unwritten", ()) else place(image, self._out, photos)
+            for kind, image in images.items()
         )
         try:
             with failing_as("write"):

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from pipelines import storage, versions
-from pipelines.enhance import report
+from pipelines.enhance import beside, report
 from pipelines.enhance.journal import Journal
 from pipelines.enhance.plan import EnhancePlan, entries_of, size_in
-from pipelines.enhance.settings import IMAGE_FOLDERS
+from pipelines.enhance.settings import BESIDE, IMAGE_FOLDERS, beside_photo
 from pipelines.photos import is_photo
 from pipelines.tables import to_csv, to_parquet
 
@@ -66,6 +66,8 @@ def write_results(
     records |= {record.path: record for record in plan.refused}
     records = {path: records[path] for path in sorted(records)}
     lying = entries_of(out)
+    for path, entry in beside.entries(plan.source, beside.read_list(out)).items():
+        lying[beside_photo(path)] = entry
     size_of = functools.partial(size_in, lying)
     rows, failures, unchanged, images = [], [], 0, 0
     for record in records.values():
@@ -103,8 +105,8 @@ def write_results(
 
 
 def _images_in(lying: Iterable[str]) -> int:
-    """The number of images in the folder of results, of any run."""
-    return sum(path.split("/")[0] in IMAGE_FOLDERS and is_photo(path) for path in lying)
+    """The number of images of any run, in the folder of results and beside the photos."""
+    return sum(path.split("/")[0] in (*IMAGE_FOLDERS, BESIDE) and is_photo(path) for path in lying)
 
 
 def remove_leftovers(out: str) -> None:

@@ -7,13 +7,22 @@ from typing import Any, Literal
 import click
 
 import zerodce
+from pipelines import storage
 from pipelines.digests import digest
+from pipelines.enhance import naming
 from pipelines.options import PLACE, ByteCount
 from pipelines.photos.formats import FORMATS
 from pipelines.settings import Application, JobSettings, option
 
 IMAGE_FOLDERS = ("enhanced", "autocontrast")
 """The folders of images, relative to the folder of the results."""
+
+BESIDE = ""
+"""Stands for the folder of the photos among the folders of images (`--beside`).
+
+The name of an image beside its photo is "/" and its path among the photos. No path in the folder of the results begins
+with "/".
+"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,6 +62,20 @@ class EnhanceSettings(Application, JobSettings):
         decisive=True,
         type=click.Choice([format_.label for format_ in FORMATS.values()], case_sensitive=False),
         help="Write all photos in this format.  [default: each its own, where it can be written]",
+    )
+    name: str | None = option(
+        None,
+        decisive="if given",
+        type=naming.NameTemplate(),
+        metavar="TEMPLATE",
+        help="Name of each enhanced photo, such as '{stem}_bright{ext}'. {parent} is the name of the photo's folder.  "
+        "[default: the photo's name]",
+    )
+    beside: bool = option(
+        False,
+        decisive="if given",
+        help="Write each enhanced photo into the folder of its original, as '{stem}_bright{ext}' or with the name of "
+        "--name. Tables, report and baselines go into OUT.",
     )
     quality: int | None = option(
         None,
@@ -105,8 +128,11 @@ class EnhanceSettings(Application, JobSettings):
 
     def decisive(self, model_sha256: str) -> dict[str, Any]:
         """All that an enhanced photo and its row depend on besides the photo, as `run.json` holds it."""
-        names = [field.name for field in dataclasses.fields(self) if field.metadata.get("decisive")]
-        return {"model": model_sha256, "revision": zerodce.REVISION} | {name: getattr(self, name) for name in names}
+        fields = [field for field in dataclasses.fields(self) if field.metadata.get("decisive")]
+        values = {field.name: getattr(self, field.name) for field in fields}
+        unset = {f.name for f in fields if f.metadata["decisive"] == "if given" and values[f.name] == f.default}
+        chosen = {name: value for name, value in values.items() if name not in unset}
+        return {"model": model_sha256, "revision": zerodce.REVISION} | chosen
 
     def digest_with(self, model_sha256: str) -> str:
         """A digest that changes when anything decisive does."""
@@ -119,15 +145,48 @@ class EnhanceSettings(Application, JobSettings):
 
     @property
     def image_folders(self) -> tuple[str, ...]:
-        """The folders of images that the run writes, relative to the folder of the results."""
-        return IMAGE_FOLDERS if self.autocontrast else IMAGE_FOLDERS[:1]
+        """The folders in the folder of the results into which the run writes images."""
+        folders = IMAGE_FOLDERS if self.autocontrast else IMAGE_FOLDERS[:1]
+        return folders[1:] if self.beside else folders
+
+    def image(self, kind: str, output: str) -> str:
+        """The name of an image: its path relative to the folder of the results, or that of an image `BESIDE` a photo.
+
+        Args:
+            kind: "enhanced" or "autocontrast".
+            output: Relative path of the enhanced photo.
+        """
+        return beside_photo(output) if self.beside and kind == "enhanced" else f"{kind}/{output}"
+
+    @property
+    def template(self) -> str | None:
+        """The template of the names of enhanced photos; None if each has the name of its photo."""
+        return self.name or (naming.BESIDE if self.beside else None)
 
     def outputs(self, output: str, unchanged: Collection[str] = ()) -> list[str]:
-        """The images that a photo's output consists of, relative to the folder of the results.
+        """The names of the images that a photo's output consists of.
 
         Args:
             output: Relative path of the enhanced photo.
             unchanged: Those of "enhanced" and "autocontrast" that are the original.
         """
-        folders = (folder for folder in self.image_folders if self.unchanged == "copy" or folder not in unchanged)
-        return [f"{folder}/{output}" for folder in folders]
+        kinds = IMAGE_FOLDERS if self.autocontrast else IMAGE_FOLDERS[:1]
+        written = (kind for kind in kinds if self.unchanged == "copy" or kind not in unchanged)
+        return [self.image(kind, output) for kind in written]
+
+
+def place(image: str, out: str, photos: str) -> str:
+    """The path of an image.
+
+    Args:
+        image: Its name, as `EnhanceSettings.image` gives it.
+        out: Folder of the results.
+        photos: Folder of the photos.
+    """
+    start = beside_photo("")
+    return storage.join(photos, image.removeprefix(start)) if image.startswith(start) else storage.join(out, image)
+
+
+def beside_photo(output: str) -> str:
+    """The name of an image that lies beside its photo, from its path relative to the folder of the photos."""
+    return f"{BESIDE}/{output}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipelines.photos.errors import PhotoError, described, failing_as
-    from pipelines.photos.formats import is_ignored, is_photo, output_path
+    from pipelines.photos.formats import is_ignored, is_named_alike, is_photo, output_path
     from pipelines.photos.jpeg import encode_small
     from pipelines.photos.pixels import autocontrast_table, look_up, to_srgb
     from pipelines.photos.reading import Photo, decode, is_whole, load, thumbnail
@@ -24,6 +24,7 @@ _HOMES = {
     "encode_small": "pipelines.photos.jpeg",
     "failing_as": "pipelines.photos.errors",
     "is_ignored": "pipelines.photos.formats",
+    "is_named_alike": "pipelines.photos.formats",
     "is_photo": "pipelines.photos.formats",
     "is_whole": "pipelines.photos.reading",
     "load": "pipelines.photos.reading",
@@ -42,6 +43,7 @@ __all__ = [
     "encode_small",
     "failing_as",
     "is_ignored",
+    "is_named_alike",
     "is_photo",
     "is_whole",
     "load",

@@ -187,6 +187,11 @@ def named_format(path: str) -> str:
     return formats_by_extension().get(posixpath.splitext(path)[1].lower(), "")
 
 
+def is_named_alike(path: str, other: str) -> bool:
+    """Whether the extensions of two files stand for the same format."""
+    return named_format(path) == named_format(other)
+
+
 def written_format(path: str, output_format: str | None = None) -> Format:
     """The format in which the enhanced photo is written.
 
@@ -208,19 +213,21 @@ def written_format(path: str, output_format: str | None = None) -> Format:
     return found
 
 
-def output_path(path: str, output_format: str | None = None) -> str:
+def output_path(path: str, output_format: str | None = None, named: str | None = None) -> str:
     """The relative path of the enhanced photo.
 
     Args:
         path: The photo's relative path.
         output_format: See `written_format`.
+        named: The path that the enhanced photo shall have; None for `path`.
 
     Returns:
-        `path`, if the format stays the same. Otherwise the new format's extension is appended (`a.CR2` ->
+        `named`, if its extension stands for the format. Otherwise the format's extension is appended (`a.CR2` ->
         `a.CR2.jpg`), so that two photos that differ only in their extension get different outputs.
 
     Raises:
         ValueError: `output_format` is unknown.
     """
     written = written_format(path, output_format)
-    return path if named_format(path) == written.name else path + written.extension
+    named = path if named is None else named
+    return named if named_format(named) == written.name else named + written.extension

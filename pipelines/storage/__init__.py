@@ -143,20 +143,22 @@ def read(path: str, max_bytes: int | None = None) -> bytes:
     return disk.read(path, max_bytes) if is_local(path) else _home(path).read(path)
 
 
-def write(path: str, content: bytes, mtime: float | None = None, like: str | None = None) -> None:
+def write(path: str, content: bytes, mtime: float | None = None, like: str | None = None, replace: bool = True) -> None:
     """Writes a file, complete or not at all. Makes missing folders above it.
 
     Args:
-        path: Path of the file. An existing file is replaced.
+        path: Path of the file.
         content: Content of the file.
         mtime: Modification time of the file, in seconds; local disks only.
         like: Path of another file; the new file gets its permissions; local disks only.
+        replace: Whether to replace an existing file. On an object store every file is replaced.
 
     Raises:
+        FileExistsError: The file exists, and may not be replaced.
         OSError: It could not be written; nothing is left under the final name.
     """
     if is_local(path):
-        disk.write(path, content, mtime, like if like and is_local(like) else None)
+        disk.write(path, content, mtime, like if like and is_local(like) else None, replace)
     else:
         _home(path).write(path, content)
 
@@ -184,24 +186,26 @@ def sync(paths: Iterable[str]) -> None:
     disk.sync(path for path in paths if is_local(path))
 
 
-def copy(folder: str, entry: Entry, path: str, crc32: int) -> int:
+def copy(folder: str, entry: Entry, path: str, crc32: int, replace: bool = True) -> int:
     """Copies a file byte for byte, complete or not at all. Within a bucket of an object store, the store copies it.
 
     Args:
         folder: Folder of the file.
         entry: The file as it was listed. On a local disk, the copy gets its modification time and permissions.
-        path: Path of the copy. An existing file is replaced.
+        path: Path of the copy.
         crc32: CRC-32 of the content when it was read. It is not checked if the store copies.
+        replace: Whether to replace an existing file. On an object store every file is replaced.
 
     Returns:
         The CRC-32 of the copied bytes. If the store copies, the argument `crc32`.
 
     Raises:
         SourceError: The file cannot be read, or has changed.
+        FileExistsError: The copy exists, and may not be replaced.
         OSError: The copy could not be written. Nothing is left under its name.
     """
     if is_local(folder) and is_local(path):
-        return disk.copy(folder, entry, path, crc32)
+        return disk.copy(folder, entry, path, crc32, replace)
     if folder.split("/", 3)[:3] == path.split("/", 3)[:3]:  # of one bucket
         _home(path).copy(folder, entry, path)
         return crc32

@@ -117,9 +117,9 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def write(path: str, content: bytes, mtime: float | None = None, like: str | None = None) -> None:
+def write(path: str, content: bytes, mtime: float | None = None, like: str | None = None, replace: bool = True) -> None:
     """Writes a file, complete or not at all; see `pipelines.storage.write`."""
-    with _appearing(path, like) as temporary:
+    with _appearing(path, like, replace) as temporary:
         with open(temporary, "wb") as file:
             file.write(content)
         if mtime is not None:
@@ -151,10 +151,11 @@ def sync(paths: Iterable[str]) -> None:
 
 
 @contextlib.contextmanager
-def _appearing(path: str, like: str | None = None) -> Iterator[str]:
+def _appearing(path: str, like: str | None = None, replace: bool = True) -> Iterator[str]:
     """Gives an empty temporary file beside `path`. At the end it is renamed to `path`; after an error it is deleted.
 
     With `like`, only the owner may read the file while it is written. At the end it gets the permissions of `like`.
+    Without `replace`, a file that exists at the end stays, and FileExistsError is raised.
     """
     permissions = None if like is None else _permissions(like)
     _make_folders(os.path.dirname(path) or ".", like and os.path.dirname(like))
@@ -166,10 +167,27 @@ def _appearing(path: str, like: str | None = None) -> Iterator[str]:
         if permissions is not None:
             with contextlib.suppress(PermissionError):  # a disk without permissions
                 os.chmod(temporary, permissions)
-        os.replace(temporary, path)
+        if replace:
+            os.replace(temporary, path)
+        else:
+            _rename_to_new(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _rename_to_new(temporary: str, path: str) -> None:
+    """Renames a file. Raises FileExistsError if something has the new name; a rename would replace it."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError as error:  # a disk without hard links
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from error
+        os.replace(temporary, path)
+    else:
+        os.unlink(temporary)
 
 
 def _make_folders(folder: str, like: str | None = None) -> None:
@@ -213,10 +231,10 @@ def _permissions(path: str) -> int | None:
     return mode & (0o707 | (of_group[0] & 7) << 3) if of_group else mode
 
 
-def copy(folder: str, entry: Entry, path: str, crc32: int) -> int:
+def copy(folder: str, entry: Entry, path: str, crc32: int, replace: bool = True) -> int:
     """Copies a file byte for byte, complete or not at all; see `pipelines.storage.copy`."""
     source = os.path.join(folder, *entry.path.split("/"))
-    with _appearing(path, source) as temporary:
+    with _appearing(path, source, replace) as temporary:
         with open(temporary, "wb") as file:
             found = 0
             for chunk in _chunks(source):

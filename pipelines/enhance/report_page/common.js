@@ -55,7 +55,8 @@ function pictures(index) {
   return { before: originalOf(rows.path[index]), ...fullSize(index) };
 }
 const fullSize = (index) => ({ after: imageOf("enhanced", index), autocontrast: imageOf("autocontrast", index) });
-const imageOf = (folder, index) =>
-  rows.unwritten.get(index)?.includes(folder)
-    ? originalOf(rows.path[index])
-    : `${folder}/${address(output(index))}`;
+const isBeside = (folder) => folder === "enhanced" && data.run.settings?.beside; // its original, not in OUT
+const imageOf = (folder, index) => {
+  if (rows.unwritten.get(index)?.includes(folder)) return originalOf(rows.path[index]);
+  return isBeside(folder) ? originalOf(output(index)) : `${folder}/${address(output(index))}`;
+};
