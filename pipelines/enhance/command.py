@@ -247,9 +247,8 @@ def watch(archive: Archive, session: Session) -> Outcome | None:
     outcome = None
     with _stopping(session.stop):
         click.echo(printable(f"Watching {archive.photos}. Ctrl-C ends it."), err=True)
-        for listing, unreadable in watching.batches(
-            lambda: _find(archive.photos, archive.out, settings), done, session.stop
-        ):
+        find = functools.partial(_find, archive.photos, archive.out, settings)
+        for listing, unreadable in watching.batches(find, done, session.stop):
             if not session.is_held():
                 raise click.ClickException(HALTED)
             outcome = archive.run(listing, unreadable, session)
