@@ -19,8 +19,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from rich.text import Text
 
 from pipelines import folders, models, progress, runners, storage
-from pipelines.enhance import beside, originals, output_folder, report, results, status, supervisor, watching
+from pipelines.enhance import beside, originals, output_folder, report, results, room, status, supervisor, watching
 from pipelines.enhance.attempts import Attempts
+from pipelines.enhance.estimate import Estimate
 from pipelines.enhance.following import Follower, follow
 from pipelines.enhance.journal import Journal, PhotoRecord, Version
 from pipelines.enhance.photo import PhotoProcessor
@@ -95,7 +96,10 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
     archive = Archive(photos, out, processor, options, kept, references)
     try:
         if settings.dry_run:
-            say_plan(archive.plan(listing, unreadable, journal.read(), again=settings.overwrite), out)
+            plan = archive.plan(listing, unreadable, journal.read(), again=settings.overwrite)
+            expected = room.expected(processor, plan)
+            say_plan(plan, out, expected)
+            room.check(expected, plan, out)
             return 0
         models.limit_threads(settings.curve_size, settings.workers)
         models.check_model(processor.enhancer, settings.model)
@@ -213,6 +217,10 @@ class Archive:
         known = journal.read()
         plan = self.plan(listing, unreadable, known, again=settings.overwrite and not session.tried)
         plan.todo = [task for task in plan.todo if not session.has_failed(task, known)]
+        if not (settings.watch or self.processor.attempts.all()):  # otherwise it goes on after a crash
+            expected = room.expected(self.processor, plan)
+            room.say(expected, settings.as_json)
+            room.check(expected, plan, self.out)
         ours = report.files_of(self.out, (record.row for record in known.values() if record.row))
         journal.forget(known, (task.path for task in plan.todo))
         journal.skip_present()
@@ -293,10 +301,11 @@ class _Faults:
             self.found = f"the first {ALIKE} photos all failed by a fault of this program ({self.errors[0]})"
 
 
-def say_plan(plan: EnhancePlan, out: str) -> None:
-    """Prints what a run would do, and about how much disk space it would use."""
+def say_plan(plan: EnhancePlan, out: str, expected: Estimate | None) -> None:
+    """Prints what a run would do, how much room it would need, and how long it would take if that is known."""
     copies = len(plan.settings.outputs("photo"))
-    megabytes = copies * sum(task.size for task in plan.todo) / 1e6
+    size = expected.enhanced + expected.others if expected else copies * sum(task.size for task in plan.todo)
+    megabytes, seconds = size / 1e6, expected and expected.seconds
     counts = {
         "found": len(plan.found),
         "to_enhance": len(plan.todo),
@@ -306,6 +315,7 @@ def say_plan(plan: EnhancePlan, out: str) -> None:
         "unreadable": len(plan.unreadable),
         "ignored": plan.ignored,
         "megabytes": round(megabytes, 1),
+        "seconds": seconds and round(seconds),
     }
     if plan.settings.as_json:
         click.echo(json.dumps({"event": "plan", **counts}))
@@ -318,7 +328,7 @@ def say_plan(plan: EnhancePlan, out: str) -> None:
     click.echo(
         f"{len(plan.todo)} of {len(plan.found)} photos would be enhanced, {plan.skipped} are done, {len(plan.clashes)} "
         f"clash, {len(plan.refused)} would replace foreign files, {plan.ignored} other files are ignored; about "
-        f"{megabytes:.0f} MB would be written"
+        f"{megabytes:.0f} MB would be written{f', in about {room.duration(seconds)}' if seconds else ''}"
     )
 
 

@@ -76,6 +76,7 @@ class EnhancePlan:
         ignored: Number of other files.
         kept: Relative paths in the list of `--keep-original`.
         replaced: With `--beside`, the images of ours that exist beside the photos of `todo`.
+        freed: Bytes of the images that the photos of `todo` replace, enhanced ones and others.
     """
 
     source: str
@@ -88,7 +89,8 @@ class EnhancePlan:
     unreadable: list[PhotoRecord]
     ignored: int
     kept: Collection[str]
-    replaced: dict[str, storage.Entry]
+    replaced: dict[str, storage.Entry] = dataclasses.field(default_factory=dict)
+    freed: list[int] = dataclasses.field(default_factory=lambda: [0, 0])
 
 
 def make_plan(
@@ -135,7 +137,7 @@ def make_plan(
         for entry in found
     }
     everything = versions | {record.path: record.version for record in failed}
-    plan = EnhancePlan(listing.folder, settings, everything, [], 0, [], [], failed, listing.ignored, kept, {})
+    plan = EnhancePlan(listing.folder, settings, everything, [], 0, [], [], failed, listing.ignored, kept)
     tasks = []
     for entry in found:
         output = outputs[entry.path]
@@ -173,6 +175,8 @@ def _choose(plan: EnhancePlan, tasks: Sequence[Task], out: str, known: Mapping[s
             plan.refused.append(PhotoRecord(*task.version, failure={"stage": "write", "error": reason}))
         else:
             plan.todo.append(task)
+            for number, image in enumerate(settings.outputs(task.output)):
+                plan.freed[number] += size_in(images, image) or 0
 
 
 def _outputs(listing: Listing, settings: EnhanceSettings) -> dict[str, str]:

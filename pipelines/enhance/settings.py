@@ -124,6 +124,7 @@ class EnhanceSettings(Application, JobSettings):
         help="Go on as photos appear in PHOTOS, until Ctrl-C. A file is taken when it has not changed for 5 seconds.",
     )
     dry_run: bool = option(False, help="Say what would be done, and do nothing.")
+    force: bool = option(False, help="Begin although the disk seems to have too little room.")
     as_json: bool = option(False, "--json", help="Progress and result as JSON lines on standard output.")
 
     def decisive(self, model_sha256: str) -> dict[str, Any]:
