@@ -29,7 +29,7 @@ def of_photos(photos: Path, out: str) -> estimate.Estimate:
     """The estimate for a run with the default options."""
     settings = EnhanceSettings()
     processor = PhotoProcessor(str(photos), out, models.read_model(None), settings, Journal(f"{out}/journal"))
-    found = estimate.estimate(processor, make_plan(folders.find(str(photos)), out, settings, "", {}, []).todo)
+    found = estimate.estimate(processor, make_plan(folders.find(str(photos)), out, settings, "", {}, []).todo.values())
     assert found is not None
     return found
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.scaling 10000 100000 1000000
 
-The photos are empty files, and the rows of the journal are made up. The code of `zerodce enhance` lists, plans, writes,
-checks and reports. Each size runs in its own process, which gives its peak memory.
+The photos and the images are links to small files, and the rows of the journal are made up. The code of `zerodce
+enhance` lists, plans, writes, checks and reports. Each size runs in its own process, which gives its peak memory.
 """
 
 import argparse
@@ -33,11 +33,13 @@ _Result = TypeVar("_Result")
 
 
 def make_files(folder: Path, count: int, content: bytes = b"") -> None:
-    """Writes files with this content and camera-like names."""
+    """Makes files with this content and camera-like names. The files of a folder are one file with many names."""
     for start in range(0, count, FILES_IN_A_FOLDER):
         (day := folder / f"{start // FILES_IN_A_FOLDER:05}").mkdir(parents=True)
-        for number in range(start, min(start + FILES_IN_A_FOLDER, count)):
-            (day / f"IMG_{number:07}.JPG").write_bytes(content)
+        first = day / f"IMG_{start:07}.JPG"
+        first.write_bytes(content)
+        for number in range(start + 1, min(start + FILES_IN_A_FOLDER, count)):
+            os.link(first, day / f"IMG_{number:07}.JPG")
 
 
 def record_of(task: Task, digest: str) -> PhotoRecord:
@@ -74,7 +76,7 @@ def measure(count: int) -> None:
         tasks = timed("read the plan (workers)", lambda: sum(1 for path in paths for _ in planning.read_plan(path)))
 
         def append() -> None:
-            for task in plan.todo:
+            for task in plan.todo.values():
                 journal.append(record_of(task, digest))
             journal.flush()
 
@@ -83,7 +85,9 @@ def measure(count: int) -> None:
         again = Journal(journal.folder)
 
         def held() -> int:
-            return sum(again.is_done(task.version, lambda _: ("image",), lambda _: len(IMAGE)) for task in plan.todo)
+            return sum(
+                again.is_done(task.version, lambda _: ("image",), lambda _: len(IMAGE)) for task in plan.todo.values()
+            )
 
         replayed = timed("ask what is done (workers)", held)
 
@@ -91,10 +95,9 @@ def measure(count: int) -> None:
             return planning.make_plan(listing, out, settings, digest, journal.read(), []).skipped
 
         resumed = timed("read the journal, plan a resume", resume)
-        worked_on = {task.path for task in plan.todo}
 
         def finish() -> dict[str, Any]:
-            return results.write_results(out, plan, journal, {}, (), worked_on)
+            return results.write_results(out, plan, journal, {}, (), plan.todo)
 
         result = timed("rows, compaction and report", finish)
         assert tasks == replayed == resumed == result["counts"]["enhanced"] == count

@@ -15,6 +15,7 @@ import filelock
 
 from pipelines import lists, storage
 from pipelines.photos import is_ignored, is_photo
+from pipelines.sorted_map import SortedMap
 
 STATE = ".zerodce"
 """The folder in OUT with the state of a job. Each command uses its own part of it."""
@@ -34,7 +35,7 @@ class Listing(NamedTuple):
     """The photos of a folder, sorted by path, and the number of other files by extension."""
 
     folder: str
-    entries: list[storage.Entry]
+    entries: Collection[storage.Entry]
     ignored_by_extension: Mapping[str, int]
 
     @property
@@ -71,13 +72,14 @@ def find(
         storage.reach(path)
         if storage.is_file(path):
             folder, name = storage.split(path)
-            entries = [storage.stat(folder, name)]
+            entries: Iterable[storage.Entry] = [storage.stat(folder, name)]
         else:
             refuse_lost_link(path)
             if not storage.exists(path):
                 raise click.UsageError(f"{path} does not exist: name a folder of photos, or one photo")
             folder = storage.absolute(path)
-            entries = list(storage.walk(path, others) if files is None else lists.entries(path, files, others))
+            entries = storage.walk(path, others) if files is None else lists.entries(path, files, others)
+        found, extensions = _photos(entries, exclude)
     except OSError as error:
         raise click.UsageError(f"{path} cannot be read: {error.strerror or error}") from error
     reasons = {
@@ -87,32 +89,43 @@ def find(
         if files or not is_ignored(f"{name}/")  # the name may be a folder
         if files or is_photo(name) or not isinstance(error, FileNotFoundError)  # a broken link is not a folder
     }
-    if not entries and not others and not may_be_empty:
+    for name in written():
+        if found.discard(name):
+            extensions[_extension(name)] += 1
+    count = len(found) + extensions.total() + len(others)
+    if not count and not may_be_empty:
         raise click.UsageError(f"{files or path} is empty: name a {'list' if files else 'folder'} of photos")
-    ours = written()
-    found = sorted(
-        (
-            entry
-            for entry in entries
-            if is_photo(entry.path) and entry.path not in ours and not _is_excluded(entry.path, exclude)
-        ),
-        key=lambda entry: entry.path,
-    )
     fatal = [name for name in reasons if not (found or may_be_empty) or (unreadable is None and not is_photo(name))]
     if fatal:
         raise click.UsageError(f"{storage.join(path, fatal[0])} cannot be read: {reasons[fatal[0]]}")
     if not found and not may_be_empty:
-        raise click.UsageError(f"{path} holds no photos, only {len(entries) + len(others)} other file(s)")
+        raise click.UsageError(f"{path} holds no photos, only {count} other file(s)")
     if unreadable is not None:
         unreadable |= reasons
     else:
-        found = sorted([*found, *(storage.Entry(name, 0, 0.0) for name in reasons)], key=lambda entry: entry.path)
-    photos = {entry.path for entry in found}
-    rest = [
-        path for path in (*(entry.path for entry in entries), *others) if path not in photos and path not in reasons
-    ]
-    extensions = Counter(posixpath.splitext(path)[1].lower() for path in rest)
-    return Listing(folder, found, dict(sorted(extensions.items())))
+        found.update((name, storage.Entry(name, 0, 0.0)) for name in reasons)
+    extensions.update(_extension(name) for name in others if name not in reasons)
+    return Listing(folder, found.values(), dict(sorted(extensions.items())))
+
+
+def _photos(entries: Iterable[storage.Entry], exclude: Sequence[str]) -> tuple[SortedMap[storage.Entry], Counter[str]]:
+    """The photos among files, by path, and the number of the others by extension."""
+    photos: SortedMap[storage.Entry] = SortedMap(storage.Entry.fields, storage.Entry.of)
+    extensions: Counter[str] = Counter()
+
+    def pairs() -> Iterator[tuple[str, storage.Entry]]:
+        for entry in entries:
+            if is_photo(entry.path) and not _is_excluded(entry.path, exclude):
+                yield entry.path, entry
+            else:
+                extensions[_extension(entry.path)] += 1
+
+    photos.update(pairs())
+    return photos, extensions
+
+
+def _extension(path: str) -> str:
+    return posixpath.splitext(path)[1].lower()
 
 
 def _is_excluded(path: str, patterns: Sequence[str]) -> bool:

@@ -1,5 +1,6 @@
 """Lists of photos that a user gives instead of a listing of the folder: lines, CSV, Parquet, or an inventory of S3."""
 
+import contextlib
 import csv
 import gzip
 import io
@@ -9,18 +10,21 @@ import posixpath
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 from urllib.parse import unquote_plus
 
 import click
 
 from pipelines import storage
+from pipelines.sorted_map import SortedMap
 from pipelines.storage import Entry
-from pipelines.tables import from_csv
+from pipelines.tables import read_csv
 from pipelines.threads import ordered_map
 
 READERS = 32
 """Photos whose size and time are asked for at a time."""
+
+_HEAD = 4096  # bytes that tell the kind of a list
 
 NAMES = ("path", "key")
 """The column of a table that holds the paths."""
@@ -49,7 +53,7 @@ def entries(folder: str, source: str, others: dict[str, OSError | None]) -> Iter
     Raises:
         click.UsageError: The list cannot be read, or is of another kind.
     """
-    seen: dict[str, str] = {}
+    seen: SortedMap[str] = SortedMap()
     pending = _below(folder, source, seen, others)
     for listed, found in ordered_map(lambda listed: (listed, _entry(folder, listed)), pending, READERS):
         if isinstance(found, Entry):
@@ -58,7 +62,7 @@ def entries(folder: str, source: str, others: dict[str, OSError | None]) -> Iter
             others[listed.path] = found
 
 
-def _below(folder: str, source: str, seen: dict[str, str], others: dict[str, OSError | None]) -> Iterator[_Listed]:
+def _below(folder: str, source: str, seen: SortedMap[str], others: dict[str, OSError | None]) -> Iterator[_Listed]:
     """The lines with a path below the folder, relative to it, each path once."""
     start = storage.absolute(folder).rstrip("/") + "/"
     for listed in _read(source):
@@ -68,11 +72,11 @@ def _below(folder: str, source: str, seen: dict[str, str], others: dict[str, OSE
         if "://" in path or posixpath.isabs(path) or ".." in path.split("/"):
             if listed.mtime is None:  # an inventory lists the whole bucket
                 others[path] = OSError(None, f"{listed.where} names a path that is not below {folder}")
-        elif (path := posixpath.normpath(path)) in seen:
-            reason = f"{listed.where} names it again, after {seen[path]}"
+        elif first := seen.get(path := posixpath.normpath(path)):
+            reason = f"{listed.where} names it again, after {first}"
             others[f"{path} ({listed.where})"] = OSError(None, reason)
         else:
-            seen[path] = listed.where
+            seen.update([(path, listed.where)])
             yield listed._replace(path=path)
 
 
@@ -94,46 +98,49 @@ def _leads_out(path: str, folder: str) -> bool:
 
 def _read(source: str) -> Iterator[_Listed]:
     try:
-        content = sys.stdin.buffer.read() if source == "-" else storage.read(source)
-    except OSError as error:
-        raise click.UsageError(f"{source} cannot be read: {error.strerror or error}") from None
-    try:
-        if content.startswith(b"PAR1"):
-            yield from _parquet(source, content)
-        elif source.endswith(".json"):
-            yield from _inventory(json.loads(content))
-        else:
-            yield from _lines(source, content)
+        with _standard_input() if source == "-" else storage.reading(source) as file:
+            head = file.peek(_HEAD)[:_HEAD]
+            if head.startswith(b"PAR1"):
+                yield from _parquet(source, file.read() if source == "-" else file)
+            elif source.endswith(".json"):
+                yield from _inventory(json.loads(file.read()))
+            else:
+                yield from _lines(source, file, head)
     except OSError as error:
         raise click.UsageError(f"{error.filename or source} cannot be read: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise click.UsageError(f"{source} is no list of photos: {error}") from None
 
 
-def _column(text: str) -> str | None:
-    """The column of paths if the first line is the head of a CSV table; else None."""
-    head = next(csv.reader([text.lstrip("\ufeff").split("\n", 1)[0].rstrip("\r")]), [])
-    return next((name for name in NAMES if name in head), None)
+@contextlib.contextmanager
+def _standard_input() -> Iterator[io.BufferedReader]:
+    yield io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer))
 
 
-def _lines(source: str, content: bytes) -> Iterator[_Listed]:
+def _column(head: bytes) -> str | None:
+    """The column of paths if a file begins with the head of a CSV table; else None."""
+    line = head.decode("utf-8-sig", "surrogateescape").split("\n", 1)[0].rstrip("\r")
+    return next((name for name in NAMES if name in next(csv.reader([line]), [])), None)
+
+
+def _lines(source: str, file: BinaryIO, head: bytes) -> Iterator[_Listed]:
     name = "standard input" if source == "-" else source
-    text = os.fsdecode(content)
-    if column := _column(text):
+    if column := _column(head):
         rows: Iterable[tuple[int, str]] = (
-            (number, row[column]) for number, row in from_csv(content, [column], "surrogateescape")
+            (number, row[column]) for number, row in read_csv(file, [column], "surrogateescape")
         )
     else:
-        rows = enumerate(text.splitlines(), 1)
+        text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape")
+        rows = ((number, line.rstrip("\n")) for number, line in enumerate(text, 1))
     for number, path in rows:
         if path.strip():
             yield _Listed(f"line {number} of {name}", path)
 
 
-def _parquet(source: str, content: bytes, bucket: str | None = None) -> Iterator[_Listed]:
+def _parquet(source: str, content: bytes | BinaryIO, bucket: str | None = None) -> Iterator[_Listed]:
     import pyarrow.parquet
 
-    file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(content))
+    file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(content) if isinstance(content, bytes) else content)
     names = set(file.schema_arrow.names)
     column = next((name for name in NAMES if name in names), None)
     if column is None:
@@ -171,7 +178,7 @@ def _inventory(manifest: dict[str, Any]) -> Iterator[_Listed]:
         if manifest["fileFormat"] == "Parquet":
             yield from _parquet(path, content, bucket)
         elif manifest["fileFormat"] == "CSV":
-            lines = csv.reader(io.StringIO(gzip.decompress(content).decode()))
+            lines = csv.reader(io.TextIOWrapper(gzip.GzipFile(fileobj=io.BytesIO(content))))
             for number, values in enumerate(lines, 1):
                 row = dict(zip(columns, values, strict=True))
                 yield _Listed(f"line {number} of {path}", *_object(bucket, unquote_plus(row["key"]), row))

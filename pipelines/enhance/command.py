@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -29,6 +29,7 @@ from pipelines.enhance.plan import EnhancePlan, Task, make_plan, write_plan
 from pipelines.enhance.settings import EnhanceSettings, place
 from pipelines.enhance.transforms import Enhance
 from pipelines.processes import is_running
+from pipelines.sorted_map import SortedMap
 from pipelines.workers import WorkerRequirements, check_cluster
 from tfrecord_tools.records import printable
 
@@ -86,7 +87,7 @@ def enhance(photos: str, out: str, settings: EnhanceSettings) -> int:
     if settings.keep_original is not None:
         kept = originals.read_list(settings.keep_original)
         if not settings.watch:  # there, a photo may still come
-            originals.warn_of_missing(settings.keep_original, kept, {entry.path for entry in listing.entries})
+            originals.warn_of_missing(settings.keep_original, kept, (entry.path for entry in listing.entries))
     settings, references = _with_references(settings, listing)
     model = models.read_model(settings.model, shared=runners.in_one_process(options))
     if not runners.is_local(settings.runner):
@@ -140,12 +141,12 @@ def _with_references(
 ) -> tuple[EnhanceSettings, list[storage.Entry]]:
     """The settings with the folder of the references, and the references."""
     if settings.reference is not None:
-        folder, references, _ = folders.find(settings.reference)
+        found = folders.find(settings.reference)
     elif settings.pairs is not None:  # excluded photos may be references
-        folder, references, _ = folders.find(listing.folder, {})
+        found = folders.find(listing.folder, {})
     else:
         return settings, []
-    return dataclasses.replace(settings, reference=folder), references
+    return dataclasses.replace(settings, reference=found.folder), list(found.entries)
 
 
 @dataclasses.dataclass
@@ -155,20 +156,18 @@ class Session:
     Attributes:
         is_held: Says whether this command still holds the folder of results.
         stop: Set to end the run.
-        worked_on: Paths of the photos that it worked on.
-        tried: Versions of these photos.
+        tried: Versions of the photos that it worked on, by path.
         seconds: The time that it worked.
     """
 
     is_held: Callable[[], bool]
     stop: threading.Event = dataclasses.field(default_factory=threading.Event)
-    worked_on: set[str] = dataclasses.field(default_factory=set)
-    tried: set[Version] = dataclasses.field(default_factory=set)
+    tried: SortedMap[Version] = dataclasses.field(default_factory=lambda: SortedMap(tuple, Version._make))
     seconds: float = 0.0
 
-    def has_failed(self, task: Task, known: dict[str, PhotoRecord]) -> bool:
+    def has_failed(self, task: Task, known: Mapping[str, PhotoRecord]) -> bool:
         """Whether an earlier batch tried this version of a photo in vain."""
-        return task.version in self.tried and known[task.path].failure is not None
+        return self.tried.get(task.path) == task.version and known[task.path].failure is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,7 +191,7 @@ class Archive:
     references: list[storage.Entry]
 
     def plan(
-        self, listing: folders.Listing, unreadable: dict[str, str], known: dict[str, PhotoRecord], again: bool
+        self, listing: folders.Listing, unreadable: dict[str, str], known: Mapping[str, PhotoRecord], again: bool
     ) -> EnhancePlan:
         """The plan for the photos of a listing.
 
@@ -216,13 +215,15 @@ class Archive:
         settings, journal = self.processor.settings, self.processor.journal
         known = journal.read()
         plan = self.plan(listing, unreadable, known, again=settings.overwrite and not session.tried)
-        plan.todo = [task for task in plan.todo if not session.has_failed(task, known)]
+        if session.tried:
+            for path in [task.path for task in plan.todo.values() if session.has_failed(task, known)]:
+                plan.todo.discard(path)
         if not (settings.watch or self.processor.attempts.all()):  # otherwise it goes on after a crash
             expected = room.expected(self.processor, plan)
             room.say(expected, settings.as_json)
             room.check(expected, plan, self.out)
         ours = report.files_of(self.out, (record.row for record in known.values() if record.row))
-        journal.forget(known, (task.path for task in plan.todo))
+        journal.forget(known, plan.todo)
         journal.skip_present()
         for name in settings.image_folders if plan.todo else ():
             storage.make_folder(storage.join(self.out, name), listing.folder)
@@ -235,8 +236,7 @@ class Archive:
             "keep_original": settings.keep_original,
             "ignored_by_extension": listing.ignored_by_extension,
         }
-        session.worked_on |= {task.path for task in plan.todo}
-        session.tried |= {task.version for task in plan.todo}
+        session.tried.update((task.path, task.version) for task in plan.todo.values())
         return run_job(plan, self.processor, run, self.options, ours, session)
 
 
@@ -304,7 +304,7 @@ class _Faults:
 def say_plan(plan: EnhancePlan, out: str, expected: Estimate | None) -> None:
     """Prints what a run would do, how much room it would need, and how long it would take if that is known."""
     copies = len(plan.settings.outputs("photo"))
-    size = expected.enhanced + expected.others if expected else copies * sum(task.size for task in plan.todo)
+    size = expected.enhanced + expected.others if expected else copies * sum(task.size for task in plan.todo.values())
     megabytes, seconds = size / 1e6, expected and expected.seconds
     counts = {
         "found": len(plan.found),
@@ -320,7 +320,7 @@ def say_plan(plan: EnhancePlan, out: str, expected: Estimate | None) -> None:
     if plan.settings.as_json:
         click.echo(json.dumps({"event": "plan", **counts}))
         return
-    for task in plan.todo:
+    for task in plan.todo.values():
         image = plan.settings.image("enhanced", task.output)
         click.echo(printable(f"{task.path} -> {place(image, out, plan.source)}"))
     for record in (*plan.unreadable, *plan.clashes, *plan.refused):
@@ -364,7 +364,8 @@ def run_job(
             seen.append(settings.reference)
         requirements = WorkerRequirements.of(options, *seen)
         pipeline = runners.new_pipeline(options)
-        _ = pipeline | "Plan" >> beam.Create(plans) | Enhance(processor, settings.workers, requirements)
+        spread = not runners.in_one_process(options)
+        _ = pipeline | "Plan" >> beam.Create(plans) | Enhance(processor, settings.workers, requirements, spread)
         job = runners.Job(pipeline)
         try:
             if plan.todo:
@@ -379,9 +380,9 @@ def run_job(
         reason = runners.failure_reason(job.error)
     session.seconds += time.monotonic() - started
     run = run | {"interrupted": interrupted, "seconds": round(session.seconds, 3), "error": reason or None}
-    todo = {task.path for task in plan.todo}
-    processor.attempts.finish(suspects & todo, ended=not interrupted and not reason)
-    run = results.write_results(processor.out, plan, processor.journal, run, ours, session.worked_on)
+    suspects = {path for path in suspects if path in plan.todo}
+    processor.attempts.finish(suspects, ended=not interrupted and not reason)
+    run = results.write_results(processor.out, plan, processor.journal, run, ours, session.tried)
     status.end(processor.out)
     counts = run["counts"]
     missing = counts["found"] - sum(counts[name] for name in ("enhanced", "skipped", "failed"))

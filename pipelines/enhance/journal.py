@@ -12,17 +12,16 @@ import io
 import itertools
 import json
 import os
-import sys
 import threading
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from pipelines import storage
-from pipelines.digests import digest
+from pipelines.sorted_map import SortedMap
 from pipelines.threads import ordered_map
 
 SUFFIX = ".jsonl"
@@ -152,14 +151,14 @@ class Journal:
 
     Args:
         folder: The folder.
-        skip: Names of files that `is_done` does not read: those from before the job.
+        skip: Names of files that `is_done` and `read_new` do not read: those from before the job.
     """
 
     def __init__(self, folder: str, skip: frozenset[str] = frozenset()) -> None:
         self.folder = folder
         self.skip = skip
         self._file: int | None = None
-        self._held: dict[bytes, Written] | None = None
+        self._held: SortedMap[PhotoRecord] | None = None
         self._lock = threading.Lock()
         self._pending: list[_Pending] = []
         self._since = 0.0  # when the first of them came
@@ -247,39 +246,41 @@ class Journal:
     def is_done(self, version: Version, outputs: Outputs, size_of: Callable[[str], int | None]) -> bool:
         """`PhotoRecord.is_done` for workers.
 
-        The first call reads the journal but the files of `skip`, and keeps only the fields that decide. It does not see
-        later records of other processes.
+        The first call reads the journal but the files of `skip`. It does not see later records of other processes.
         """
         with self._lock:
             if self._held is None:
-                done = (record for record in self._records(self.skip) if record.row is not None)
-                self._held = {_key(record.version): Written(record.unchanged, record.sizes) for record in done}
-        written = self._held.get(_key(version))
-        return written is not None and written.is_there(outputs, size_of)
+                self._held = self.read_new()
+        record = self._held.get(version.path)
+        return record is not None and record.is_done(version, outputs, size_of)
 
     def skip_present(self) -> None:
         """Lets `is_done` skip what is in the journal now: before a job that leaves out all photos that are done."""
         self.skip = frozenset(self._names())
 
-    def read(self) -> dict[str, PhotoRecord]:
+    def read(self) -> SortedMap[PhotoRecord]:
         """The latest record of every photo, by path."""
         self.flush()
-        latest: dict[str, PhotoRecord] = {}
-        for record in self._records():
-            if record.path not in latest or latest[record.path].time <= record.time:
-                latest[record.path] = record
+        return self._latest()
+
+    def read_new(self) -> SortedMap[PhotoRecord]:
+        """The latest record of every photo in the files that are not in `skip`, by path."""
+        return self._latest(self.skip)
+
+    def _latest(self, skip: Collection[str] = ()) -> SortedMap[PhotoRecord]:
+        latest: SortedMap[PhotoRecord] = SortedMap(_fields, _record, rank=lambda record: record.time)
+        latest.merge((record.path, record) for record in self._records(skip))
         return latest
 
-    def forget(self, known: dict[str, PhotoRecord], paths: Iterable[str]) -> None:
+    def forget(self, known: Mapping[str, PhotoRecord], paths: Container[str]) -> None:
         """Removes photos that will be enhanced again from the journal, so that no worker takes them for done.
 
         Args:
             known: Records of the journal, by path. No process may be appending.
             paths: The photos; most of them are not in the journal.
         """
-        again = known.keys() & set(paths)
-        if again:
-            self.compact(record for path, record in known.items() if path not in again)
+        if any(path in paths for path in known):
+            self.compact(record for record in known.values() if record.path not in paths)
 
     def compact(self, records: Iterable[PhotoRecord]) -> None:
         """Replaces the whole journal by these records, in few files. No process may be appending."""
@@ -328,14 +329,12 @@ def _chunks(records: Iterable[PhotoRecord], size: int) -> Iterator[list[PhotoRec
         yield chunk
 
 
-def _key(version: Version) -> bytes:
-    """A version as a digest of 16 bytes, so that a million of them take little memory."""
-    return bytes.fromhex(digest(list(version), 32))
+def _fields(record: PhotoRecord) -> tuple[Any, ...]:
+    return tuple(vars(record).values())
 
 
-def _shared_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose names are shared by all records, which halves the memory of a million of them."""
-    return {sys.intern(name): value for name, value in pairs}
+def _record(fields: tuple[Any, ...]) -> PhotoRecord:
+    return PhotoRecord(*fields)
 
 
 def parse(line: bytes) -> PhotoRecord | None:
@@ -348,9 +347,8 @@ def parse(line: bytes) -> PhotoRecord | None:
     if check and number != f"{zlib.crc32(content)}}}".encode():
         return None
     try:
-        fields = json.loads(content, object_pairs_hook=_shared_names)
-        fields["unchanged"] = tuple(map(sys.intern, fields.get("unchanged", ())))
-        fields |= {name: tuple(fields.get(name, ())) for name in ("sizes", "crc32")}
+        fields = json.loads(content)
+        fields |= {name: tuple(fields.get(name, ())) for name in ("unchanged", "sizes", "crc32")}
         record = PhotoRecord(**fields)
     except (ValueError, TypeError, AttributeError):
         return None

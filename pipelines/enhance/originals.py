@@ -1,6 +1,6 @@
 """The list of `--keep-original`: the photos of which the owner wants the original. The report page writes it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import click
 
@@ -27,7 +27,7 @@ def read_list(path: str) -> frozenset[str]:
     return frozenset(line.removeprefix("./") for line in lines if line.strip() and not line.startswith("#"))
 
 
-def warn_of_missing(path: str, kept: Collection[str], found: Collection[str]) -> None:
+def warn_of_missing(path: str, kept: Collection[str], found: Iterable[str]) -> None:
     """Prints one line if paths of a list are not found.
 
     Args:

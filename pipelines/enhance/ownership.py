@@ -5,11 +5,12 @@ before it writes the first of them.
 """
 
 import functools
+import itertools
 import json
 import os
 import uuid
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import click
 
@@ -17,9 +18,13 @@ from pipelines import folders, storage
 from pipelines.enhance.journal import PhotoRecord
 from pipelines.enhance.settings import IMAGE_FOLDERS
 from pipelines.photos import is_whole
+from pipelines.sorted_map import SortedMap
 
 LIST = f"{folders.STATE}/outputs"
 """The folder of the list of outputs, relative to the folder of the results."""
+
+OUTPUTS_IN_A_FILE = 50_000
+"""Outputs in each file of the list."""
 
 _OF_THE_PAGE = ("report/data", "report/thumbs")
 _LONGEST = 3600.0  # seconds between writing an image and writing its record, at most
@@ -102,13 +107,14 @@ class Ownership:
         return storage.is_local(self.out)
 
     @functools.cached_property
-    def _listed(self) -> set[str]:
+    def _listed(self) -> Container[str]:
         """The outputs of all runs."""
         folder = storage.join(self.out, LIST)
-        if not storage.exists(folder):
-            return set()
-        contents = (storage.read(storage.join(folder, entry.path)) for entry in storage.walk(folder))
-        return {json.loads(line) for content in contents for line in content.splitlines()}
+        listed: SortedMap[None] = SortedMap()
+        for entry in storage.walk(folder) if storage.exists(folder) else ():
+            lines = storage.read(storage.join(folder, entry.path)).splitlines()
+            listed.update((json.loads(line), None) for line in lines)
+        return listed
 
     def _originals_at(self, image: str) -> str | None:
         """The folder of originals that is the same as a folder above an image, by device and inode.
@@ -178,10 +184,10 @@ def remember_outputs(out: str, outputs: Iterable[str]) -> None:
         out: Folder of the results.
         outputs: Relative paths of outputs.
     """
-    content = b"".join(json.dumps(output).encode() + b"\n" for output in outputs)
-    if content:
+    left = iter(outputs)
+    while chunk := list(itertools.islice(left, OUTPUTS_IN_A_FILE)):
         path = storage.join(out, f"{LIST}/{uuid.uuid4().hex}.jsonl")
-        storage.write(path, content)
+        storage.write(path, b"".join(json.dumps(output).encode() + b"\n" for output in chunk))
         storage.sync([path])
 
 

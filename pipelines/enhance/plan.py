@@ -2,11 +2,12 @@
 
 import dataclasses
 import functools
+import itertools
 import json
 import posixpath
 import unicodedata
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from pipelines.enhance.ownership import Ownership, remember_outputs
 from pipelines.enhance.settings import IMAGE_FOLDERS, EnhanceSettings, beside_photo, place
 from pipelines.folders import STATE, Listing
 from pipelines.references import AmbiguousReferenceError, match_pairs, match_references, no_match
+from pipelines.sorted_map import SortedMap
 from pipelines.threads import ordered_map
 from tfrecord_tools.records import printable
 
@@ -68,7 +70,7 @@ class EnhancePlan:
         source: Folder of the photos.
         settings: Settings of the run.
         found: Versions of all photos, by path.
-        todo: Photos to enhance, sorted by path.
+        todo: Photos to enhance, by path.
         skipped: Number of photos that are done already and unchanged.
         clashes: Records of the photos whose output would overwrite the output of another photo.
         refused: Records of the photos whose output would replace a file that is not ours.
@@ -81,14 +83,14 @@ class EnhancePlan:
 
     source: str
     settings: EnhanceSettings
-    found: dict[str, Version]
-    todo: list[Task]
-    skipped: int
-    clashes: list[PhotoRecord]
-    refused: list[PhotoRecord]
     unreadable: list[PhotoRecord]
     ignored: int
     kept: Collection[str]
+    found: SortedMap[Version] = dataclasses.field(default_factory=lambda: SortedMap(tuple, Version._make))
+    todo: SortedMap[Task] = dataclasses.field(default_factory=lambda: SortedMap(tuple, Task._make))
+    skipped: int = 0
+    clashes: list[PhotoRecord] = dataclasses.field(default_factory=list)
+    refused: list[PhotoRecord] = dataclasses.field(default_factory=list)
     replaced: dict[str, storage.Entry] = dataclasses.field(default_factory=dict)
     freed: list[int] = dataclasses.field(default_factory=lambda: [0, 0])
 
@@ -98,7 +100,7 @@ def make_plan(
     out: str,
     settings: EnhanceSettings,
     digest: str,
-    known: dict[str, PhotoRecord],
+    known: Mapping[str, PhotoRecord],
     references: Sequence[storage.Entry],
     unreadable: Mapping[str, str] = MappingProxyType({}),
     kept: Collection[str] = frozenset(),
@@ -123,80 +125,89 @@ def make_plan(
     """
     found = listing.entries
     matched = _matched(listing, references, settings, unreadable)
-    outputs = _outputs(listing, settings)
-    owners = _owners(outputs, folders.folds_case(out))
+    compared = {entry.path: entry for entry in references}
+    archive = posixpath.basename(listing.folder.rstrip("/"))
+    output_of = functools.partial(_output, settings=settings, archive=archive)
+    owners = _owners(found, output_of, folders.folds_case(out))
     failed = [
         PhotoRecord(path, 0, 0.0, digest, failure={"stage": "read", "error": reason})
         for path, reason in unreadable.items()
     ]
-    compared = {entry.path: entry for entry in references}
-    versions = {
-        entry.path: Version(
-            *_of(entry), _digest_of(digest, compared.get(matched.get(entry.path, "")), entry.path in kept)
-        )
-        for entry in found
-    }
-    everything = versions | {record.path: record.version for record in failed}
-    plan = EnhancePlan(listing.folder, settings, everything, [], 0, [], [], failed, listing.ignored, kept)
-    tasks = []
-    for entry in found:
-        output = outputs[entry.path]
-        if owners[entry.path] != entry.path:
-            error = f"its output {output} is also the output of {owners[entry.path]}: rename one of them"
-            failure = {"stage": "write", "error": error}
-            plan.clashes.append(PhotoRecord(*versions[entry.path], failure=failure))
-            continue
-        sampled = report.is_sampled(entry.path, len(found))
-        reference = matched.get(entry.path, "")
-        tasks.append(Task(*versions[entry.path], output, reference, sampled, entry.path in kept))
+    plan = EnhancePlan(listing.folder, settings, failed, listing.ignored, kept)
+
+    def version(entry: storage.Entry) -> Version:
+        reference = compared.get(matched.get(entry.path, ""))
+        return Version(*entry.fields(), _digest_of(digest, reference, entry.path in kept))
+
+    def tasks() -> Iterator[Task]:
+        for entry in found:
+            if entry.path not in owners:
+                sampled = report.is_sampled(entry.path, len(found))
+                reference = matched.get(entry.path, "")
+                yield Task(*version(entry), output_of(entry.path), reference, sampled, entry.path in kept)
+
+    plan.found.update((entry.path, version(entry)) for entry in found)
+    plan.found.update((record.path, record.version) for record in failed)
+    for path, owner in owners.items():
+        error = f"its output {output_of(path)} is also the output of {owner}: rename one of them"
+        plan.clashes.append(PhotoRecord(*plan.found[path], failure={"stage": "write", "error": error}))
     _choose(plan, tasks, out, known, again)
     return plan
 
 
-def _choose(plan: EnhancePlan, tasks: Sequence[Task], out: str, known: Mapping[str, PhotoRecord], again: bool) -> None:
+def _choose(
+    plan: EnhancePlan, tasks: Callable[[], Iterator[Task]], out: str, known: Mapping[str, PhotoRecord], again: bool
+) -> None:
     """Fills a plan with the photos that are not done, and that may be written."""
     settings, lying = plan.settings, entries_of(out)
-    own = beside.Beside(out, plan.source, (task.output for task in tasks), known) if settings.beside else None
-    done = {} if again else known
-    images = lying | {beside_photo(path): entry for path, entry in own.present.items()} if own else lying
-    todo = _not_done(tasks, done, images, out, plan)
-    plan.skipped = len(tasks) - len(todo)
+    done: Mapping[str, PhotoRecord] = {} if again else known
+    own = beside.Beside(out, plan.source, (task.output for task in tasks()), known) if settings.beside else None
+    if own:
+        lying.update((beside_photo(path), entry) for path, entry in own.present.items())
     ownership = Ownership(out, plan.source, plan.found, done, lying)
     ownership.check_folders()
     kinds = IMAGE_FOLDERS[1:] if own else IMAGE_FOLDERS
-    for task in todo:
-        reason = ownership.refusal(task.path, task.output, settings.overwrite, kinds)
-        if own and not reason:
-            reason, replaces = own.judge(task.version, task.output)
-            task = task._replace(replaces=replaces)
-            if replaces:
-                plan.replaced[task.output] = own.present[task.output]
-        if reason:
-            plan.refused.append(PhotoRecord(*task.version, failure={"stage": "write", "error": reason}))
-        else:
-            plan.todo.append(task)
-            for number, image in enumerate(settings.outputs(task.output)):
-                plan.freed[number] += size_in(images, image) or 0
+
+    def allowed() -> Iterator[tuple[str, Task]]:
+        for task in _not_done(tasks(), done, lying, out, plan):
+            reason = ownership.refusal(task.path, task.output, settings.overwrite, kinds)
+            if own and not reason:
+                reason, replaces = own.judge(task.version, task.output)
+                task = task._replace(replaces=replaces)
+                if replaces:
+                    plan.replaced[task.output] = own.present[task.output]
+            if reason:
+                plan.refused.append(PhotoRecord(*task.version, failure={"stage": "write", "error": reason}))
+            else:
+                for number, image in enumerate(settings.outputs(task.output)):
+                    plan.freed[number] += size_in(lying, image) or 0
+                yield task.path, task
+
+    plan.todo.update(allowed())
 
 
-def _outputs(listing: Listing, settings: EnhanceSettings) -> dict[str, str]:
-    """The relative path of each enhanced photo, by the path of the photo."""
-    archive = posixpath.basename(listing.folder.rstrip("/"))
-    outputs = {}
-    for path in (entry.path for entry in listing.entries):
-        named = naming.named(path, settings.template, archive)
-        outputs[path] = photos.output_path(path, settings.output_format, named)
-        if settings.beside and outputs[path] == path:
-            raise click.UsageError(
-                f"--name {settings.template} gives the photo beside {path} the name of the original: choose another"
-            )
-    return outputs
+def _output(path: str, settings: EnhanceSettings, archive: str) -> str:
+    """The relative path of an enhanced photo.
+
+    Args:
+        path: Relative path of the photo.
+        settings: Settings of the run.
+        archive: Name of the folder of all photos.
+    """
+    output = photos.output_path(path, settings.output_format, naming.named(path, settings.template, archive))
+    if settings.beside and output == path:
+        raise click.UsageError(
+            f"--name {settings.template} gives the photo beside {path} the name of the original: choose another"
+        )
+    return output
 
 
 def _matched(
     listing: Listing, references: Sequence[storage.Entry], settings: EnhanceSettings, unreadable: Mapping[str, str]
 ) -> dict[str, str]:
     """The path of the reference of each photo that has one."""
+    if settings.reference is None and settings.pairs is None and not references:
+        return {}
     names, names_of_references = [entry.path for entry in listing.entries], [entry.path for entry in references]
     if settings.pairs is not None:
 
@@ -213,40 +224,46 @@ def _matched(
     return matched
 
 
-def _owners(outputs: Mapping[str, str], folds_case: bool) -> dict[str, str]:
-    """For each photo, the photo that may write its output. Several photos can have the same output.
+def _owners(found: Collection[storage.Entry], output_of: Callable[[str], str], folds_case: bool) -> dict[str, str]:
+    """For each photo that may not write its output, the photo that may. Several photos can have the same output.
 
     A photo whose output keeps its name has priority, whatever the order of the paths.
     """
-    place = _folded if folds_case else str
-    owners: dict[str, str] = {}
-    for path in sorted(outputs, key=lambda path: outputs[path] != path):
-        owners.setdefault(place(outputs[path]), path)
-    return {path: owners[place(output)] for path, output in outputs.items()}
+
+    def place(path: str) -> str:
+        return _folded(output_of(path)) if folds_case else output_of(path)
+
+    owners: SortedMap[str] = SortedMap()
+    for keeps in (True, False):
+        paths = (entry.path for entry in found if (output_of(entry.path) == entry.path) == keeps)
+        owners.add_missing((place(path), path) for path in paths)
+    if len(owners) == len(found):
+        return {}
+    writer = ((entry.path, owners[place(entry.path)]) for entry in found)
+    return {path: owner for path, owner in writer if path != owner}
 
 
 def _not_done(
-    tasks: Sequence[Task],
+    tasks: Iterator[Task],
     known: Mapping[str, PhotoRecord],
     lying: Mapping[str, storage.Entry],
     out: str,
     plan: EnhancePlan,
-) -> list[Task]:
-    """The photos that are not done."""
+) -> Iterator[Task]:
+    """The photos that are not done. The plan counts the others."""
     settings = plan.settings
     crc32_of = functools.partial(_crc32, out, plan.source) if settings.verify else None
 
-    def is_done(task: Task) -> bool:
+    def judged(task: Task) -> tuple[Task, bool]:
         images = functools.partial(settings.outputs, task.output)
-        record = known.get(task.path)
-        return record is not None and record.is_done(task.version, images, functools.partial(size_in, lying), crc32_of)
+        record, size_of = known.get(task.path), functools.partial(size_in, lying)
+        return task, record is not None and record.is_done(task.version, images, size_of, crc32_of)
 
-    done = ordered_map(is_done, tasks, READERS) if settings.verify else map(is_done, tasks)
-    return [task for task, is_there in zip(tasks, done, strict=True) if not is_there]
-
-
-def _of(entry: storage.Entry) -> tuple[str, int, float]:
-    return entry.path, entry.size, entry.mtime
+    for task, is_done in ordered_map(judged, tasks, READERS) if settings.verify else map(judged, tasks):
+        if is_done:
+            plan.skipped += 1
+        else:
+            yield task
 
 
 def _digest_of(settings: str, reference: storage.Entry | None, keeps_original: bool) -> str:
@@ -258,13 +275,15 @@ def _digest_of(settings: str, reference: storage.Entry | None, keeps_original: b
         keeps_original: Whether the photo stays as it is.
     """
     if reference is not None:
-        settings = digest([settings, *_of(reference)])
+        settings = digest([settings, *reference.fields()])
     return digest([settings, "original"]) if keeps_original else settings
 
 
-def entries_of(out: str) -> dict[str, storage.Entry]:
+def entries_of(out: str) -> SortedMap[storage.Entry]:
     """Every file in the folder of the results, by its path."""
-    return {entry.path: entry for entry in storage.walk(out)} if storage.exists(out) else {}
+    entries: SortedMap[storage.Entry] = SortedMap(storage.Entry.fields, storage.Entry.of)
+    entries.update((entry.path, entry) for entry in (storage.walk(out) if storage.exists(out) else ()))
+    return entries
 
 
 def size_in(lying: Mapping[str, storage.Entry], path: str) -> int | None:
@@ -288,13 +307,13 @@ def _folded(path: str) -> str:
 
 def write_plan(out: str, plan: EnhancePlan) -> list[str]:
     """Writes the tasks, one a line, into files that every worker can read. Returns the paths of these files."""
-    remember_outputs(out, (task.output for task in plan.todo))
+    remember_outputs(out, (task.output for task in plan.todo.values()))
     if plan.settings.beside:
-        beside.remember(out, (task.output for task in plan.todo), plan.replaced)
-    paths = []
-    for start in range(0, len(plan.todo), TASKS_IN_A_FILE):
-        paths.append(storage.join(out, f"{STATE}/plan/{start:012}.jsonl"))
-        tasks = plan.todo[start : start + TASKS_IN_A_FILE]
+        beside.remember(out, (task.output for task in plan.todo.values()), plan.replaced)
+    paths: list[str] = []
+    left = iter(plan.todo.values())
+    while tasks := list(itertools.islice(left, TASKS_IN_A_FILE)):
+        paths.append(storage.join(out, f"{STATE}/plan/{len(paths) * TASKS_IN_A_FILE:012}.jsonl"))
         storage.write(paths[-1], b"".join(json.dumps(task).encode() + b"\n" for task in tasks))
     return paths
 

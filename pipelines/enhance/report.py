@@ -2,11 +2,13 @@
 
 A browser does not let a page on a disk fetch data. So the rows lie in scripts of 5,000 rows each, which the page loads
 one after another; all other data is in the page itself. At most 2,000 photos have thumbnails: all of a small archive,
-or else the extremes and an even sample. For the other photos the page shows the full-size files.
+or else the extremes and an even sample. For the other photos the page shows the full-size files. Of more than `SHOWN`
+photos the page shows only those with thumbnails, and of as many failures the first. The tables have all of them.
 """
 
 import heapq
 import io
+import itertools
 import json
 import os
 import re
@@ -27,6 +29,12 @@ from zerodce.images.pixels import PREVIEW
 THUMBNAILS = 2000  # photos that have thumbnails, at most
 _QUALITY = 78  # of thumbnails
 
+SHOWN = 100_000
+"""Photos in the page, at most. If there are more, it shows the extremes and the even sample."""
+
+BINS = 40
+"""Bars of the histogram of brightness."""
+
 _PAGE = resources.files("pipelines.enhance") / "report_page"
 PAGE_FILES = tuple(sorted(file.name for file in _PAGE.iterdir() if file.name != "report.html"))
 """Scripts and style of the page, which lie in `report/`."""
@@ -36,7 +44,7 @@ _OURS = re.compile(r"data/(rows|failures)-\d+\.js|thumbs/[0-9a-f]{16}-(before|au
 _SAMPLE = 1800  # photos in the even sample; a hash selects about this many, and the extremes are added
 _EXTREMES = 15  # photos of each kind
 _CHUNK = 5000  # rows in a script
-_TEXTS = {"path", "output", "notes", "unwritten"}
+_TEXTS = {"path", "output", "notes", "unwritten", "unchanged"}
 _LAST = "after"  # is written last: if it exists, all thumbnails of the photo exist
 
 
@@ -98,17 +106,20 @@ def files_of(out: str, rows: Iterable[Mapping[str, Any]]) -> set[str]:
         out: The folder of the run.
         rows: Rows of enhanced photos, as the journal has them.
     """
-    pictured = {_name(row) for row in rows}
-    return _listed(out) | {
-        f"thumbs/{name}" for name in _names(storage.join(out, "report/thumbs")) if _stem(name) in pictured
-    }
+    there: dict[str, set[str]] = {}
+    for name in _names(storage.join(out, "report/thumbs")):
+        there.setdefault(_stem(name), set()).add(f"thumbs/{name}")
+    found = _listed(out)
+    for row in rows if there else ():
+        found |= there.get(_name(row), set())
+    return found
 
 
 def write_report(
     out: str,
     photos: str,
-    rows: Iterable[Mapping[str, Any]],
-    failures: Iterable[Mapping[str, Any]],
+    rows: Collection[Mapping[str, Any]],
+    failures: Collection[Mapping[str, Any]],
     run: dict[str, Any],
     ours: Collection[str] = (),
     kept_originals: Collection[str] = (),
@@ -130,10 +141,14 @@ def write_report(
         kept_originals: The paths in the list of `--keep-original`.
     """
     ours = {*ours, *_listed(out)}
-    thumbs = _Thumbs(out, run.get("settings", {}).get("beside", False))
+    overview = _Overview(rows)
+    thumbs = _Thumbs(out, run.get("settings", {}).get("beside", False), overview.extremes)
     data = _Data(out)
-    row_count = data.write("rows", map(thumbs.seen, rows), _row_columns)
-    failure_count = data.write("failures", failures, _failure_columns)
+    shown: Iterable[Mapping[str, Any]] = rows
+    if len(rows) > SHOWN:
+        shown = (row for row in rows if row["path"] in overview.extremes or is_sampled(row["path"], len(rows)))
+    row_count = data.write("rows", map(thumbs.seen, shown), _row_columns)
+    failure_count = data.write("failures", itertools.islice(failures, SHOWN), _failure_columns)
     thumbs.finish(photos)
     pictures, kept = thumbs.files()
     ours |= pictures
@@ -146,6 +161,9 @@ def write_report(
         "chunk": _CHUNK,
         "rows": row_count,
         "failures": failure_count,
+        "all_rows": len(rows),
+        "all_failures": len(failures),
+        "brightness": overview.brightness(),
         "thumbs": thumbs.names,
         "originals": _relative_url(photos, out),
         "kept": sorted(kept_originals),
@@ -218,11 +236,50 @@ class _Data:
         return count
 
 
-class _Thumbs:
-    """Finds and makes thumbnails. `names` holds the name of each row's thumbnails, by the index of the row."""
+class _Overview:
+    """What the page shows of all photos: how bright they are before and after, and which are extreme.
 
-    def __init__(self, out: str, beside: bool) -> None:
+    Args:
+        rows: Their rows.
+    """
+
+    def __init__(self, rows: Collection[Mapping[str, Any]]) -> None:
+        self._count = len(rows)
+        self._bins = {name: [0] * BINS for name in ("before", "after")}
+        self._sums = dict.fromkeys(self._bins, 0.0)
+        heaps: dict[str, list[tuple[float, int, Mapping[str, Any]]]] = {}
+        for index, row in enumerate(rows):
+            before, after = row["mean_input"], row["mean_enhanced"]
+            for name, mean in (("before", before), ("after", after)):
+                self._sums[name] += mean
+                self._bins[name][min(BINS - 1, int(mean * BINS))] += 1
+            for kind, extremity in {
+                "darkest": -before,
+                "lifted most": after - before,
+                "lifted least": before - after,
+                "farthest from the input": -row["psnr_enhanced_db"],
+            }.items():
+                heap = heaps.setdefault(kind, [])
+                (heapq.heappush if len(heap) < _EXTREMES else heapq.heappushpop)(heap, (extremity, index, row))
+        self.extremes = {row["path"]: row for heap in heaps.values() for _, _, row in heap}
+
+    def brightness(self) -> dict[str, dict[str, Any]]:
+        """The mean of all photos and the histogram over [0, 1], for `before` and `after`."""
+        return {name: {"mean": self._sums[name] / max(1, self._count), "bins": self._bins[name]} for name in self._bins}
+
+
+class _Thumbs:
+    """Finds and makes thumbnails. `names` holds the name of each row's thumbnails, by the index of the row.
+
+    Args:
+        out: The folder of the run.
+        beside: Whether the enhanced photos lie beside their originals.
+        extremes: Rows of the photos that get thumbnails in any case, by path.
+    """
+
+    def __init__(self, out: str, beside: bool, extremes: Mapping[str, Mapping[str, Any]]) -> None:
         self.names: dict[int, str] = {}
+        self._extremes = extremes
         self._beside = beside
         self._out = out
         self._folder = storage.join(out, "report/thumbs")
@@ -230,9 +287,9 @@ class _Thumbs:
         self._there = {name.removesuffix("-after.jpg") for name in there if name.endswith("-after.jpg")}
         self._parts = set(map(_stem, there))
         self._paths: dict[int, str] = {}  # of the photos in `names`
+        self._rows_of_extremes: dict[int, Mapping[str, Any]] = {}
         self._seen: set[str] = set()
         self._rows = 0
-        self._extremes: dict[str, list[tuple[float, int, Mapping[str, Any]]]] = {}
 
     def seen(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         index = self._rows
@@ -242,19 +299,12 @@ class _Thumbs:
             self._seen.add(name)
         if name in self._there:
             self.names[index], self._paths[index] = name, row["path"]
-        before, after = row["mean_input"], row["mean_enhanced"]
-        for kind, extremity in {
-            "darkest": -before,
-            "lifted most": after - before,
-            "lifted least": before - after,
-            "farthest from the input": -row["psnr_enhanced_db"],
-        }.items():
-            heap = self._extremes.setdefault(kind, [])
-            (heapq.heappush if len(heap) < _EXTREMES else heapq.heappushpop)(heap, (extremity, index, row))
+        if row["path"] in self._extremes:
+            self._rows_of_extremes[index] = row
         return row
 
     def finish(self, photos: str) -> None:
-        extremes = {index: row for heap in self._extremes.values() for _, index, row in heap}
+        extremes = self._rows_of_extremes
         missing = {index: row for index, row in extremes.items() if index not in self.names}
         with ThreadPoolExecutor(2) as pool:
             made = pool.map(lambda row: self._make(photos, row), missing.values())

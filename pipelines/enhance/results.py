@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from pipelines import storage, versions
@@ -11,7 +11,8 @@ from pipelines.enhance.journal import Journal
 from pipelines.enhance.plan import EnhancePlan, entries_of, size_in
 from pipelines.enhance.settings import BESIDE, IMAGE_FOLDERS, beside_photo
 from pipelines.photos import is_photo
-from pipelines.tables import to_csv, to_parquet
+from pipelines.sorted_map import SortedMap
+from pipelines.tables import write_csv, write_parquet
 
 COLUMNS = (
     "path",
@@ -40,7 +41,7 @@ def write_results(
     journal: Journal,
     run: Mapping[str, Any],
     ours: Collection[str],
-    worked_on: Collection[str],
+    worked_on: Container[str],
 ) -> dict[str, Any]:
     """Writes the tables, run.json and the report from the journal.
 
@@ -58,50 +59,67 @@ def write_results(
         --strip-metadata: the number of images of earlier runs that are left and may hold metadata.
     """
     settings = plan.settings
-    records = journal.read() | {record.path: record for record in (*plan.clashes, *plan.unreadable)}
-    others = [record for path, record in records.items() if settings.files and path not in plan.found]
-    records = {path: records[path] for path in sorted(plan.found) if path in records}
-    # before the refused photos: the record of an edited file stays. So do those of photos that a list leaves out.
-    journal.compact([*records.values(), *others])
-    records |= {record.path: record for record in plan.refused}
-    records = {path: records[path] for path in sorted(records)}
     lying = entries_of(out)
     for path, entry in beside.entries(plan.source, beside.read_list(out)).items():
-        lying[beside_photo(path)] = entry
-    size_of = functools.partial(size_in, lying)
-    rows, failures, unchanged, images = [], [], 0, 0
-    for record in records.values():
-        version = plan.found[record.path]
-        outputs = functools.partial(settings.outputs, record.row["output"] if record.row else "")
-        if record.row and record.is_done(version, outputs, size_of):
-            skipped = settings.unchanged == "skip" and record.unchanged
-            rows.append(record.row | {"unwritten": record.unchanged} if skipped else record.row)
-            unchanged += "enhanced" in record.unchanged
-            images += len(outputs(record.unchanged))
-        elif record.failure and record.settings == version.settings:
-            failures.append({"path": record.path, **record.failure})
-    enhanced = [row for row in rows if row["path"] in worked_on]
+        lying.update([(beside_photo(path), entry)])
+    rows, failures = _rows(journal, plan, lying)
+    enhanced, pixels, unchanged, images = 0, 0, 0, 0
+    for row in rows.values():
+        if row["path"] in worked_on:
+            enhanced += 1
+            pixels += row["width"] * row["height"]
+        unchanged += "enhanced" in row["unchanged"]
+        images += len(settings.outputs(row["output"], row["unchanged"]))
     counts = {
         "found": len(plan.found),
-        "enhanced": len(enhanced),
-        "skipped": len(rows) - len(enhanced),
+        "enhanced": enhanced,
+        "skipped": len(rows) - enhanced,
         "failed": len(failures),
         "ignored": plan.ignored,
         "unchanged": unchanged,
     }
-    megapixels = sum(row["width"] * row["height"] for row in enhanced) / 1e6
     columns = COLUMNS if settings.reference is None else COLUMNS + REFERENCE_COLUMNS
-    storage.write(storage.join(out, "metrics.csv"), to_csv(columns, rows))
-    storage.write(
-        storage.join(out, "metrics.parquet"), to_parquet({name: _KINDS.get(name, "double") for name in columns}, rows)
-    )
-    storage.write(storage.join(out, "failures.csv"), to_csv(FAILURE_COLUMNS, failures))
+    with storage.writing(storage.join(out, "metrics.csv")) as file:
+        write_csv(file, columns, rows.values())
+    with storage.writing(storage.join(out, "metrics.parquet")) as file:
+        write_parquet(file, {name: _KINDS.get(name, "double") for name in columns}, rows.values())
+    with storage.writing(storage.join(out, "failures.csv")) as file:
+        write_csv(file, FAILURE_COLUMNS, failures.values())
     if settings.strip_metadata:
         run = {**run, "unstripped": _images_in(lying) - images}
-    content = {**run, "counts": counts, "megapixels": round(megapixels, 3), "versions": versions.of_run()}
+    content = {**run, "counts": counts, "megapixels": round(pixels / 1e6, 3), "versions": versions.of_run()}
     storage.write(storage.join(out, "run.json"), json.dumps(content, indent=2).encode())
-    report.write_report(out, plan.source, rows, failures, content, ours, plan.kept)
+    report.write_report(out, plan.source, rows.values(), failures.values(), content, ours, plan.kept)
     return content
+
+
+def _rows(
+    journal: Journal, plan: EnhancePlan, lying: Mapping[str, storage.Entry]
+) -> tuple[SortedMap[dict[str, Any]], SortedMap[dict[str, str]]]:
+    """The rows of metrics.csv and failures.csv, by path. Compacts the journal."""
+    settings = plan.settings
+    records = journal.read()
+    records.update((record.path, record) for record in (*plan.clashes, *plan.unreadable))
+    # before the refused photos: the record of an edited file stays. So do those of photos that a list leaves out.
+    journal.compact(record for record in records.values() if settings.files or record.path in plan.found)
+    records.update((record.path, record) for record in plan.refused)
+    rows: SortedMap[dict[str, Any]] = SortedMap()
+    failures: SortedMap[dict[str, str]] = SortedMap()
+    size_of = functools.partial(size_in, lying)
+
+    def sound() -> Iterator[tuple[str, dict[str, Any]]]:
+        for record in records.values():
+            if (version := plan.found.get(record.path)) is None:
+                continue
+            outputs = functools.partial(settings.outputs, record.row["output"] if record.row else "")
+            if record.row and record.is_done(version, outputs, size_of):
+                skipped = {"unwritten": record.unchanged} if settings.unchanged == "skip" and record.unchanged else {}
+                yield record.path, {**record.row, "unchanged": record.unchanged, **skipped}
+            elif record.failure and record.settings == version.settings:
+                failures.update([(record.path, {"path": record.path, **record.failure})])
+
+    rows.update(sound())
+    return rows, failures
 
 
 def _images_in(lying: Iterable[str]) -> int:

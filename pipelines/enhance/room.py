@@ -15,9 +15,9 @@ from pipelines.enhance.plan import EnhancePlan
 
 def expected(processor: PhotoProcessor, plan: EnhancePlan) -> Estimate | None:
     """What a run will take; None if it is small, or if the estimate failed. A cluster's time is unknown."""
-    if estimate.is_small(plan.todo):
+    if estimate.is_small(plan.todo.values()):
         return None
-    found = estimate.estimate(processor, plan.todo)
+    found = estimate.estimate(processor, plan.todo.values())
     return found if runners.is_local(plan.settings.runner) or found is None else found._replace(seconds=None)
 
 

@@ -5,7 +5,6 @@ journal, so anybody who can read OUT can ask, on any host.
 """
 
 import datetime
-import io
 import json
 import os
 import socket
@@ -19,9 +18,8 @@ import rich.table
 
 from pipelines import folders, progress, storage
 from pipelines.enhance.attempts import Attempts
-from pipelines.enhance.journal import READERS, PhotoRecord, names_in, parse
+from pipelines.enhance.journal import Journal, PhotoRecord
 from pipelines.processes import is_running
-from pipelines.threads import ordered_map
 
 JOB = f"{folders.STATE}/job.json"
 """The file about the job, relative to the folder of the results."""
@@ -106,13 +104,13 @@ def of(out: str) -> dict[str, Any]:
     job = json.loads(storage.read(storage.join(out, JOB)))
     there = _is_running(out, job)
     running = there and not job["ended"]
-    done = _records(storage.join(out, f"{folders.STATE}/journal"), job["before"])
-    rows = [record for record in done if record.row]
+    done = Journal(storage.join(out, f"{folders.STATE}/journal"), frozenset(job["before"])).read_new()
+    rows = sum(record.row is not None for record in done.values())
     counts = {
         "found": job["found"],
-        "enhanced": len(rows),
+        "enhanced": rows,
         "skipped": job["skipped"],
-        "failed": job["failed"] + len(done) - len(rows),
+        "failed": job["failed"] + len(done) - rows,
         "to_go": job["to_do"] - len(done),
         "in_work": len(Attempts.of(out, on_cluster=not _is_local(job["runner"])).all()) if running else 0,
     }
@@ -120,7 +118,7 @@ def of(out: str) -> dict[str, Any]:
         final = json.loads(storage.read(storage.join(out, "run.json")))["counts"]
         counts |= {name: final[name] for name in ("found", "enhanced", "skipped", "failed")}
         counts["to_go"] = final["found"] - final["enhanced"] - final["skipped"] - final["failed"]
-    photos, megapixels = _speed(done, job["started"])
+    photos, megapixels = _speed(done.values(), job["started"])
     left = round(counts["to_go"] / photos) if running and photos else None
     until = None if left is None else datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=left)
     # a command that is still there after the end of its job waits for photos (--watch), or is about to end
@@ -142,32 +140,17 @@ def _is_running(out: str, job: dict[str, Any]) -> bool:
     return folders.is_locked(out)
 
 
-def _records(folder: str, before: Collection[str]) -> list[PhotoRecord]:
-    """The latest record of each photo of the job."""
-    names = [name for name in (names_in(folder) if storage.exists(folder) else []) if name not in set(before)]
-    latest: dict[str, PhotoRecord] = {}
-    for content in ordered_map(lambda name: _content(folder, name), names, READERS):
-        for record in filter(None, map(parse, io.BytesIO(content))):
-            if record.path not in latest or latest[record.path].time <= record.time:
-                latest[record.path] = record
-    return list(latest.values())
-
-
-def _content(folder: str, name: str) -> bytes:
-    try:
-        return storage.read(storage.join(folder, name))
-    except FileNotFoundError:  # merged in this moment
-        return b""
-
-
-def _speed(done: list[PhotoRecord], started: float) -> tuple[float, float]:
+def _speed(done: Collection[PhotoRecord], started: float) -> tuple[float, float]:
     """Photos and megapixels a second, up to the last record."""
     end = max((record.time for record in done), default=started)
     start = max(started, end - LATELY_SECONDS)
-    lately = [record for record in done if record.time >= start]
+    photos, pixels = 0, 0
+    for record in done:
+        if record.time >= start:
+            photos += 1
+            pixels += record.row["width"] * record.row["height"] if record.row else 0
     seconds = max(end - start, 1e-3)
-    pixels = sum(record.row["width"] * record.row["height"] for record in lately if record.row)
-    return len(lately) / seconds if lately else 0.0, pixels / 1e6 / seconds
+    return photos / seconds, pixels / 1e6 / seconds
 
 
 def _is_local(runner: str) -> bool:

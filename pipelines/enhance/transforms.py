@@ -183,20 +183,25 @@ class Enhance(beam.PTransform):
         processor: Processor of each photo.
         workers: Threads per process; if None, one for each core.
         requirements: Requirements on every worker.
+        spread: Whether the photos are spread over workers. The local runner would hold a plan of all of them in memory
+            to spread it, and one process needs no spread.
     """
 
-    def __init__(self, processor: PhotoProcessor, workers: int | None, requirements: WorkerRequirements) -> None:
+    def __init__(
+        self, processor: PhotoProcessor, workers: int | None, requirements: WorkerRequirements, spread: bool = True
+    ) -> None:
         super().__init__()
+        self.spread = spread
         self.processor = processor
         self.workers = workers
         self.requirements = requirements
 
     def expand(self, plans: beam.PCollection[str]) -> beam.PCollection:
+        tasks = plans | "SpreadPlan" >> beam.Reshuffle() | "ReadPlan" >> beam.ParDo(ReadPlan(self.requirements))
+        if self.spread:
+            tasks |= "Spread" >> beam.Reshuffle()
         return (
-            plans
-            | "SpreadPlan" >> beam.Reshuffle()
-            | "ReadPlan" >> beam.ParDo(ReadPlan(self.requirements))
-            | "Spread" >> beam.Reshuffle()
+            tasks
             | "Prepare" >> beam.ParDo(Prepare(self.processor, self.requirements, self.workers))
             | "Single" >> beam.Map(lambda prepared: [prepared])
             | "EstimateCurves" >> RunInference(CurveModelHandler(self.processor))

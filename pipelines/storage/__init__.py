@@ -1,10 +1,13 @@
 """Access to files by path: on a disk (`disk`), on an object store (`objects`), or in Hadoop (`hadoop`)."""
 
+import contextlib
+import io
 import os
+import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, BinaryIO
 
 from pipelines.storage import disk
 from pipelines.storage.disk import TEMPORARY_NAME, TEMPORARY_SUFFIX, open_local
@@ -28,11 +31,13 @@ __all__ = [
     "open_local",
     "reach",
     "read",
+    "reading",
     "split",
     "stat",
     "sync",
     "walk",
     "write",
+    "writing",
 ]
 
 
@@ -161,6 +166,36 @@ def write(path: str, content: bytes, mtime: float | None = None, like: str | Non
         disk.write(path, content, mtime, like if like and is_local(like) else None, replace)
     else:
         _home(path).write(path, content)
+
+
+@contextlib.contextmanager
+def writing(path: str) -> Iterator[BinaryIO]:
+    """Opens a file that is too large for memory, for writing. It appears complete at the end, or after an error not.
+
+    Args:
+        path: Path of the file.
+
+    Raises:
+        OSError: It could not be written; nothing is left under the final name.
+    """
+    if is_local(path):
+        with disk.appearing(path) as temporary, open(temporary, "wb") as file:
+            yield file
+    else:
+        with tempfile.TemporaryFile(prefix="zerodce-") as file:
+            yield file
+            file.seek(0)
+            _home(path).write(path, file)
+
+
+@contextlib.contextmanager
+def reading(path: str) -> Iterator[io.BufferedReader]:
+    """Opens a file that may be too large for memory, for reading. An object is read whole."""
+    if is_local(path):
+        with disk.open_local(path) as file:
+            yield file
+    else:
+        yield io.BufferedReader(io.BytesIO(read(path)))
 
 
 def make_folder(path: str, like: str) -> None:

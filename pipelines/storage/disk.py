@@ -6,6 +6,7 @@ then renamed.
 
 import contextlib
 import errno
+import io
 import os
 import re
 import struct
@@ -14,7 +15,6 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import BinaryIO
 
 from pipelines.storage.entries import Entry, SourceError
 
@@ -99,7 +99,7 @@ def read(path: str, max_bytes: int | None = None) -> bytes:
         return file.read()
 
 
-def open_local(path: str) -> BinaryIO:
+def open_local(path: str) -> io.BufferedReader:
     """Opens a file on a local disk for reading. Never waits for a path that is not a regular file, such as a pipe.
 
     Raises:
@@ -119,7 +119,7 @@ def _without_waiting(path: str, flags: int) -> int:
 
 def write(path: str, content: bytes, mtime: float | None = None, like: str | None = None, replace: bool = True) -> None:
     """Writes a file, complete or not at all; see `pipelines.storage.write`."""
-    with _appearing(path, like, replace) as temporary:
+    with appearing(path, like, replace) as temporary:
         with open(temporary, "wb") as file:
             file.write(content)
         if mtime is not None:
@@ -151,7 +151,7 @@ def sync(paths: Iterable[str]) -> None:
 
 
 @contextlib.contextmanager
-def _appearing(path: str, like: str | None = None, replace: bool = True) -> Iterator[str]:
+def appearing(path: str, like: str | None = None, replace: bool = True) -> Iterator[str]:
     """Gives an empty temporary file beside `path`. At the end it is renamed to `path`; after an error it is deleted.
 
     With `like`, only the owner may read the file while it is written. At the end it gets the permissions of `like`.
@@ -234,7 +234,7 @@ def _permissions(path: str) -> int | None:
 def copy(folder: str, entry: Entry, path: str, crc32: int, replace: bool = True) -> int:
     """Copies a file byte for byte, complete or not at all; see `pipelines.storage.copy`."""
     source = os.path.join(folder, *entry.path.split("/"))
-    with _appearing(path, source, replace) as temporary:
+    with appearing(path, source, replace) as temporary:
         with open(temporary, "wb") as file:
             found = 0
             for chunk in _chunks(source):

@@ -14,3 +14,12 @@ class Entry:
     path: str
     size: int
     mtime: float
+
+    def fields(self) -> tuple[str, int, float]:
+        """The fields, in their order."""
+        return self.path, self.size, self.mtime
+
+    @classmethod
+    def of(cls, fields: tuple[str, int, float]) -> "Entry":
+        """The entry with these fields."""
+        return cls(*fields)

@@ -2,9 +2,12 @@
 
 import contextlib
 import errno
+import io
 import os
 import re
+import shutil
 from collections.abc import Iterator
+from typing import BinaryIO
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
@@ -80,11 +83,11 @@ def read(path: str) -> bytes:
         return bytes(file.read())
 
 
-def write(path: str, content: bytes) -> None:
-    """Writes a file."""
+def write(path: str, content: bytes | BinaryIO) -> None:
+    """Writes a file. The content may be a file that is open for reading."""
     octets, plain = "application/octet-stream", CompressionTypes.UNCOMPRESSED
     with _asking(path), FileSystems.create(path, mime_type=octets, compression_type=plain) as file:
-        file.write(content)
+        shutil.copyfileobj(io.BytesIO(content) if isinstance(content, bytes) else content, file)
 
 
 def copy(folder: str, entry: Entry, path: str) -> None:

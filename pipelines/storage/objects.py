@@ -8,12 +8,13 @@ import contextlib
 import datetime
 import errno
 import functools
+import io
 import math
 import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import click
 
@@ -306,12 +307,15 @@ def read(path: str) -> bytes:
 
 
 @_patient
-def write(path: str, content: bytes) -> None:
-    """Writes a file, complete or not at all."""
+def write(path: str, content: bytes | BinaryIO) -> None:
+    """Writes a file, complete or not at all. The content may be a file that is open for reading."""
     import obstore
 
     store, key = _store(path)
-    obstore.put(store, key, content, use_multipart=len(content) > ONE_PUT, chunk_size=ONE_PUT)
+    size = len(content) if isinstance(content, bytes) else content.seek(0, io.SEEK_END)
+    if not isinstance(content, bytes):
+        content.seek(0)
+    obstore.put(store, key, content, use_multipart=size > ONE_PUT, chunk_size=ONE_PUT)
 
 
 @_patient

@@ -7,7 +7,7 @@ import math
 import pyarrow.parquet
 import pytest
 
-from pipelines.tables import TableError, from_csv, to_csv, to_parquet
+from pipelines.tables import TableError, from_csv, to_csv, write_parquet
 
 
 def test_floats_are_rounded_and_what_is_not_there_is_empty() -> None:
@@ -54,10 +54,14 @@ def test_a_parquet_file_holds_the_same_rows_with_all_digits() -> None:
         {"path": "ü.jpg", "width": 4, "psnr": math.nan, "exposure": None, "left_out": 2},
     ]
     kinds = {"path": "string", "width": "int32", "psnr": "double", "exposure": "double"}
-    table = pyarrow.parquet.read_table(io.BytesIO(to_parquet(kinds, rows)))
+    file = io.BytesIO()
+    write_parquet(file, kinds, iter(rows))
+    table = pyarrow.parquet.read_table(file)
     assert [str(kind) for kind in table.schema.types] == ["string", "int32", "double", "double"]
     assert table.to_pylist() == [
         {"path": "=a\\xff.jpg", "width": 3, "psnr": math.inf, "exposure": 1 / 3},
         {"path": "ü.jpg", "width": 4, "psnr": None, "exposure": None},
     ]
-    assert pyarrow.parquet.read_table(io.BytesIO(to_parquet({"path": "string"}, []))).num_rows == 0
+    empty = io.BytesIO()
+    write_parquet(empty, {"path": "string"}, [])
+    assert pyarrow.parquet.read_table(empty).num_rows == 0

@@ -47,7 +47,6 @@ async function loadAll() {
     }
   }
   refresh(view.page);
-  drawBrightness();
 }
 
 function lost() {
@@ -57,5 +56,6 @@ function lost() {
 }
 
 drawSummary();
+drawBrightness();
 refresh();
 loadAll();

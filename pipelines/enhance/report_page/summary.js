@@ -3,7 +3,7 @@
 
 function drawSummary() {
   const { counts = {}, megapixels = 0, seconds = 0 } = data.run;
-  const shown = data.rows;
+  const shown = data.all_rows;
   const changed = shown - (counts.unchanged ?? 0);
   const headline = changed ? `${grouped(changed)} ${changed === 1 ? "photo" : "photos"} enhanced` : "No photo enhanced";
   $("headline").textContent =
@@ -35,6 +35,8 @@ function drawSummary() {
     ? `The run stopped: ${error}`
     : "The run was interrupted; start it again and it goes on.";
   $("notice").hidden = !interrupted && !error;
+  $("part").textContent = shownPart();
+  $("part").hidden = !$("part").textContent;
   const groups = { run: {} };
   for (const [name, value] of Object.entries(data.run)) {
     if (value !== null && typeof value === "object") groups[name] = value;
@@ -56,35 +58,40 @@ function drawSummary() {
   }
 }
 
+// What the page leaves out of a very large run.
+function shownPart() {
+  const parts = [];
+  if (data.rows < data.all_rows)
+    parts.push(
+      `${grouped(data.rows)} of ${grouped(data.all_rows)} photos are shown: an even sample, and the darkest, ` +
+        "the most and the least changed. The table metrics.csv has all.",
+    );
+  if (data.failures < data.all_failures)
+    parts.push(
+      `The first ${grouped(data.failures)} of ${grouped(data.all_failures)} failures are shown. The table failures.csv has all.`,
+    );
+  return parts.join(" ");
+}
+
 // How many photos have which mean: before and after, over [0, 1].
 function drawBrightness() {
-  const BINS = 40;
-  if (rows.loaded < 3) return;
-  const [before, after] = ["mean_input", "mean_enhanced"].map((column) => {
-    const bins = new Array(BINS).fill(0);
-    for (let i = 0; i < rows.loaded; i++) bins[Math.min(BINS - 1, Math.floor(number(column, i) * BINS))]++;
-    return bins;
-  });
-  const highest = Math.max(...before, ...after);
-  const outline = (bins) => {
+  if (data.all_rows < 3) return;
+  const { before, after } = data.brightness;
+  const highest = Math.max(...before.bins, ...after.bins);
+  const outline = ({ bins }) => {
     let path = "M0 96";
     bins.forEach((count, i) => {
-      path += `V${(96 - (92 * count) / highest).toFixed(1)}H${((i + 1) * 320) / BINS}`;
+      path += `V${(96 - (92 * count) / highest).toFixed(1)}H${((i + 1) * 320) / bins.length}`;
     });
     return `${path}V96Z`;
-  };
-  const mean = (column) => {
-    let sum = 0;
-    for (let i = 0; i < rows.loaded; i++) sum += number(column, i);
-    return fixed(sum / rows.loaded, 2);
   };
   const figure = $("brightness");
   figure.querySelector("path.before").setAttribute("d", outline(before));
   figure.querySelector("path.after").setAttribute("d", outline(after));
   figure
     .querySelector("svg")
-    .setAttribute("aria-label", `Mean brightness ${mean("mean_input")} before, ${mean("mean_enhanced")} after`);
-  figure.querySelector("b.before").textContent = `before (mean ${mean("mean_input")})`;
-  figure.querySelector("b.after").textContent = `after (${mean("mean_enhanced")})`;
+    .setAttribute("aria-label", `Mean brightness ${fixed(before.mean, 2)} before, ${fixed(after.mean, 2)} after`);
+  figure.querySelector("b.before").textContent = `before (mean ${fixed(before.mean, 2)})`;
+  figure.querySelector("b.after").textContent = `after (${fixed(after.mean, 2)})`;
   figure.hidden = false;
 }

@@ -4,13 +4,14 @@ import contextlib
 import csv
 import dataclasses
 import errno
+import io
 import json
 import math
 import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -760,7 +761,13 @@ def test_a_disk_that_is_full_at_the_end_is_a_line_and_costs_no_photo(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         write(path, *arguments, **options)
 
+    @contextlib.contextmanager
+    def writing(path: str) -> Iterator[io.BytesIO]:
+        yield (file := io.BytesIO())
+        filling(path, file.getvalue())
+
     monkeypatch.setattr(storage, "write", filling)
+    monkeypatch.setattr(storage, "writing", writing)
     with pytest.raises(click.ClickException, match="No space left on device; finished photos are kept") as error:
         run(photos, tmp_path / "out")
     assert (error.value.exit_code, len(full)) == (1, 1)

@@ -28,7 +28,7 @@ def task(path: str, size: int) -> Task:
 
 def plan(out: Path, freed: tuple[int, int] = (0, 0), **options: object) -> EnhancePlan:
     settings = EnhanceSettings(**options)
-    return EnhancePlan(str(out / "photos"), settings, {}, [], 0, [], [], [], 0, (), {}, list(freed))
+    return EnhancePlan(str(out / "photos"), settings, [], 0, (), freed=list(freed))
 
 
 @pytest.fixture

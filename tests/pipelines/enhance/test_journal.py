@@ -130,7 +130,7 @@ def test_what_is_to_be_done_again_is_forgotten(journal: Journal) -> None:
     for settings, time in (("old", 1.0), ("new", 2.0)):
         journal.append(record("a", settings=settings, time=time))
     journal.append(record("b"))
-    journal.forget(journal.read(), iter(["a", "unheard of"]))
+    journal.forget(journal.read(), ["a", "unheard of"])
     fresh = Journal(journal.folder)
     assert set(fresh.read()) == {"b"}
     assert not fresh.is_done(Version("a", 10, 1.5, "old"), lambda _: (), len)

@@ -123,7 +123,7 @@ class TestWriteReport:
         rows = [make_row(f"{i:05}.jpg", psnr=float(i)) for i in range(5001)]
         rows[7] |= {"notes": "first frame of 12", "output": "00007.jpg.png"}
         failures = [{"path": "b.jpg", "stage": "decode", "error": "truncated"}]
-        report.write_report(str(tmp_path / "out"), str(tmp_path / "photos"), iter(rows), iter(failures), RUN)
+        report.write_report(str(tmp_path / "out"), str(tmp_path / "photos"), rows, failures, RUN)
         (first, start_columns), (second, end_columns) = scripts(tmp_path / "out", "rows")
         assert (first, second) == (0, 5000)
         assert start_columns["path"] + end_columns["path"] == [row["path"] for row in rows]

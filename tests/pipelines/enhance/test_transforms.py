@@ -58,8 +58,8 @@ def test_read_plan_gives_the_tasks_that_were_written(
 ) -> None:
     paths = write_plan(str(tmp_path / "out"), plan)
     with pipeline() as p:
-        assert_that(p | beam.Create(paths) | beam.ParDo(ReadPlan(requirements)), equal_to(plan.todo))
-    assert [task for path in paths for task in read_plan(path)] == plan.todo
+        assert_that(p | beam.Create(paths) | beam.ParDo(ReadPlan(requirements)), equal_to(list(plan.todo.values())))
+    assert [task for path in paths for task in read_plan(path)] == list(plan.todo.values())
     assert len(plan.todo) == PHOTOS + 1
 
 
@@ -73,7 +73,7 @@ def test_the_handler_gives_each_photo_its_curves(
     processor: PhotoProcessor, plan: EnhancePlan, requirements: WorkerRequirements
 ) -> None:
     """Those that the enhancer gives of the same small copy."""
-    task = plan.todo[0]
+    task = next(iter(plan.todo.values()))
     prepared = processor.prepare(task)
     assert isinstance(prepared, Prepared)
     (wanted,) = processor.enhancer().estimate([prepared.small])
@@ -119,7 +119,7 @@ def test_a_runner_that_takes_the_steps_apart_is_told_why_it_cannot(
     with pytest.raises(ValueError, match="Error decoding") as error, pipeline() as p:
         _ = (
             p
-            | beam.Create(plan.todo[:1])
+            | beam.Create([next(iter(plan.todo.values()))])
             | beam.ParDo(Prepare(processor, requirements, 1))
             | beam.Reshuffle()
             | beam.Map(lambda prepared: prepared.task.path)
@@ -128,7 +128,7 @@ def test_a_runner_that_takes_the_steps_apart_is_told_why_it_cannot(
 
 
 def test_beam_learns_the_size_of_a_photo_without_a_copy(plan: EnhancePlan, processor: PhotoProcessor) -> None:
-    prepared = processor.prepare(plan.todo[0])
+    prepared = processor.prepare(next(iter(plan.todo.values())))
     assert isinstance(prepared, Prepared)
     prepared.share.release()
     assert len(pickle.dumps(prepared)) < 200
