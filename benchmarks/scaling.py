@@ -1,6 +1,6 @@
 """How everything but the pixels grows with the archive: listing, planning, journal, resume, rows and report.
 
-    python -m benchmarks.scaling 10000 100000 1000000
+    python -m benchmarks.scaling 10000 100000 1000000 --extrapolate 100000000
 
 The photos and the images are links to small files, and the rows of the journal are made up. The code of `zerodce
 enhance` lists, plans, writes, checks and reports. Each size runs in its own process, which gives its peak memory.
@@ -8,13 +8,14 @@ enhance` lists, plans, writes, checks and reports. Each size runs in its own pro
 
 import argparse
 import os
+import re
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,7 +60,7 @@ def measure(count: int) -> None:
         result = step()
         seconds = time.perf_counter() - started
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"{count:>9,}  {name:34} {seconds:8.2f} s {seconds / count * 1e6:8.1f} us {peak:7,.0f} MB", flush=True)
+        print(f"{count:>11,}  {name:34} {seconds:8.2f} s {seconds / count * 1e6:8.1f} us {peak:7,.0f} MB", flush=True)
         return result
 
     with tempfile.TemporaryDirectory() as folder:
@@ -104,18 +105,44 @@ def measure(count: int) -> None:
         tables = [Path(out) / name for name in ("metrics.csv", "metrics.parquet")]
         for kind, files in (("journal", list(Path(journal.folder).iterdir())), ("tables", tables)):
             size = sum(path.stat().st_size for path in files)
-            print(f"{count:>9,}  bytes a photo in the {kind:13} {size / count:8.0f}", flush=True)
+            print(f"{count:>11,}  bytes a photo in the {kind:13} {size / count:8.0f}", flush=True)
+
+
+def extrapolated(lines: Iterable[str], count: int) -> list[str]:
+    """What each step would take for more photos: the largest measured archive, scaled by the number of photos."""
+    measured = {}
+    for line in lines:
+        if found := _LINE.fullmatch(line.rstrip()):
+            measured[found["name"]] = int(found["count"].replace(",", "")), float(found["seconds"])
+    return [
+        f"{count:>11,}  {name:34} {seconds * count / of / 3600:8.1f} h, extrapolated from {of:,}"
+        for name, (of, seconds) in measured.items()
+    ]
+
+
+_LINE = re.compile(r" *(?P<count>[\d,]+)  (?P<name>\S.*?) +(?P<seconds>[\d.]+) s .*")
 
 
 def main() -> None:
+    """Measures each size in its own process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=int, nargs="+", help="sizes of the archive")
-    counts = parser.parse_args().photos
-    if len(counts) == 1:
-        measure(counts[0])
+    parser.add_argument("--extrapolate", type=int, help="a size for which the times are extrapolated from the largest")
+    arguments = parser.parse_args()
+    if len(arguments.photos) == 1 and not arguments.extrapolate:
+        measure(arguments.photos[0])
         return
-    for count in counts:
-        subprocess.run([sys.executable, "-m", "benchmarks.scaling", str(count)], check=True)
+    lines: list[str] = []
+    for count in sorted(arguments.photos):
+        command = [sys.executable, "-m", "benchmarks.scaling", str(count)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            for line in process.stdout or ():
+                print(line, end="", flush=True)
+                lines.append(line)
+        if process.returncode:
+            sys.exit(process.returncode)
+    if arguments.extrapolate:
+        print("\n".join(extrapolated(lines, arguments.extrapolate)))
 
 
 if __name__ == "__main__":

@@ -7,12 +7,13 @@ import os
 import sqlite3
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, ValuesView
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 CACHE_BYTES = 16 * 2**20
 """Bytes of a map that stay in memory."""
 
 _Value = TypeVar("_Value")
+_Default = TypeVar("_Default")
 _Pairs = Iterable[tuple[str, _Value]]
 
 
@@ -80,15 +81,22 @@ class SortedMap(Mapping[str, _Value]):
         return self._connection.execute("DELETE FROM map WHERE path = ?", (_key(path),)).rowcount == 1
 
     def __getitem__(self, path: str) -> _Value:
-        found = self._connection.execute("SELECT value FROM map WHERE path = ?", (_key(path),)).fetchone()
+        found = self._row("value", path)
         if found is None:
             raise KeyError(path)
         return self._unpack(marshal.loads(found[0]))
 
+    @overload
+    def get(self, path: str, /) -> _Value | None: ...
+    @overload
+    def get(self, path: str, default: _Value | _Default, /) -> _Value | _Default: ...
+    def get(self, path: str, default: Any = None, /) -> Any:
+        """The value of a path; `default` if it has none."""
+        found = self._row("value", path)
+        return default if found is None else self._unpack(marshal.loads(found[0]))
+
     def __contains__(self, path: object) -> bool:
-        if not isinstance(path, str):
-            return False
-        return self._connection.execute("SELECT 1 FROM map WHERE path = ?", (_key(path),)).fetchone() is not None
+        return isinstance(path, str) and self._row("1", path) is not None
 
     def __iter__(self) -> Iterator[str]:
         return (path.decode("utf-8", "surrogatepass") for (path,) in self._rows("path"))
@@ -100,6 +108,14 @@ class SortedMap(Mapping[str, _Value]):
 
     def values(self) -> "_Values[_Value]":
         return _Values(self)
+
+    def _row(self, column: str, path: str) -> tuple[Any] | None:
+        if self._count == 0:
+            return None
+        found: tuple[Any] | None = self._connection.execute(
+            f"SELECT {column} FROM map WHERE path = ?", (_key(path),)
+        ).fetchone()
+        return found
 
     def _rows(self, columns: str) -> Iterator[tuple[Any, ...]]:
         cursor = self._connection.execute(f"SELECT {columns} FROM map ORDER BY path")

@@ -56,7 +56,7 @@ class Ownership:
         self.photos = photos
         self.known = known
         self.present = present
-        self._folders: dict[str, str | None] = {}  # the answers of `_original_of`
+        self._above: dict[str, str | None] = {}  # the answers of `_original_above`
 
     def refusal(
         self, photo: str, output: str, overwrite: bool = False, kinds: Iterable[str] = IMAGE_FOLDERS
@@ -123,18 +123,15 @@ class Ownership:
         """
         if not (storage.is_local(self.out) and storage.is_local(self.source)):
             return None
-        folder = os.path.dirname(image)
-        while folder:
-            if original := self._original_of(folder):
-                return original
-            folder = os.path.dirname(folder)
-        return None
+        return self._original_above(os.path.dirname(image))
 
-    def _original_of(self, folder: str) -> str | None:
-        if folder not in self._folders:
+    def _original_above(self, folder: str) -> str | None:
+        """The folder of originals that is the same as a folder or one above it."""
+        if folder and folder not in self._above:
             identity = _identity(os.path.join(self.out, folder))
-            self._folders[folder] = self._originals.get(identity) if identity else None
-        return self._folders[folder]
+            original = self._originals.get(identity) if identity else None
+            self._above[folder] = original or self._original_above(os.path.dirname(folder))
+        return self._above[folder] if folder else None
 
     @functools.cached_property
     def _originals(self) -> dict[tuple[int, int], str]:

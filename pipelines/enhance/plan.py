@@ -233,6 +233,8 @@ def _owners(found: Collection[storage.Entry], output_of: Callable[[str], str], f
     def place(path: str) -> str:
         return _folded(output_of(path)) if folds_case else output_of(path)
 
+    if not folds_case and all(output_of(entry.path) == entry.path for entry in found):
+        return {}
     owners: SortedMap[str] = SortedMap()
     for keeps in (True, False):
         paths = (entry.path for entry in found if (output_of(entry.path) == entry.path) == keeps)
