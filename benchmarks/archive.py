@@ -57,9 +57,9 @@ def make_photos(samples: Sequence[Path], folder: Path, count: int) -> None:
     """Writes small photos: parts of the samples, each at another place."""
     images: list[Image.Image] = []
     for path in samples:
-        with Image.open(path) as image:
-            image.draft("RGB", (4 * WIDTH, 4 * HEIGHT))
-            small = image.convert("RGB")
+        with Image.open(path) as file:
+            file.draft("RGB", (4 * WIDTH, 4 * HEIGHT))
+            small = file.convert("RGB")
             small.thumbnail((4 * WIDTH, 4 * WIDTH))
             images.append(small)
     places = np.random.default_rng(0)

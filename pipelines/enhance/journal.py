@@ -18,21 +18,21 @@ import uuid
 import zlib
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from pipelines import storage
 from pipelines.sorted_map import SortedMap
 from pipelines.threads import ordered_map
 
 SUFFIX = ".jsonl"
-READERS = 32
-"""Files read at a time."""
+READERS = 16
+"""Objects read at a time."""
 
 SEGMENT_RECORDS, SEGMENT_SECONDS = 100, 10.0
 """Records in a segment, at most, and seconds that its first record waits for others, as long as photos are finished."""
 
-RECORDS_IN_A_FILE = 50_000
-"""Records in each file of a compacted journal."""
+RECORDS_IN_A_FILE = 20_000
+"""Records in each file of a compacted journal, which take about 8 MB."""
 
 _CHECK = b', "check": '
 _NUMBERS = ("width", "height", "mean_input", "mean_enhanced", "psnr_enhanced_db")  # columns that every row fills
@@ -297,15 +297,22 @@ class Journal:
         while names := [name for name in self._names() if name not in seen]:
             seen.update(names)
             gone = False
-            for content in ordered_map(self._content, names, READERS):
-                gone |= content is None
-                yield from filter(None, map(parse, io.BytesIO(content or b"")))
+            is_local = storage.is_local(self.folder)
+            opened = map(self._open, names) if is_local else ordered_map(self._open, names, READERS, ahead=1)
+            for file in opened:
+                if file is None:
+                    gone = True
+                    continue
+                with file:
+                    yield from filter(None, map(parse, file))
             if not gone:
                 break  # otherwise a `SegmentFollower` has merged them into a new file
 
-    def _content(self, name: str) -> bytes | None:
+    def _open(self, name: str) -> BinaryIO | None:
+        """A file of the journal, read line by line on a disk, and whole from an object store."""
+        path = storage.join(self.folder, name)
         try:
-            return storage.read(storage.join(self.folder, name))
+            return storage.open_local(path) if storage.is_local(path) else io.BytesIO(storage.read(path))
         except FileNotFoundError:
             return None
 

@@ -1,7 +1,9 @@
 """The report in a real browser, opened from the disk as a person opens it."""
 
 import os
+import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import pytest
@@ -343,6 +345,24 @@ def test_fits_a_phone(page):
         assert page.evaluate("document.documentElement.scrollWidth") == 390
     finally:
         page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_very_large_run_is_shown_in_part_and_opens_soon(chromium, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "_SAMPLE", 100)
+    monkeypatch.setattr(report, "THUMBNAILS", 100)
+    monkeypatch.setattr(report, "SHOWN", 1000)
+    row: dict[str, Any] = dict.fromkeys(("mean_input", "mean_enhanced", "psnr_enhanced_db", "exposure"), 0.5)
+    row |= {"width": 60, "height": 40, "psnr_autocontrast_db": None, "notes": ""}
+    rows = [{"path": f"{i:05}.jpg", "output": f"{i:05}.jpg", **row} for i in range(20_000)]
+    failures = [{"path": f"{i}.jpg", "stage": "decode", "error": "it is no photo"} for i in range(1001)]
+    report.write_report(str(tmp_path), str(tmp_path / "photos"), rows, failures, {"counts": {"found": 21_001}})
+    chromium.get((tmp_path / "report.html").as_uri())
+    part = chromium.find_element("id", "part").text
+    assert re.match(r"1\d\d of 20,000 photos are shown: an even sample, and the darkest, ", part)
+    assert part.endswith("The first 1,000 of 1,001 failures are shown. The table failures.csv has all.")
+    assert chromium.find_element("css selector", "h1").text == "20,000 photos enhanced"
+    assert chromium.find_element("css selector", "b.before").text == "before (mean 0.50)"
+    chromium.get_log("browser")  # there are no photos
 
 
 def test_without_photos(chromium, tmp_path):

@@ -137,6 +137,29 @@ class TestWriteReport:
         data = page_data(tmp_path / "out")
         assert (data["rows"], data["failures"], data["run"]) == (5001, 1, RUN)
 
+    def test_a_very_large_run_shows_extremes_a_sample_and_the_first_failures(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(report, "SHOWN", 100)
+        monkeypatch.setattr(report, "THUMBNAILS", 30)
+        monkeypatch.setattr(report, "_SAMPLE", 20)
+        monkeypatch.setattr(report, "_EXTREMES", 2)
+        rows = [make_row(f"{i:03}.jpg", before=i / 1000, after=0.5, psnr=100.0 + i) for i in range(200)]
+        failures = [{"path": f"{i:03}.jpg", "stage": "decode", "error": "truncated"} for i in range(300, 450)]
+        report.write_report(str(tmp_path / "out"), str(tmp_path / "photos"), rows, failures, RUN)
+        ((_, columns),) = scripts(tmp_path / "out", "rows")
+        # darkest, lifted most and farthest: 000 and 001; lifted least: 198 and 199
+        sampled = {row["path"] for row in rows if report.is_sampled(row["path"], 200)}
+        assert columns["path"] == sorted(sampled | {"000.jpg", "001.jpg", "198.jpg", "199.jpg"})
+        assert 10 < len(sampled) < 30
+        ((_, failed),) = scripts(tmp_path / "out", "failures")
+        assert failed["path"] == [f"{i:03}.jpg" for i in range(300, 400)]
+        data = page_data(tmp_path / "out")
+        assert (data["all_rows"], data["rows"]) == (200, len(columns["path"]))
+        assert (data["all_failures"], data["failures"]) == (150, 100)
+        # of all 200 photos: 25 are in each fortieth up to 0.2
+        assert data["brightness"]["before"]["bins"] == [25] * 8 + [0] * 32
+        assert data["brightness"]["before"]["mean"] == pytest.approx(199 / 2000)
+        assert data["brightness"]["after"] == {"mean": 0.5, "bins": [0] * 20 + [200] + [0] * 19}
+
     def test_values_that_are_none_or_infinite_arrive_as_such(self, tmp_path):
         row = make_row(psnr=float("inf"), psnr_autocontrast_db=None, ssim_input_reference=None)
         report.write_report(str(tmp_path), str(tmp_path), [row], [], RUN)
