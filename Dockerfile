@@ -11,4 +11,4 @@ COPY pipelines pipelines
 RUN pip install --no-cache-dir '.[heif,raw,aws,gcp]' \
     && python -c "from zerodce.inference.model import shipped; shipped()"
 
-# the entry point is that of the base image: a worker, or with --worker_pool a pool of them
+# the entry point is that of the base image: a worker. `python -m pipelines.worker_pool` is a pool of them.

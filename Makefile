@@ -48,9 +48,9 @@ lint: .venv/tests
 test: lint
 	$(PYTEST) $(PYTEST_ARGS)
 
-# less than a minute: no cluster, no browser, no slow tests except one run of each job
+# less than a minute: no cluster, no Prism, no browser, no slow tests except one run of each job
 test-fast: .venv/tests
-	$(PYTEST) -m 'smoke or not (cluster or browser or slow)' $(PYTEST_ARGS)
+	$(PYTEST) -m 'smoke or not (cluster or prism or browser or slow)' $(PYTEST_ARGS)
 
 format: .venv/tests
 	$(BIN)/ruff check --fix .

@@ -178,8 +178,12 @@ def live_metrics() -> dict[str, list[str]]:
 
 def test_a_shared_folder_gives_what_one_process_gives(cluster: None, photos: Path, expected: Path) -> None:
     out = photos.parent / "shared"
-    ended(zerodce("enhance", photos, out / "enhance"), 1)  # one after the other: a pool of workers serves one job
-    ended(zerodce("preprocess", photos, out / "preprocess", *SHARDS), 1)
+    jobs = [  # at once, on the same pools of workers
+        zerodce("enhance", photos, out / "enhance"),
+        zerodce("preprocess", photos, out / "preprocess", *SHARDS),
+    ]
+    for job in jobs:
+        ended(job, 1)
     for name in ("enhance", "preprocess"):
         assert digests(out / name) == digests(expected / name)
     assert len(rows(out / "enhance")) == DAYS * PHOTOS_A_DAY
