@@ -8,6 +8,7 @@ from pathlib import Path
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ["SOURCE_DATE_EPOCH"] = "1600000000"  # so that runs in different folders write the same bytes
 
 import hypothesis
 import pytest

@@ -19,7 +19,18 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from rich.text import Text
 
 from pipelines import folders, models, progress, runners, storage
-from pipelines.enhance import beside, originals, output_folder, report, results, room, status, supervisor, watching
+from pipelines.enhance import (
+    beside,
+    history,
+    originals,
+    output_folder,
+    report,
+    results,
+    room,
+    status,
+    supervisor,
+    watching,
+)
 from pipelines.enhance.attempts import Attempts
 from pipelines.enhance.estimate import Estimate
 from pipelines.enhance.following import Follower, follow
@@ -223,6 +234,9 @@ class Archive:
             room.say(expected, settings.as_json)
             room.check(expected, plan, self.out)
         ours = report.files_of(self.out, (record.row for record in known.values() if record.row))
+        if settings.history and not settings.strip_metadata and plan.todo:
+            started = history.begin(self.processor.out, settings.digest_with(self.processor.model.sha256))
+            plan.todo = history.dated(plan.todo.values(), {} if settings.overwrite else known, started)
         journal.forget(known, plan.todo)
         journal.skip_present()
         for name in settings.image_folders if plan.todo else ():
@@ -386,6 +400,8 @@ def run_job(
     status.end(processor.out)
     counts = run["counts"]
     missing = counts["found"] - sum(counts[name] for name in ("enhanced", "skipped", "failed"))
+    if not missing and not interrupted and not reason:
+        history.end(processor.out)
     if missing and not interrupted and not reason:
         reason = f"{missing} photos have no result"
     return Outcome(run, missing, interrupted, reason)

@@ -97,6 +97,7 @@ class PhotoRecord:
         row: Row of metrics.csv; None if it failed.
         failure: `stage` and `error`; None if it did not fail.
         unchanged, sizes, crc32: Fields of `Written`.
+        when: Date and time in the history of the enhanced photo; empty if there is none.
         time: When the record was made, in seconds.
     """
 
@@ -109,6 +110,7 @@ class PhotoRecord:
     unchanged: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
     crc32: tuple[int, ...] = ()
+    when: str = ""
     time: float = dataclasses.field(default_factory=time.time)
 
     def line(self) -> bytes:
@@ -366,7 +368,7 @@ def parse(line: bytes) -> PhotoRecord | None:
 
 def _is_sound(record: PhotoRecord) -> bool:
     """Whether all fields have the right types."""
-    texts: list[Any] = [record.path, record.settings]
+    texts: list[Any] = [record.path, record.settings, record.when]
     numbers: list[Any] = [record.size, record.mtime, record.time, *record.sizes, *record.crc32]
     for part, names in ((record.row, ("path", "output", "notes")), (record.failure, ("stage", "error"))):
         if not isinstance(part, dict | None):

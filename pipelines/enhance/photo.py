@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipelines import folders, memory, models, photos, storage
-from pipelines.enhance import beside, report, watchdog
+from pipelines.enhance import beside, history, report, watchdog
 from pipelines.enhance.attempts import Attempt, Attempts
 from pipelines.enhance.journal import Journal, PhotoRecord
 from pipelines.enhance.plan import Task
@@ -22,6 +22,7 @@ from pipelines.enhance.settings import EnhanceSettings, place
 from pipelines.folders import OutputError
 from pipelines.memory import CancelledError, Share
 from pipelines.options import LOCAL_RUNNERS
+from pipelines.photos.events import Event
 from pipelines.photos.pixels import eight_bit_values, image_of
 from zerodce.applying.enhancement import Curves, Enhancer
 from zerodce.images import metrics, pixels
@@ -190,7 +191,16 @@ class PhotoProcessor:
             paths, sizes, crc32 = zip(*outcome.images, strict=True) if outcome.images else ((), (), ())
             row = outcome.row | {"notes": "; ".join(outcome.notes)}
             unchanged = tuple(outcome.unchanged)
-            return self._record(prepared.task, started, paths, row=row, unchanged=unchanged, sizes=sizes, crc32=crc32)
+            return self._record(
+                prepared.task,
+                started,
+                paths,
+                row=row,
+                unchanged=unchanged,
+                sizes=sizes,
+                crc32=crc32,
+                when=prepared.task.when,
+            )
         except photos.PhotoError as error:
             return self.failed(prepared.task, error, started)
         finally:
@@ -330,7 +340,8 @@ class PhotoProcessor:
         damage = [photo.damage] if photo.damage else []
         kept = [ORIGINAL_KEPT] if prepared.task.keeps_original else self._missed(curves)
         outcome = Outcome(row, [*damage, *lost, *kept])
-        self._put(prepared, "enhanced", enhanced, same, outcome)
+        event = self._event(prepared, row, same, curves)
+        self._put(prepared, "enhanced", enhanced, same, outcome, event)
         after_preview = pixels.preview(after) if prepared.task.thumbnail and not same else prepared.preview
         if settings.reference is None:
             del enhanced, after  # a quarter of the memory that the photo uses
@@ -350,6 +361,14 @@ class PhotoProcessor:
             outcome.notes += self._draw(prepared, row, after_preview, table)
         return outcome
 
+    def _event(self, prepared: Prepared, row: dict[str, Any], same: bool, curves: Curves) -> Event | None:
+        """The entry for the history of the enhanced photo; None without one."""
+        if not self.settings.history:
+            return None
+        action = "edited" if not same else "saved" if prepared.photo.same_format else "converted"
+        denoised = self.enhancer().filters_noise(curves)
+        return history.event_of(action, row, self.settings, self.model.sha256, prepared.task.when, denoised)
+
     def _missed(self, curves: Curves) -> list[str]:
         """A note if the photo does not reach the exposure asked for."""
         wanted = self.settings.exposure
@@ -361,7 +380,15 @@ class PhotoProcessor:
         task = prepared.task
         return self.settings.keep_files and prepared.photo.same_format and photos.is_named_alike(task.path, task.output)
 
-    def _put(self, prepared: Prepared, folder: str, values: np.ndarray, same: bool, outcome: Outcome) -> None:
+    def _put(
+        self,
+        prepared: Prepared,
+        folder: str,
+        values: np.ndarray,
+        same: bool,
+        outcome: Outcome,
+        event: Event | None = None,
+    ) -> None:
         """Writes an image of a photo. If the pixels are unchanged and the settings allow it, copies the file instead.
 
         Args:
@@ -370,12 +397,13 @@ class PhotoProcessor:
             values: The pixels to write.
             same: Whether these are the pixels of the photo.
             outcome: Gets the image, and a note if the file is copied.
+            event: Entry for the history of the image; None for no entry.
         """
         task, settings = prepared.task, self.settings
         original = storage.join(self.source, task.path)
         if not (same and self._may_stay(prepared)):
             content, notes = photos.encode(
-                prepared.photo, values, quality=settings.quality, strip_metadata=settings.strip_metadata
+                prepared.photo, values, quality=settings.quality, strip_metadata=settings.strip_metadata, event=event
             )
             mtime = None if settings.strip_metadata else task.mtime
             with self._target(task, folder) as (target, replace):

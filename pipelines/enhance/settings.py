@@ -84,6 +84,12 @@ class EnhanceSettings(Application, JobSettings):
         help="JPEG, WebP and AVIF quality.  [default: about the original's]",
     )
     strip_metadata: bool = option(False, decisive=True, help="Drop EXIF, ICC profile, XMP, DPI and the file time.")
+    history: bool = option(
+        True,
+        "--no-history",
+        decisive="if given",
+        help="Write no history entry into the XMP of enhanced photos: what was done, when, and by which model.",
+    )
     unchanged: Literal["copy", "skip"] = option(
         "copy",
         decisive=True,

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import ExifTags, Image, PngImagePlugin
 
-from pipelines.photos import colour, xmp
+from pipelines.photos import colour, events, xmp
 from pipelines.photos.formats import Format
 from pipelines.photos.pixels import to_srgb, turned_point
 
@@ -312,6 +312,25 @@ class Metadata:
             notes.append(f"XMP too long for {written.name} and dropped")
             kept = dataclasses.replace(kept, xmp=b"")
         return kept, notes
+
+    def with_event(self, event: events.Event, written: Format) -> tuple["Metadata", list[str]]:
+        """The metadata with an event in the history of its XMP, and a note if the event cannot be written.
+
+        Args:
+            event: The event.
+            written: The format to write. If it holds no XMP, nothing changes, without a note.
+        """
+        if not written.metadata:
+            return self, []
+        longest = (written.longest_block or sys.maxsize) - _XMP_HEADER
+        packet = events.with_event(self.xmp, event)
+        if packet is not None and len(packet) > longest:
+            packet = events.with_event(events.without_padding(self.xmp), event)
+        if packet is None:
+            return self, ["history not written (XMP damaged)"]
+        if len(packet) > longest:
+            return self, [f"history not written (XMP too long for {written.name})"]
+        return dataclasses.replace(self, xmp=packet), []
 
     def options(self, image: Image.Image, written: Format) -> dict[str, Any]:
         """Pillow's `save` options that write this metadata.

@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
 from pipelines.photos.errors import PhotoError, failing_as
+from pipelines.photos.events import Event
 from pipelines.photos.formats import Encoding
-from pipelines.photos.metadata import tags_of_photo
+from pipelines.photos.metadata import Metadata, tags_of_photo
 from pipelines.photos.pixels import eight_bit_values, image_of
 from pipelines.photos.reading import Photo
 
@@ -27,7 +28,14 @@ class Encoded(NamedTuple):
     notes: list[str]
 
 
-def encode(photo: Photo, pixels: np.ndarray, *, quality: int | None = None, strip_metadata: bool = False) -> Encoded:
+def encode(
+    photo: Photo,
+    pixels: np.ndarray,
+    *,
+    quality: int | None = None,
+    strip_metadata: bool = False,
+    event: Event | None = None,
+) -> Encoded:
     """Encodes pixels as a file like that of the original photo.
 
     Args:
@@ -35,6 +43,7 @@ def encode(photo: Photo, pixels: np.ndarray, *, quality: int | None = None, stri
         pixels: The new pixels, with the shape and type of `photo.pixels`.
         quality: For JPEG, WebP and AVIF, 1 to 100; None for about the quality of the original.
         strip_metadata: Whether to leave out EXIF, ICC profile, XMP, DPI, comments and IPTC.
+        event: What was done to the photo, for the history in its XMP; None for no entry.
 
     Returns:
         The file. If metadata makes the encoder fail, the metadata is left out and there is a note.
@@ -42,21 +51,21 @@ def encode(photo: Photo, pixels: np.ndarray, *, quality: int | None = None, stri
     Raises:
         PhotoError: The photo cannot be encoded.
     """
+    notes = []
     if not strip_metadata:
         try:
             with failing_as("encode"):
-                return Encoded(_encode(photo, pixels, quality, with_metadata=True), [])
+                metadata, lost = photo.metadata.with_event(event, photo.format) if event else (photo.metadata, [])
+                return Encoded(_encode(photo, pixels, quality, metadata), lost)
         except PhotoError as error:
             notes = [f"metadata could not be written and was dropped ({error.message})"]
-    else:
-        notes = []
     with failing_as("encode"):
-        return Encoded(_encode(photo, pixels, quality, with_metadata=False), notes)
+        return Encoded(_encode(photo, pixels, quality, None), notes)
 
 
-def _encode(photo: Photo, pixels: np.ndarray, quality: int | None, with_metadata: bool) -> bytes:
+def _encode(photo: Photo, pixels: np.ndarray, quality: int | None, metadata: Metadata | None) -> bytes:
     image = image_of(eight_bit_values(pixels))
-    options = photo.metadata.options(image, photo.format) if with_metadata else {}
+    options = metadata.options(image, photo.format) if metadata else {}
     if writer := WRITERS.get(photo.format.name):
         return writer(_with_alpha(pixels, photo.alpha), options)
     if photo.alpha is not None:

@@ -154,7 +154,7 @@ class Enhancer:
         """
         if not curves.grid.any():
             return photo.copy()
-        filtered = bool(self.denoise) and bool(curves.noise_gain.any())
+        filtered = self.filters_noise(curves)
         noise = estimate_noise(photo) if filtered or curves.held else None
         if self.full:
             enhanced = self._brighten_tiles(photo, curves)
@@ -170,6 +170,10 @@ class Enhancer:
             grey = np.rint(noise.luminance).astype(np.uint8)[..., np.newaxis]
             noise_gain = amplification(np.repeat(grey, 3, axis=2), applied, curves.around)
         return smooth(enhanced, noise.with_coding(), noise_gain, self.denoise)
+
+    def filters_noise(self, curves: Curves) -> bool:
+        """Whether `apply` filters noise out of a photo with these curves."""
+        return bool(self.denoise) and bool(curves.noise_gain.any())
 
     def _brighten_tiles(self, photo: np.ndarray, curves: Curves) -> np.ndarray:
         """Applies curves that the network estimates from every pixel of a photo, tile by tile."""
