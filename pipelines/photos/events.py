@@ -11,6 +11,7 @@ _MM = "http://ns.adobe.com/xap/1.0/mm/"
 _EVENT = "http://ns.adobe.com/xap/1.0/sType/ResourceEvent#"
 _ROOT, _HISTORY = f"{_RDF} RDF", f"{_MM} History"
 _LISTS = frozenset(f"{_RDF} {name}" for name in ("Seq", "Bag", "Alt"))
+_TAG = re.compile(rb"<([^\s<>/]+)")
 _EMPTY = re.compile(rb"<([^\s<>/]+)\s*/>")  # an element without content and attributes
 _PACKET_ID = "W5M0MpCehiHzreSzNTczkc9d"
 
@@ -48,7 +49,7 @@ def with_event(packet: bytes, event: Event) -> bytes | None:
     if not packet.strip(b"\x00 \r\n\t"):
         return _new_packet(event)
     places = _Places.of(packet)
-    if places is None:
+    if places is None or places.end is None:
         return None
     item = _item(event)
     if places.entries is not None:
@@ -68,66 +69,77 @@ class _Places:
     """Finds where an event can be inserted into a packet. Each place is that of an end tag or of an empty element.
 
     Attributes:
-        end: Place of the end of `rdf:RDF`, -1 if it is missing.
+        end: Place of the end of `rdf:RDF`; None if it is missing.
         history: Place of the end of `xmpMM:History`; None if there is none.
         entries: Place of the end of the list in it; None if there is none.
         about: The `rdf:about` that all descriptions of the packet share.
     """
 
-    def __init__(self) -> None:
-        self.end = -1
+    def __init__(self, packet: bytes) -> None:
+        self.end: int | None = None
         self.history: int | None = None
         self.entries: int | None = None
         self.about = ""
+        self._packet = packet
         self._refused = False
-        self._inside: list[str] | None = None  # names of the open elements in rdf:RDF; None outside of it
+        self._inside: list[tuple[str, int]] | None = None  # names and places of the open elements from rdf:RDF on
+        self._parser = expat.ParserCreate(namespace_separator=" ")
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.StartDoctypeDeclHandler = self._refuse  # XMP has none, and entities could be endless
 
     @classmethod
     def of(cls, packet: bytes) -> "_Places | None":
         """The places in a packet; None if it is not understood up to the end of `rdf:RDF`."""
         if b"\x00" in packet.rstrip(b"\x00"):  # UTF-16 or UTF-32
             return None
-        places = cls()
-        parser = expat.ParserCreate(namespace_separator=" ")
-        parser.StartElementHandler = places._start
-        parser.EndElementHandler = lambda name: places._end(name, parser.CurrentByteIndex)
-        parser.StartDoctypeDeclHandler = places._refuse  # XMP has none, and entities could be endless
+        places = cls(packet)
         with contextlib.suppress(expat.ExpatError):  # what follows the RDF need not be XML
-            parser.Parse(packet, True)
-        return None if places._refused or places.end < 0 else places
+            places._parser.Parse(packet, True)
+        return None if places._refused or places.end is None else places
 
     def _refuse(self, *_: object) -> None:
         self._refused = True
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        if self._inside is not None:
-            self._inside.append(name)
-            if len(self._inside) == 1:
-                self.about = self.about or attributes.get(f"{_RDF} about", "")
-                self._refused |= _HISTORY in attributes
-        elif name == _ROOT and self.end < 0:
-            self._inside = []
+        if self._inside is None and (name != _ROOT or self.end is not None):
+            return
+        self._inside = self._inside or []
+        self._inside.append((name, self._parser.CurrentByteIndex))
+        if len(self._inside) == 2:
+            self.about = self.about or attributes.get(f"{_RDF} about", "")
+            self._refused |= _HISTORY in attributes
 
-    def _end(self, name: str, position: int) -> None:
-        if self._inside is None:
-            return
+    def _end(self, name: str) -> None:
         if not self._inside:
-            self.end, self._inside = position, None
             return
-        if self._inside[1:] == [_HISTORY]:
-            self.history = position
-        elif self._inside[1:-1] == [_HISTORY] and name in _LISTS:
-            self.entries = position
+        names = [opened for opened, _ in self._inside[:5]]
+        if len(names) == 1:
+            self.end = self._place()
+            self._inside = None
+            return
+        if names[2:] == [_HISTORY]:
+            self.history = self._place()
+        elif len(names) == 4 and names[2] == _HISTORY and name in _LISTS:
+            self.entries = self._place()
         self._inside.pop()
 
+    def _place(self) -> int:
+        """The place of the innermost element, which ends here: of its end tag, or of itself if it is empty."""
+        assert self._inside
+        start, position = self._inside[-1][1], self._parser.CurrentByteIndex
+        tag = _TAG.match(self._packet, start)
+        if tag and _EMPTY.match(self._packet, start):
+            return start
+        self._refused |= not tag or not self._packet.startswith(b"</" + tag[1], position)
+        return position
 
-def _inserted(packet: bytes, position: int, text: bytes) -> bytes | None:
+
+def _inserted(packet: bytes, position: int, text: bytes) -> bytes:
     """A packet with text at the end of an element: before its end tag, or in an empty element."""
-    if packet.startswith(b"</", position):
-        return packet[:position] + text + packet[position:]
     empty = _EMPTY.match(packet, position)
     if not empty:
-        return None
+        return packet[:position] + text + packet[position:]
     whole = b"<" + empty[1] + b">" + text + b"</" + empty[1] + b">"
     return packet[:position] + whole + packet[empty.end() :]
 
