@@ -426,6 +426,12 @@ def say_outcome(outcome: Outcome, out: str, as_json: bool) -> int:
             "still exist; delete the others.",
             err=True,
         )
+    if flat := outcome.run["gain_maps_dropped"]:
+        click.echo(
+            f"{flat:,} photo(s) have lost their gain map, so they are no HDR photos any more. --unchanged-hdr leaves "
+            "photos with a gain map as they are.",
+            err=True,
+        )
     to_go = f"{outcome.missing} photos to go: the same command goes on from here."
     if outcome.interrupted:
         click.echo(f"Interrupted with {to_go}", err=True)

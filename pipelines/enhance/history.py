@@ -19,7 +19,7 @@ from pipelines import folders, storage
 from pipelines.enhance.journal import PhotoRecord
 from pipelines.enhance.plan import Task
 from pipelines.enhance.settings import EnhanceSettings
-from pipelines.photos.events import Event
+from pipelines.photos.packets import Event
 from pipelines.sorted_map import SortedMap
 
 STARTED = f"{folders.STATE}/started.json"

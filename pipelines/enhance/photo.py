@@ -22,7 +22,7 @@ from pipelines.enhance.settings import EnhanceSettings, place
 from pipelines.folders import OutputError
 from pipelines.memory import CancelledError, Share
 from pipelines.options import LOCAL_RUNNERS
-from pipelines.photos.events import Event
+from pipelines.photos.packets import Event
 from pipelines.photos.pixels import eight_bit_values, image_of
 from zerodce.applying.enhancement import Curves, Enhancer
 from zerodce.images import metrics, pixels
@@ -38,6 +38,9 @@ EXPOSURE_REACHED = 0.01
 
 ORIGINAL_KEPT = "original kept (--keep-original)"
 """The note about a photo that stays as it is."""
+
+HDR_KEPT = "original kept (--unchanged-hdr)"
+"""The note about a photo that stays as it is because it has a gain map."""
 
 
 class _GivenUpError(photos.PhotoError):
@@ -181,7 +184,7 @@ class PhotoProcessor:
         started = time.perf_counter()
         try:
             with photos.failing_as("model", *_ENDING):
-                if prepared.task.keeps_original:
+                if prepared.task.keeps_original or self._keeps_hdr(prepared):
                     curves = Curves.of_nothing(prepared.small)
                 if isinstance(curves, photos.PhotoError):
                     raise curves
@@ -338,7 +341,10 @@ class PhotoProcessor:
         row, same = _measured(prepared, enhanced, before, after, curves)
         lost = [] if same and self._may_stay(prepared) else photo.notes  # a copied file loses nothing
         damage = [photo.damage] if photo.damage else []
-        kept = [ORIGINAL_KEPT] if prepared.task.keeps_original else self._missed(curves)
+        if prepared.task.keeps_original:
+            kept = [ORIGINAL_KEPT]
+        else:
+            kept = [HDR_KEPT] if self._keeps_hdr(prepared) else self._missed(curves)
         outcome = Outcome(row, [*damage, *lost, *kept])
         event = self._event(prepared, row, same, curves)
         self._put(prepared, "enhanced", enhanced, same, outcome, event)
@@ -368,6 +374,10 @@ class PhotoProcessor:
         action = "edited" if not same else "saved" if prepared.photo.same_format else "converted"
         denoised = self.enhancer().filters_noise(curves)
         return history.event_of(action, row, self.settings, self.model.sha256, prepared.task.when, denoised)
+
+    def _keeps_hdr(self, prepared: Prepared) -> bool:
+        """Whether a photo stays as it is because it has a gain map."""
+        return self.settings.unchanged_hdr and prepared.photo.hdr
 
     def _missed(self, curves: Curves) -> list[str]:
         """A note if the photo does not reach the exposure asked for."""
@@ -403,7 +413,12 @@ class PhotoProcessor:
         original = storage.join(self.source, task.path)
         if not (same and self._may_stay(prepared)):
             content, notes = photos.encode(
-                prepared.photo, values, quality=settings.quality, strip_metadata=settings.strip_metadata, event=event
+                prepared.photo,
+                values,
+                quality=settings.quality,
+                strip_metadata=settings.strip_metadata,
+                event=event,
+                with_gain_map=folder == "enhanced",
             )
             mtime = None if settings.strip_metadata else task.mtime
             with self._target(task, folder) as (target, replace):

@@ -11,6 +11,7 @@ from pipelines.enhance.journal import Journal
 from pipelines.enhance.plan import EnhancePlan, entries_of, size_in
 from pipelines.enhance.settings import BESIDE, IMAGE_FOLDERS, beside_photo
 from pipelines.photos import is_photo
+from pipelines.photos.unread import GAIN_MAP
 from pipelines.sorted_map import SortedMap
 from pipelines.tables import write_csv, write_parquet
 
@@ -56,19 +57,21 @@ def write_results(
     Returns:
         The content of run.json. Its `counts` are found, enhanced, skipped, failed, ignored and unchanged; `unchanged`
         counts the enhanced and skipped photos whose image is the original. `unstripped` exists only with
-        --strip-metadata: the number of images of earlier runs that are left and may hold metadata.
+        --strip-metadata: the number of images of earlier runs that are left and may hold metadata. `gain_maps_dropped`
+        counts the enhanced and skipped photos that lost their gain map.
     """
     settings = plan.settings
     lying = entries_of(out)
     for path, entry in beside.entries(plan.source, beside.read_list(out)).items():
         lying.update([(beside_photo(path), entry)])
     rows, failures = _rows(journal, plan, lying)
-    enhanced, pixels, unchanged, images = 0, 0, 0, 0
+    enhanced, pixels, unchanged, images, flat = 0, 0, 0, 0, 0
     for row in rows.values():
         if row["path"] in worked_on:
             enhanced += 1
             pixels += row["width"] * row["height"]
         unchanged += "enhanced" in row["unchanged"]
+        flat += GAIN_MAP in row["notes"].split("; ")
         images += len(settings.outputs(row["output"], row["unchanged"]))
     counts = {
         "found": len(plan.found),
@@ -87,7 +90,13 @@ def write_results(
         write_csv(file, FAILURE_COLUMNS, failures.values())
     if settings.strip_metadata:
         run = {**run, "unstripped": _images_in(lying) - images}
-    content = {**run, "counts": counts, "megapixels": round(pixels / 1e6, 3), "versions": versions.of_run()}
+    content = {
+        **run,
+        "counts": counts,
+        "gain_maps_dropped": flat,
+        "megapixels": round(pixels / 1e6, 3),
+        "versions": versions.of_run(),
+    }
     storage.write(storage.join(out, "run.json"), json.dumps(content, indent=2).encode())
     report.write_report(out, plan.source, rows.values(), failures.values(), content, ours, plan.kept)
     return content

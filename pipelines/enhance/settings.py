@@ -96,6 +96,11 @@ class EnhanceSettings(Application, JobSettings):
         type=click.Choice(["copy", "skip"]),
         help="Copy a photo that needs no change byte for byte, or write no image of it.",
     )
+    unchanged_hdr: bool = option(
+        False,
+        decisive="if given",
+        help="Leave photos with a gain map (Ultra HDR, Apple) as they are.",
+    )
     keep_original: str | None = option(
         None,
         type=PLACE,

@@ -5,11 +5,12 @@ import io
 import math
 import struct
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from PIL import ExifTags, Image, PngImagePlugin
 
-from pipelines.photos import colour, events, xmp
+from pipelines.photos import colour, packets, xmp
 from pipelines.photos.formats import Format
 from pipelines.photos.pixels import to_srgb, turned_point
 
@@ -313,7 +314,7 @@ class Metadata:
             kept = dataclasses.replace(kept, xmp=b"")
         return kept, notes
 
-    def with_event(self, event: events.Event, written: Format) -> tuple["Metadata", list[str]]:
+    def with_event(self, event: packets.Event, written: Format) -> tuple["Metadata", list[str]]:
         """The metadata with an event in the history of its XMP, and a note if the event cannot be written.
 
         Args:
@@ -322,15 +323,29 @@ class Metadata:
         """
         if not written.metadata:
             return self, []
+        added, reason = self._with_more_xmp(lambda packet: packets.with_event(packet, event), written)
+        return added or self, [f"history not written ({reason})"] if reason else []
+
+    def with_properties(self, properties: packets.Properties, written: Format) -> "Metadata | None":
+        """The metadata with further properties in its XMP; None if they cannot be written.
+
+        Args:
+            properties: The properties.
+            written: The format to write, which holds XMP.
+        """
+        return self._with_more_xmp(lambda packet: packets.with_properties(packet, properties), written)[0]
+
+    def _with_more_xmp(self, add: Callable[[bytes], bytes | None], written: Format) -> tuple["Metadata | None", str]:
+        """The metadata with more XMP; or None, and why there cannot be more."""
         longest = (written.longest_block or sys.maxsize) - _XMP_HEADER
-        packet = events.with_event(self.xmp, event)
+        packet = add(self.xmp)
         if packet is not None and len(packet) > longest:
-            packet = events.with_event(events.without_padding(self.xmp), event)
+            packet = add(packets.without_padding(self.xmp))
         if packet is None:
-            return self, ["history not written (XMP damaged)"]
+            return None, "XMP damaged"
         if len(packet) > longest:
-            return self, [f"history not written (XMP too long for {written.name})"]
-        return dataclasses.replace(self, xmp=packet), []
+            return None, f"XMP too long for {written.name}"
+        return dataclasses.replace(self, xmp=packet), ""
 
     def options(self, image: Image.Image, written: Format) -> dict[str, Any]:
         """Pillow's `save` options that write this metadata.

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from pipelines.memory import CancelledError
-from pipelines.photos import colour, unread
+from pipelines.photos import colour, gain_maps, unread
 from pipelines.photos.errors import PhotoError, described, failing_as
 from pipelines.photos.formats import LOSSY, UNREADABLE, Format, named_format, written_format
 from pipelines.photos.jpeg import DAMAGED, decode_jpeg
@@ -62,6 +62,8 @@ class Photo:
         jpeg_tables: The quantization table of each component of a JPEG; None for other files.
         jpeg_subsampling: Pillow's number of the chroma subsampling; if Pillow cannot write it, of the next finer one.
         damage: A sentence with the JPEG decoder's warning; empty if there is none.
+        hdr: Whether the file has a gain map.
+        gain_map: The gain map, if it may be kept over brighter pixels; else None.
     """
 
     pixels: np.ndarray
@@ -74,6 +76,8 @@ class Photo:
     jpeg_tables: list[list[int]] | None
     jpeg_subsampling: int
     damage: str
+    hdr: bool = False
+    gain_map: gain_maps.GainMap | None = None
 
     @property
     def eight_bits(self) -> np.ndarray:
@@ -114,14 +118,20 @@ def load(
         depth = depth_of(image, content)
         if image.format != "RAW":  # `open_raw` has decoded it already
             admit(image.width * image.height, depth.bits)
-        notes = list(dict.fromkeys([*_other_pictures(image, content), *unread.notes(image, content)]))
         stored = _stored_orientation(image, content)
+        gain_map = gain_maps.find(image, content, stored)
+        notes = list(dict.fromkeys([*_other_pictures(image, content, gain_map), *unread.notes(image, content)]))
         pixels, damage = decode_jpeg(image, content)
         if pixels is None:
             image.load()
         orientation = _orientation(image)
         metadata, lost = Metadata.of(image, written, stored)
         notes += [note for note in lost if note not in notes]  # XMP can cause the same note about other pictures
+        hdr = unread.GAIN_MAP in notes
+        if gain_map and written.name == "JPEG" and gain_maps.only_brightens(gain_map):
+            notes.remove(unread.GAIN_MAP)
+        else:
+            gain_map = None
         tables = _jpeg_tables(image)
         subsampling = _subsampling(image, orientation)
         source = image.format
@@ -140,7 +150,7 @@ def load(
     same = source == written.name or (source, written.name) == ("MPO", "JPEG")
     if not same:
         notes.append(f"{source} written as {written.name}")
-    return Photo(pixels, alpha, written, notes, metadata, lossless, same, tables, subsampling, damage)
+    return Photo(pixels, alpha, written, notes, metadata, lossless, same, tables, subsampling, damage, hdr, gain_map)
 
 
 def _is_lossless_webp(content: bytes) -> bool:
@@ -353,7 +363,7 @@ def _stored_orientation(image: Image.Image, content: bytes) -> int:
     return 0 if transposed or re.search(rb"irot[\x01-\x03]|imir", head, re.DOTALL) else 1
 
 
-def _other_pictures(image: Image.Image, content: bytes) -> list[str]:
+def _other_pictures(image: Image.Image, content: bytes, gain_map: gain_maps.GainMap | None = None) -> list[str]:
     """A note for each further picture or map in a file."""
     notes = []
     try:
@@ -362,6 +372,8 @@ def _other_pictures(image: Image.Image, content: bytes) -> list[str]:
         notes.append(f"further frames unreadable ({described(error)})")
         count = 1
         image.seek(0)
+    if image.format == "MPO" and gain_map:
+        count -= 1
     if image.format == "MPO" and count > 1:
         notes.append("second MPO image dropped" if count == 2 else f"{count - 1} further MPO images dropped")
     elif count > 1:
@@ -369,7 +381,7 @@ def _other_pictures(image: Image.Image, content: bytes) -> list[str]:
         notes.append(f"first frame of {count}" if page == 1 else f"page {page} of {count}, after thumbnails and masks")
     xmp = image.info.get("xmp", b"")
     with_gain_map = isinstance(xmp, bytes) and b"hdrgm:Version" in xmp
-    if with_gain_map or any("gainmap" in name for name in image.info.get("aux", ())):
+    if gain_map or with_gain_map or any("gainmap" in name for name in image.info.get("aux", ())):
         notes.append(unread.GAIN_MAP)
     if image.info.get("depth_images"):
         notes.append(unread.DEPTH_MAP)

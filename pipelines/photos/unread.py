@@ -27,7 +27,7 @@ _PICTURES, _MPF = 0xB002, b"MPF\x00"  # the tag of an MPO's list of pictures, an
 _READ = {
     "APP0": (b"",),
     "APP1": (b"Exif\x00", b"http://ns.adobe.com/xap/1.0/\x00", b"http://ns.adobe.com/xmp/extension/\x00"),
-    "APP2": (b"ICC_PROFILE\x00", _MPF),
+    "APP2": (b"ICC_PROFILE\x00", _MPF, b"urn:iso:std:iso:ts:21496:-1\x00"),
     "APP12": (b"Ducky",),
     "APP13": (b"Photoshop 3.0\x00", b"Adobe_CM"),
     "APP14": (b"Adobe",),

@@ -1,5 +1,6 @@
 """Writes photos as files, with the format, quality, alpha and metadata of the original."""
 
+import contextlib
 import functools
 import io
 import zlib
@@ -10,11 +11,13 @@ import numpy as np
 from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
 from pipelines.photos.errors import PhotoError, failing_as
-from pipelines.photos.events import Event
 from pipelines.photos.formats import Encoding
+from pipelines.photos.gain_maps import GainMap
 from pipelines.photos.metadata import Metadata, tags_of_photo
+from pipelines.photos.packets import Event
 from pipelines.photos.pixels import eight_bit_values, image_of
 from pipelines.photos.reading import Photo
+from pipelines.photos.unread import GAIN_MAP
 
 _PHOTOSHOP = 34377  # TIFF's tag of Photoshop's resources
 _PNG_HEADER = 33  # bytes of signature and IHDR
@@ -35,6 +38,7 @@ def encode(
     quality: int | None = None,
     strip_metadata: bool = False,
     event: Event | None = None,
+    with_gain_map: bool = False,
 ) -> Encoded:
     """Encodes pixels as a file like that of the original photo.
 
@@ -44,6 +48,7 @@ def encode(
         quality: For JPEG, WebP and AVIF, 1 to 100; None for about the quality of the original.
         strip_metadata: Whether to leave out EXIF, ICC profile, XMP, DPI, comments and IPTC.
         event: What was done to the photo, for the history in its XMP; None for no entry.
+        with_gain_map: Whether to write the photo's gain map behind it. `strip_metadata` leaves it out.
 
     Returns:
         The file. If metadata makes the encoder fail, the metadata is left out and there is a note.
@@ -51,16 +56,37 @@ def encode(
     Raises:
         PhotoError: The photo cannot be encoded.
     """
+    gain_map = photo.gain_map if with_gain_map else None
     notes = []
     if not strip_metadata:
         try:
             with failing_as("encode"):
-                metadata, lost = photo.metadata.with_event(event, photo.format) if event else (photo.metadata, [])
-                return Encoded(_encode(photo, pixels, quality, metadata), lost)
+                return _encode_with_metadata(photo, pixels, quality, event, gain_map)
         except PhotoError as error:
             notes = [f"metadata could not be written and was dropped ({error.message})"]
+    notes += [GAIN_MAP] if gain_map else []
     with failing_as("encode"):
         return Encoded(_encode(photo, pixels, quality, None), notes)
+
+
+def _encode_with_metadata(
+    photo: Photo, pixels: np.ndarray, quality: int | None, event: Event | None, gain_map: GainMap | None
+) -> Encoded:
+    metadata, notes, picture = photo.metadata, [], b""
+    if gain_map:
+        with contextlib.suppress(ValueError):  # the map is damaged
+            picture = gain_map.upright()
+        properties = gain_map.properties(len(picture))
+        described = metadata.with_properties(properties, photo.format) if properties else metadata
+        if picture and described:
+            metadata = described
+        else:
+            gain_map, notes = None, [GAIN_MAP]
+    if event:
+        metadata, lost = metadata.with_event(event, photo.format)
+        notes += lost
+    content = _encode(photo, pixels, quality, metadata)
+    return Encoded(gain_map.attached(content, picture) if gain_map else content, notes)
 
 
 def _encode(photo: Photo, pixels: np.ndarray, quality: int | None, metadata: Metadata | None) -> bytes:

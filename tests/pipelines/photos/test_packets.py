@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from pipelines import photos
-from pipelines.photos.events import Event, with_event, without_padding
+from pipelines.photos.packets import Event, with_event, without_padding
 
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 MM = "{http://ns.adobe.com/xap/1.0/mm/}"

@@ -1,4 +1,4 @@
-"""Adds an event to the history in the XMP of a photo (`xmpMM:History`, ISO 16684-1), and changes nothing else in it."""
+"""Adds to the XMP of a photo, and changes nothing else in it: an event in its history, or properties (ISO 16684-1)."""
 
 import contextlib
 import dataclasses
@@ -13,7 +13,11 @@ _ROOT, _HISTORY = f"{_RDF} RDF", f"{_MM} History"
 _LISTS = frozenset(f"{_RDF} {name}" for name in ("Seq", "Bag", "Alt"))
 _TAG = re.compile(rb"<([^\s<>/]+)")
 _EMPTY = re.compile(rb"<([^\s<>/]+)\s*/>")  # an element without content and attributes
-_PACKET_ID = "W5M0MpCehiHzreSzNTczkc9d"
+_NEW = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    f'<rdf:RDF xmlns:rdf="{_RDF}"></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+).encode()
+_BLANK = b"\x00 \r\n\t"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +37,19 @@ class Event:
     parameters: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class Properties:
+    """Properties of a photo, as text of RDF in ASCII.
+
+    Attributes:
+        attributes: Declarations of prefixes, and properties with simple values.
+        elements: Other properties.
+    """
+
+    attributes: str
+    elements: str = ""
+
+
 def with_event(packet: bytes, event: Event) -> bytes | None:
     """A packet whose history ends with an event.
 
@@ -46,17 +63,30 @@ def with_event(packet: bytes, event: Event) -> bytes | None:
         The packet; None if this one is not understood: it is damaged before its end, or not in an encoding that
         extends ASCII.
     """
-    if not packet.strip(b"\x00 \r\n\t"):
-        return _new_packet(event)
     places = _Places.of(packet)
-    if places is None or places.end is None:
+    if places is None:
         return None
     item = _item(event)
     if places.entries is not None:
-        return _inserted(packet, places.entries, item)
+        return places.inserted(places.entries, item)
     if places.history is not None:
-        return _inserted(packet, places.history, _sequence(item))
-    return _inserted(packet, places.end, _description(item, places.about))
+        return places.inserted(places.history, _sequence(item))
+    history = Properties(f'xmlns:xmpMM="{_MM}"', f"<xmpMM:History>{_sequence(item)}</xmpMM:History>")
+    return places.with_properties(history)
+
+
+def with_properties(packet: bytes, properties: Properties) -> bytes | None:
+    """A packet with further properties.
+
+    Args:
+        packet: As for `with_event`. It must not have these properties.
+        properties: The properties.
+
+    Returns:
+        As `with_event`.
+    """
+    places = _Places.of(packet)
+    return places.with_properties(properties) if places else None
 
 
 def without_padding(packet: bytes) -> bytes:
@@ -90,7 +120,9 @@ class _Places:
 
     @classmethod
     def of(cls, packet: bytes) -> "_Places | None":
-        """The places in a packet; None if it is not understood up to the end of `rdf:RDF`."""
+        """The places in a packet, or in a new one; None if it is not understood up to the end of `rdf:RDF`."""
+        if not packet.strip(_BLANK):
+            packet = _NEW
         if b"\x00" in packet.rstrip(b"\x00"):  # UTF-16 or UTF-32
             return None
         places = cls(packet)
@@ -134,35 +166,28 @@ class _Places:
         self._refused |= not tag or not self._packet.startswith(b"</" + tag[1], position)
         return position
 
+    def with_properties(self, properties: Properties) -> bytes:
+        """The packet with further properties of the photo."""
+        assert self.end is not None
+        start = f'<rdf:Description xmlns:rdf="{_RDF}" rdf:about={quoteattr(self.about)} {properties.attributes}>'
+        return self.inserted(self.end, f"{start}{properties.elements}</rdf:Description>")
 
-def _inserted(packet: bytes, position: int, text: bytes) -> bytes:
-    """A packet with text at the end of an element: before its end tag, or in an empty element."""
-    empty = _EMPTY.match(packet, position)
-    if not empty:
-        return packet[:position] + text + packet[position:]
-    whole = b"<" + empty[1] + b">" + text + b"</" + empty[1] + b">"
-    return packet[:position] + whole + packet[empty.end() :]
+    def inserted(self, position: int, text: str) -> bytes:
+        """The packet with text at the end of an element: before its end tag, or in an empty element."""
+        packet, data = self._packet, text.encode("ascii", "xmlcharrefreplace")
+        empty = _EMPTY.match(packet, position)
+        if not empty:
+            return packet[:position] + data + packet[position:]
+        whole = b"<" + empty[1] + b">" + data + b"</" + empty[1] + b">"
+        return packet[:position] + whole + packet[empty.end() :]
 
 
-def _item(event: Event) -> bytes:
+def _item(event: Event) -> str:
     """An entry of a history. It declares its own prefixes, because a packet may have others."""
     values = {"action": event.action, "softwareAgent": event.agent, "when": event.when, "parameters": event.parameters}
     fields = "".join(f" stEvt:{name}={quoteattr(value)}" for name, value in values.items() if value)
-    return f'<rdf:li xmlns:rdf="{_RDF}" xmlns:stEvt="{_EVENT}"{fields}/>'.encode("ascii", "xmlcharrefreplace")
+    return f'<rdf:li xmlns:rdf="{_RDF}" xmlns:stEvt="{_EVENT}"{fields}/>'
 
 
-def _sequence(item: bytes) -> bytes:
-    return f'<rdf:Seq xmlns:rdf="{_RDF}">'.encode() + item + b"</rdf:Seq>"
-
-
-def _description(item: bytes, about: str) -> bytes:
-    start = f'<rdf:Description xmlns:rdf="{_RDF}" xmlns:xmpMM="{_MM}" rdf:about={quoteattr(about)}><xmpMM:History>'
-    return start.encode("ascii", "xmlcharrefreplace") + _sequence(item) + b"</xmpMM:History></rdf:Description>"
-
-
-def _new_packet(event: Event) -> bytes:
-    start = (
-        f'<?xpacket begin="\ufeff" id="{_PACKET_ID}"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}">'
-    )
-    end = '</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
-    return start.encode() + _description(_item(event), "") + end.encode()
+def _sequence(item: str) -> str:
+    return f'<rdf:Seq xmlns:rdf="{_RDF}">{item}</rdf:Seq>'
