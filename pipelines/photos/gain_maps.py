@@ -26,7 +26,7 @@ _ISO = b"urn:iso:std:iso:ts:21496:-1\x00"
 _MPF, _ICC = b"MPF\x00", b"ICC_PROFILE\x00"
 _HDRGM = "http://ns.adobe.com/hdr-gain-map/1.0/"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-_APPLE = b"http://ns.apple.com/HDRGainMap/"
+_APPLE = (b"HDRGainMapVersion", b"urn:com:apple:photo:2020:aux:hdrgainmap")
 _SIGNS = (b"hdrgm:Version", _ISO, _MPF)
 _SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # the next marker after the data of a scan
 _FILLING = re.compile(rb"[\x00\xff\r\n ]*?(?=\xff\xd8\xff)")
@@ -125,10 +125,10 @@ def find(image: Image.Image, content: bytes, orientation: int) -> "GainMap | Non
         version = next((body for body in segments if body.startswith(_ISO)), b"")
         for picture in _pictures_behind(content, segments):
             bodies = [body for _, body in _segments(picture)]
-            if any(_APPLE in body for body in bodies):
-                return GainMap(picture, orientation, "apple", version)
             if any(body.startswith(_XMP) and b"hdrgm:" in body for body in bodies):
                 return GainMap(picture, orientation, "ultra", version)
+            if any(sign in body for body in bodies for sign in _APPLE):
+                return GainMap(picture, orientation, "apple", version)
             if any(body.startswith(_ISO) for body in bodies):
                 return GainMap(picture, orientation, "iso", version or _ISO + bytes(4))
     return None
