@@ -9,6 +9,7 @@ never below 1.
 import contextlib
 import dataclasses
 import io
+import itertools
 import re
 import struct
 import xml.etree.ElementTree as ET
@@ -33,6 +34,7 @@ _FILLING = re.compile(rb"[\x00\xff\r\n ]*?(?=\xff\xd8\xff)")
 _MULTICHANNEL, _BASE_COLOURS, _COMMON_DENOMINATOR = 128, 64, 8  # flags of ISO 21496-1
 _DEFAULTS = {"GainMapMin": 0.0, "OffsetSDR": 1 / 64, "OffsetHDR": 1 / 64, "HDRCapacityMin": 0.0, "Gamma": 1.0}
 _QUALITY = 97  # of a map that is turned
+_MOST_PICTURES = 16  # further pictures are not looked at
 _PRIMARY = 0x030000  # the type of the first picture in MPF: baseline primary image
 
 
@@ -123,7 +125,7 @@ def find(image: Image.Image, content: bytes, orientation: int) -> "GainMap | Non
         return None
     with contextlib.suppress(Exception):  # damage behind the photo must not make it fail
         version = next((body for body in segments if body.startswith(_ISO)), b"")
-        for picture in _pictures_behind(content, segments):
+        for picture in itertools.islice(_pictures_behind(content, segments), _MOST_PICTURES):
             bodies = [body for _, body in _segments(picture)]
             if any(body.startswith(_XMP) and b"hdrgm:" in body for body in bodies):
                 return GainMap(picture, orientation, "ultra", version)

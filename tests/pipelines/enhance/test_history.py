@@ -118,6 +118,16 @@ def test_a_photo_that_is_only_written_anew_says_so(photos: Path, tmp_path: Path)
     }
 
 
+def test_a_photo_with_extended_xmp_gets_its_entry(data: Path, tmp_path: Path) -> None:
+    """70 kB more XMP in further segments, which are dropped with a note. The first packet stays."""
+    out = tmp_path / "out"
+    run(data / "reports" / "extended_xmp.jpg", out)
+    (found,) = seen(out / "enhanced").values()
+    assert found["Rating"] == 5
+    assert [entry["Action"] for entry in found["History"]] == ["edited"]
+    assert b"extended XMP dropped" in (out / "metrics.csv").read_bytes()
+
+
 @pytest.mark.parametrize("option", ["--no-history", "--strip-metadata"])
 def test_it_can_be_left_out(photos: Path, tmp_path: Path, option: str) -> None:
     out = tmp_path / "out"
