@@ -128,10 +128,8 @@ def load(
         metadata, lost = Metadata.of(image, written, stored)
         notes += [note for note in lost if note not in notes]  # XMP can cause the same note about other pictures
         hdr = unread.GAIN_MAP in notes
-        if gain_map and written.name == "JPEG" and gain_maps.only_brightens(gain_map):
-            notes.remove(unread.GAIN_MAP)
-        else:
-            gain_map = None
+        gain_map = gain_map if gain_map and written.name == "JPEG" and gain_maps.only_brightens(gain_map) else None
+        notes = [note for note in notes if not (gain_map and note == unread.GAIN_MAP)]
         tables = _jpeg_tables(image)
         subsampling = _subsampling(image, orientation)
         source = image.format
