@@ -1,9 +1,9 @@
 """What the history of an enhanced photo says: what was done, by which model, with which options, and when.
 
-The date is the start of the run. `.zerodce/started.json` keeps it until the run is complete, so a run that goes on
-after a kill writes the same bytes as one that was not killed. The record of a photo keeps the date of the photo: if its
-image is lost, the same image is made again. SOURCE_DATE_EPOCH sets the date, so that runs in different folders write
-the same bytes.
+The date is the day on which the run started, in UTC, so that two runs of one day write the same bytes.
+`.zerodce/started.json` keeps it until the run is complete, so a run that goes on after a kill writes the same bytes as
+one that was not killed. The record of a photo keeps the date of the photo: if its image is lost, the same image is made
+again. SOURCE_DATE_EPOCH sets the date.
 """
 
 import datetime
@@ -37,7 +37,7 @@ def begin(out: str, settings: str) -> str:
         settings: Digest of the settings and the model. With other settings, another run begins.
 
     Returns:
-        Date and time in UTC, such as 2026-11-27T13:23:10Z.
+        Day in UTC, such as 2026-11-27.
 
     Raises:
         click.UsageError: SOURCE_DATE_EPOCH is not a number of seconds.
@@ -89,7 +89,7 @@ def event_of(
         row: The row of the photo.
         settings: Settings of the run.
         model: SHA-256 of the model file.
-        when: Date and time; empty if there is none.
+        when: The date; empty if there is none.
         denoised: Whether noise was filtered out.
     """
     agent = f"zerodce {zerodce.__version__}"
@@ -120,4 +120,4 @@ def _of_environment(value: str) -> str:
 
 
 def _written(date: datetime.datetime) -> str:
-    return date.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return date.strftime("%Y-%m-%d")

@@ -97,7 +97,7 @@ class PhotoRecord:
         row: Row of metrics.csv; None if it failed.
         failure: `stage` and `error`; None if it did not fail.
         unchanged, sizes, crc32: Fields of `Written`.
-        when: Date and time in the history of the enhanced photo; empty if there is none.
+        when: Date in the history of the enhanced photo; empty if there is none.
         time: When the record was made, in seconds.
     """
 

@@ -44,7 +44,7 @@ class Task(NamedTuple):
         keeps_original: Whether it stays as it is.
         replaces: Whether a file in the place of the enhanced photo is replaced. If not (`--beside`), a file there is of
             somebody else, unless it has the same content.
-        when: Date and time for the history of the enhanced photo; empty if there is none.
+        when: Date for the history of the enhanced photo; empty if there is none.
     """
 
     path: str

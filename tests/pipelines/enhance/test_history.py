@@ -19,7 +19,7 @@ from pipelines.enhance.settings import EnhanceSettings
 
 pytestmark = pytest.mark.slow
 
-FIRST, SECOND = "2020-09-13T12:26:40Z", "2017-07-14T02:40:00Z"  # 1,600,000,000 and 1,500,000,000 s after 1970
+FIRST, SECOND = "2020-09-13", "2017-07-14"  # 1,600,000,000 and 1,500,000,000 s after 1970
 XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     '<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="4" '
@@ -78,7 +78,7 @@ def test_exiftool_reads_what_was_done_and_what_was_there_before(photos: Path, tm
         *before, entry = found[name]["History"]
         assert before == ([{"Action": "created", "SoftwareAgent": "Camera"}] if name < "c" else [])
         assert found[name].get("Rating") == (4 if name < "c" else None)
-        assert entry.pop("When") == FIRST.replace("-", ":").replace("T", " ")
+        assert entry.pop("When") == FIRST.replace("-", ":")
         parameters = dict(each.split("=") for each in entry.pop("Parameters").split("; "))
         assert entry == {"Action": "edited", "SoftwareAgent": f"zerodce {zerodce.__version__}"}
         means = float(parameters.pop("mean_before")), float(parameters.pop("mean_after"))
@@ -156,9 +156,9 @@ def test_an_image_that_is_made_again_has_the_bytes_it_had(
     Image.new("RGB", (90, 60), "#222").save(photos / "new.png")
     assert run(photos, out)["enhanced"] == 2
     assert images(out).items() >= before.items()
-    assert dates(out / "enhanced") == {date.replace("-", ":").replace("T", " ") for date in (FIRST, SECOND)}
+    assert dates(out / "enhanced") == {date.replace("-", ":") for date in (FIRST, SECOND)}
     run(photos, out, "--overwrite")
-    assert dates(out / "enhanced") == {SECOND.replace("-", ":").replace("T", " ")}
+    assert dates(out / "enhanced") == {SECOND.replace("-", ":")}
     assert run(photos, tmp_path / "other")["enhanced"] == 6
     assert images(tmp_path / "other") == images(out)
 
@@ -167,7 +167,8 @@ def test_a_run_that_goes_on_keeps_its_date(photos: Path, tmp_path: Path, monkeyp
     monkeypatch.delenv(history.EPOCH)
     out = tmp_path / "out"
     first = history.begin(str(out), "digest of the settings")
-    assert abs(datetime.datetime.fromisoformat(first) - datetime.datetime.now(datetime.UTC)).total_seconds() < 60
+    today = datetime.datetime.now(datetime.UTC).date()
+    assert today - datetime.date.fromisoformat(first) <= datetime.timedelta(days=1)  # it may be midnight
     state = json.loads((out / history.STARTED).read_text())
     (out / history.STARTED).write_text(json.dumps(state | {"started": FIRST}))  # as if that run was killed long ago
     assert history.begin(str(out), "digest of the settings") == FIRST
@@ -175,7 +176,7 @@ def test_a_run_that_goes_on_keeps_its_date(photos: Path, tmp_path: Path, monkeyp
     digest = EnhanceSettings().digest_with(models.read_model(None).sha256)
     (out / history.STARTED).write_text(json.dumps({"settings": digest, "started": FIRST}))
     run(photos, out)
-    assert dates(out / "enhanced") == {FIRST.replace("-", ":").replace("T", " ")}
+    assert dates(out / "enhanced") == {FIRST.replace("-", ":")}
     assert not (out / history.STARTED).exists()
 
 
