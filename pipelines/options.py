@@ -171,6 +171,30 @@ _UNITS = {unit: 1000**power for power, unit in enumerate(("B", "KB", "MB", "GB",
 _UNITS |= {unit: 1024**power for power, unit in enumerate(("KIB", "MIB", "GIB", "TIB"), 1)}
 
 
+class WrittenFormat(click.ParamType[str]):
+    """The label of a format of photos, in upper or lower case. The help lists what this installation can write."""
+
+    name = "format"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        from pipelines.photos.formats import writable_labels
+
+        return f"[{'|'.join(writable_labels())}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from pipelines.photos.formats import written_format
+
+        try:
+            return written_format("", str(value)).label
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from pipelines.photos.formats import writable_labels
+
+        return [CompletionItem(label) for label in writable_labels() if label.lower().startswith(incomplete.lower())]
+
+
 class ByteCount(click.ParamType):
     """A number of bytes, as it is or with a unit: 2000000000, 2GB, 512MiB."""
 

@@ -5,9 +5,9 @@ import platform
 
 _IMAGES = ("pillow", "simplejpeg", "numpy", "opencv-python-headless")
 _OF_RUN = ("zerodce", "apache-beam", "numba", *_IMAGES)
-_OF_SHARDS = ("zerodce", *_IMAGES, "protobuf", "pillow-heif", "rawpy")
+_OF_SHARDS = ("zerodce", *_IMAGES, "protobuf", "pillow-heif", "rawpy", "pillow-jxl-plugin")
 _MISSING = "not installed"
-_OPTIONAL = ("keras", "tensorflow", "pillow-heif", "rawpy")
+_OPTIONAL = ("keras", "tensorflow", "pillow-heif", "rawpy", "pillow-jxl-plugin")
 _OF_WORKERS = ("apache-beam", "zerodce")
 
 

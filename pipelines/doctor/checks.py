@@ -26,6 +26,7 @@ from pipelines.photos.formats import FORMATS, UNREADABLE, Format, formats_by_ext
 EXTRAS = {
     "heif": ("HEIC photos", ("pillow-heif",)),
     "raw": ("camera RAW", ("rawpy",)),
+    "jxl": ("JPEG XL", ("pillow-jxl-plugin",)),
     "train": (
         "train, evaluate, records stats, --backend tensorflow",
         ("keras", "matplotlib", "tensorboard", "tensorflow"),
@@ -71,6 +72,8 @@ def check_formats() -> dict[str, dict[str, str]]:
 
 
 def _try_format(format_: Format, tiny: Image.Image) -> dict[str, str]:
+    if not format_.is_writable():
+        return {"read": "no", "write": "what writes it is not installed"}
     found = {"read": "no file to read", "write": "yes"}
     try:
         with failing_as("encode"):

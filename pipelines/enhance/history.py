@@ -80,7 +80,13 @@ def dated(tasks: Iterable[Task], known: Mapping[str, PhotoRecord], started: str)
 
 
 def event_of(
-    action: str, row: Mapping[str, Any], settings: EnhanceSettings, model: str, when: str, denoised: bool
+    action: str,
+    row: Mapping[str, Any],
+    settings: EnhanceSettings,
+    model: str,
+    when: str,
+    denoised: bool,
+    size: tuple[int, int] | None = None,
 ) -> Event:
     """The entry about an enhanced photo.
 
@@ -91,10 +97,12 @@ def event_of(
         model: SHA-256 of the model file.
         when: The date; empty if there is none.
         denoised: Whether noise was filtered out.
+        size: Width and height of the image if it was scaled.
     """
     agent = f"zerodce {zerodce.__version__}"
+    resized = {"size": f"{size[0]}x{size[1]}"} if size else {}
     if action != "edited":
-        return Event(action, agent, when, "pixels=unchanged")
+        return Event("resized" if size else action, agent, when, _listed(resized or {"pixels": "unchanged"}))
     parameters = {
         "model": model,
         "look": settings.look,
@@ -105,7 +113,11 @@ def event_of(
         "mean_before": f"{row['mean_input']:.3f}",
         "mean_after": f"{row['mean_enhanced']:.3f}",
     }
-    return Event(action, agent, when, "; ".join(f"{name}={value}" for name, value in parameters.items()))
+    return Event(action, agent, when, _listed(parameters | resized))
+
+
+def _listed(parameters: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}={value}" for name, value in parameters.items())
 
 
 def _number(value: float | str) -> str:

@@ -23,7 +23,7 @@ from pipelines.folders import OutputError
 from pipelines.memory import CancelledError, Share
 from pipelines.options import LOCAL_RUNNERS
 from pipelines.photos.packets import Event
-from pipelines.photos.pixels import eight_bit_values, image_of
+from pipelines.photos.pixels import eight_bit_values, image_of, scaled_size
 from zerodce.applying.enhancement import Curves, Enhancer
 from zerodce.images import metrics, pixels
 
@@ -373,7 +373,14 @@ class PhotoProcessor:
             return None
         action = "edited" if not same else "saved" if prepared.photo.same_format else "converted"
         denoised = self.enhancer().filters_noise(curves)
-        return history.event_of(action, row, self.settings, self.model.sha256, prepared.task.when, denoised)
+        size = self._scaled_size(prepared)
+        return history.event_of(action, row, self.settings, self.model.sha256, prepared.task.when, denoised, size)
+
+    def _scaled_size(self, prepared: Prepared) -> tuple[int, int] | None:
+        """Width and height of the images of a photo that `--max-side` scales down; None for other photos."""
+        height, width = prepared.photo.pixels.shape[:2]
+        longest = self.settings.max_side
+        return scaled_size(width, height, longest) if longest and max(width, height) > longest else None
 
     def _keeps_hdr(self, prepared: Prepared) -> bool:
         """Whether a photo stays as it is because it has a gain map."""
@@ -388,7 +395,9 @@ class PhotoProcessor:
     def _may_stay(self, prepared: Prepared) -> bool:
         """Whether a copy of the photo's file may be the output if the pixels do not change."""
         task = prepared.task
-        return self.settings.keep_files and prepared.photo.same_format and photos.is_named_alike(task.path, task.output)
+        if not self.settings.keep_files or self._scaled_size(prepared):
+            return False
+        return prepared.photo.same_format and photos.is_named_alike(task.path, task.output)
 
     def _put(
         self,
@@ -419,6 +428,7 @@ class PhotoProcessor:
                 strip_metadata=settings.strip_metadata,
                 event=event,
                 with_gain_map=folder == "enhanced",
+                max_side=settings.max_side,
             )
             mtime = None if settings.strip_metadata else task.mtime
             with self._target(task, folder) as (target, replace):

@@ -10,8 +10,7 @@ import zerodce
 from pipelines import storage
 from pipelines.digests import digest
 from pipelines.enhance import naming
-from pipelines.options import PLACE, ByteCount
-from pipelines.photos.formats import FORMATS
+from pipelines.options import PLACE, ByteCount, WrittenFormat
 from pipelines.settings import Application, JobSettings, option
 
 IMAGE_FOLDERS = ("enhanced", "autocontrast")
@@ -60,7 +59,7 @@ class EnhanceSettings(Application, JobSettings):
         None,
         "--format",
         decisive=True,
-        type=click.Choice([format_.label for format_ in FORMATS.values()], case_sensitive=False),
+        type=WrittenFormat(),
         help="Write all photos in this format.  [default: each its own, where it can be written]",
     )
     name: str | None = option(
@@ -81,7 +80,14 @@ class EnhanceSettings(Application, JobSettings):
         None,
         decisive=True,
         type=click.IntRange(1, 100),
-        help="JPEG, WebP and AVIF quality.  [default: about the original's]",
+        help="JPEG, WebP, AVIF and JPEG XL quality.  [default: about the original's]",
+    )
+    max_side: int | None = option(
+        None,
+        decisive="if given",
+        type=click.IntRange(1),
+        metavar="PIXELS",
+        help="Scale images down whose longer side is longer than this: small copies, such as for the web.",
     )
     strip_metadata: bool = option(False, decisive=True, help="Drop EXIF, ICC profile, XMP, DPI and the file time.")
     history: bool = option(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib.util
 import posixpath
 import sys
 from collections.abc import Callable
@@ -47,6 +48,13 @@ def _avif_options(encoding: Encoding) -> dict[str, Any]:
     return {"quality": encoding.quality or encoding.original, "speed": 8}
 
 
+def _jxl_options(encoding: Encoding) -> dict[str, Any]:
+    speed = {"effort": 3, "num_threads": 1}
+    if encoding.lossless and encoding.quality is None:
+        return {"lossless": True, **speed}
+    return {"quality": encoding.quality or encoding.original, **speed}
+
+
 @dataclasses.dataclass(frozen=True)
 class Format:
     """A format in which photos are written. To add a format, add an entry to `FORMATS`.
@@ -61,11 +69,15 @@ class Format:
         alpha: Whether it can hold opacity.
         bits: The most bits that a value can have.
         metadata: Whether it can hold EXIF, an ICC profile and XMP.
+        profile: Whether the encoder writes an ICC profile. If not, pixels with one are converted to sRGB.
         chunks: Whether it can hold PNG chunks: named texts and colour chunks.
         comments: How many comments it can hold.
         resources: Whether it can hold IPTC and other Photoshop resources.
         longest_block: The most bytes of one block of metadata; None for no limit.
         options: Gives Pillow's `save` options for an encoding.
+        feature: Pillow's name of the library that writes it; None for a format that Pillow always writes.
+        module: The module of the plug-in that writes it; None without one.
+        extra: The extra of this package with the plug-in.
     """
 
     name: str
@@ -75,11 +87,23 @@ class Format:
     alpha: bool = False
     bits: int = 8
     metadata: bool = False
+    profile: bool = True
     chunks: bool = False
     comments: int = 0
     resources: bool = False
     longest_block: int | None = None
     options: Callable[[Encoding], dict[str, Any]] = _no_options
+    feature: str | None = None
+    module: str | None = None
+    extra: str | None = None
+
+    def is_writable(self) -> bool:
+        """Whether what writes it is installed."""
+        if self.feature:
+            from PIL import features
+
+            return bool(features.check(self.feature))
+        return self.module is None or importlib.util.find_spec(self.module) is not None
 
 
 FORMATS = {
@@ -98,19 +122,31 @@ FORMATS = {
             options=_jpeg_options,
         ),
         Format("PNG", "PNG", ".png", alpha=True, bits=16, metadata=True, chunks=True),
-        Format("WEBP", "WebP", ".webp", alpha=True, metadata=True, options=_webp_options),
+        Format("WEBP", "WebP", ".webp", alpha=True, metadata=True, options=_webp_options, feature="webp"),
         Format("TIFF", "TIFF", ".tif", ("TIF",), alpha=True, bits=16, metadata=True, resources=True),
         Format("BMP", "BMP", ".bmp"),
-        Format("JPEG2000", "JPEG2000", ".jp2", ("JP2",), alpha=True, comments=1),
-        Format("AVIF", "AVIF", ".avif", alpha=True, metadata=True, options=_avif_options),
+        Format("JPEG2000", "JPEG2000", ".jp2", ("JP2",), alpha=True, comments=1, feature="jpg_2000"),
+        Format("AVIF", "AVIF", ".avif", alpha=True, metadata=True, options=_avif_options, feature="avif"),
+        Format(
+            "JXL",
+            "JPEGXL",
+            ".jxl",
+            ("JPEGXL",),
+            alpha=True,
+            metadata=True,
+            profile=False,
+            options=_jxl_options,
+            module="pillow_jxl",
+            extra="jxl",
+        ),
     )
 }
 """The formats in which photos are written, by Pillow's name."""
 
 _NAMES = {name: format_ for format_ in FORMATS.values() for name in (format_.name, *format_.aliases)}
 
-LOSSY = frozenset({"JPEG", "MPO", "HEIF", "AVIF"})
-"""Lossy formats. WebP can be either."""
+LOSSY = frozenset({"JPEG", "MPO", "HEIF", "AVIF", "JXL"})
+"""Lossy formats. WebP can be either; so can JPEG XL, but Pillow's plug-in does not tell."""
 
 HEIF_EXTENSIONS = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif"})
 RAW_EXTENSIONS = frozenset(
@@ -124,7 +160,6 @@ RAW_EXTENSIONS = frozenset(
 UNREADABLE = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PALM", "PDF", "WMF"})
 # photo formats that need a plug-in of Pillow, if there is one: such a file gets a failure row and is not ignored
 _BY_PLUGIN = {
-    ".jxl": "JPEG XL",
     ".jxr": "JPEG XR",
     ".wdp": "JPEG XR",
     ".hdp": "JPEG XR",
@@ -153,6 +188,7 @@ def formats_by_extension() -> dict[str, str]:
 
     registered = Image.registered_extensions().items()
     known = {extension.lower(): name for extension, name in registered if name not in _NO_PHOTOS}
+    known[".jxl"] = "JXL"
     return _BY_PLUGIN | known | dict.fromkeys(HEIF_EXTENSIONS, "HEIF") | dict.fromkeys(RAW_EXTENSIONS, "RAW")
 
 
@@ -201,16 +237,23 @@ def written_format(path: str, output_format: str | None = None) -> Format:
             `FORMATS`, else JPEG (for MPO, HEIF, RAW) or PNG (for others).
 
     Raises:
-        ValueError: `output_format` is not one of `FORMATS`.
+        ValueError: `output_format` is not one of `FORMATS`, or what writes it is not installed.
     """
     if output_format is None:
         name = named_format(path)
         return FORMATS.get(name) or FORMATS["JPEG" if name in ("HEIF", "MPO", "RAW") else "PNG"]
     found = _NAMES.get(output_format.upper().replace(" ", "").lstrip("."))
     if found is None:
-        labels = ", ".join(format_.label for format_ in FORMATS.values())
-        raise ValueError(f"unknown format {output_format!r}; choose one of {labels}")
+        raise ValueError(f"unknown format {output_format!r}; choose one of {', '.join(writable_labels())}")
+    if not found.is_writable():
+        way = f": pip install 'zerodce[{found.extra}]'" if found.extra else ", which this Pillow was built without"
+        raise ValueError(f"{found.label} needs another library{way}")
     return found
+
+
+def writable_labels() -> list[str]:
+    """The labels of the formats that this installation can write."""
+    return [format_.label for format_ in FORMATS.values() if format_.is_writable()]
 
 
 def output_path(path: str, output_format: str | None = None, named: str | None = None) -> str:

@@ -56,6 +56,7 @@ class Exif:
         thumbnail: (position, length, fields) of a JPEG thumbnail; None if there is none or it has another format.
         areas: For each area of the picture, in pixels: struct code, position and count of its numbers.
         orientation: EXIF orientation of the picture in which the areas lie.
+        full_size: Width and height of the upright picture in which the areas lie; None if it is not scaled.
     """
 
     data: bytes
@@ -65,6 +66,7 @@ class Exif:
     thumbnail: tuple[int, int, list[Field]] | None
     areas: list[tuple[str, int, int]]
     orientation: int
+    full_size: tuple[int, int] | None = None
 
     @classmethod
     def parse(cls, block: bytes, orientation: int = 1) -> "Exif":
@@ -132,14 +134,16 @@ class Exif:
                 struct.pack_into(self.order + code, data, position, values[tag])
 
     def _turn_areas(self, data: bytearray, size: tuple[int, int]) -> None:
-        """Writes the position of each area in the upright picture. An area is a point, and a diameter or two sides."""
+        """Writes the place of each area in the picture as written. An area is a point, and a diameter or two sides."""
+        full = self.full_size or size
+        share = max(size) / max(full)
         for code, position, count in self.areas:
             form = f"{self.order}{count}{code}"
             x, y, *sides = struct.unpack_from(form, data, position)
-            width, height = size[::-1] if self.orientation >= 5 else size
+            width, height = full[::-1] if self.orientation >= 5 else full
             if x < width and y < height:  # otherwise the area belongs to another picture
                 right, down = turned_point((x + 0.5) / width, (y + 0.5) / height, self.orientation)
-                sides = sides[::-1] if self.orientation >= 5 else sides
+                sides = [int(side * share) for side in (sides[::-1] if self.orientation >= 5 else sides)]
                 struct.pack_into(form, data, position, int(right * size[0]), int(down * size[1]), *sides)
 
     def _replace_thumbnail(self, data: bytearray, image: Image.Image, limit: int, icc_profile: bytes) -> bool:
@@ -346,6 +350,14 @@ class Metadata:
         if len(packet) > longest:
             return None, f"XMP too long for {written.name}"
         return dataclasses.replace(self, xmp=packet), ""
+
+    def of_scaled(self, full_size: tuple[int, int]) -> "Metadata":
+        """The metadata for a smaller copy of the photo.
+
+        Args:
+            full_size: Width and height of the photo.
+        """
+        return dataclasses.replace(self, exif=self.exif and dataclasses.replace(self.exif, full_size=full_size))
 
     def options(self, image: Image.Image, written: Format) -> dict[str, Any]:
         """Pillow's `save` options that write this metadata.

@@ -154,6 +154,30 @@ def image_of(pixels: np.ndarray) -> Image.Image:
     return Image.fromarrow(flat, "RGB", (width, height))
 
 
+def scaled_size(width: int, height: int, max_side: int) -> tuple[int, int]:
+    """Width and height of an image that is scaled down so that its longer side has `max_side` pixels."""
+    longer = max(width, height)
+    return max(1, round(width * max_side / longer)), max(1, round(height * max_side / longer))
+
+
+def scaled(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Scales an image with Pillow's Lanczos filter.
+
+    Args:
+        pixels: Grey or RGB, with or without alpha: uint8 or uint16 (height, width, 1 to 4).
+        size: The new width and height.
+
+    Returns:
+        The image, of the same type. With 8 bits, hidden colours of transparent pixels do not bleed into others.
+    """
+    if pixels.dtype == np.uint8:
+        mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[pixels.shape[2]]
+        image = Image.fromarray(pixels[..., 0] if mode == "L" else pixels, mode)
+        return np.asarray(image.resize(size, Image.Resampling.LANCZOS)).reshape(size[1], size[0], -1)
+    planes = (Image.fromarray(np.ascontiguousarray(plane), "I;16") for plane in np.moveaxis(pixels, 2, 0))
+    return np.dstack([np.asarray(plane.resize(size, Image.Resampling.LANCZOS)) for plane in planes])
+
+
 def to_srgb(image: Image.Image, icc_profile: bytes) -> Image.Image:
     """Converts a small picture to sRGB, which viewers assume for pictures without a profile.
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from pipelines.memory import CancelledError
-from pipelines.photos import colour, gain_maps, unread
+from pipelines.photos import colour, gain_maps, jpeg_xl, unread
 from pipelines.photos.errors import PhotoError, described, failing_as
 from pipelines.photos.formats import LOSSY, UNREADABLE, Format, named_format, written_format
 from pipelines.photos.jpeg import DAMAGED, decode_jpeg
@@ -28,6 +28,8 @@ try:
     pillow_heif.register_heif_opener()
 except ImportError:
     pass
+
+jpeg_xl.register()
 
 MAX_PIXELS = 500_000_000
 _ONE_PICTURE = frozenset({"PSD", "ICO", "ICNS"})  # their further frames are layers or sizes of the same picture
@@ -116,7 +118,7 @@ def load(
     with _reading(content, path):
         image = _open(content, path, max_pixels, admit)
         depth = depth_of(image, content)
-        if image.format != "RAW":  # `open_raw` has decoded it already
+        if image.format not in ("RAW", "JXL"):  # `_open` has decoded it already
             admit(image.width * image.height, depth.bits)
         stored = _stored_orientation(image, content)
         gain_map = gain_maps.find(image, content, stored)
@@ -259,6 +261,8 @@ def _reading(content: bytes, path: str) -> Iterator[None]:
             name = named_format(path)
             if "HEIF" not in Image.OPEN and (name == "HEIF" or content[4:12] in _HEIF_STARTS):
                 raise PhotoError("unsupported", "HEIC needs pillow-heif: pip install 'zerodce[heif]'") from None
+            if "JXL" not in Image.OPEN and (name == "JXL" or jpeg_xl.size_of(content)):
+                raise PhotoError("unsupported", "JPEG XL needs a library: pip install 'zerodce[jxl]'") from None
             if name in UNREADABLE:
                 raise PhotoError("unsupported", f"{name} is a format that zerodce cannot read") from None
             if unread := _unread_kind(content):
@@ -307,18 +311,26 @@ def _open(
     """Opens a photo and reads its header. A RAW file is developed at once, at half size if `half_size`."""
     if named_format(path) == "RAW" and not content.startswith(_NOT_RAW):
         return open_raw(content, max_pixels, admit, half_size)
+    if size := jpeg_xl.size_of(content):  # Pillow decodes it when it opens it
+        _refuse_large(*size, max_pixels)
+        if "JXL" in Image.OPEN:
+            admit(size[0] * size[1], 8)
     image = Image.open(io.BytesIO(content))
     if image.format in UNREADABLE:
         raise PhotoError("unsupported", f"{image.format} is a format that zerodce cannot read")
     if image.format == "TIFF":
         _skip_reduced_pages(image)
-    if image.width * image.height > max_pixels:
-        raise PhotoError("too_large", f"{image.width}x{image.height} is more than --max-pixels {max_pixels}")
+    _refuse_large(image.width, image.height, max_pixels)
     if image.format == "TIFF" and DNG_VERSION_TAG in vars(image)["tag_v2"]:
         return open_raw(content, max_pixels, admit, half_size)
     image.info.update(unread.found(image, content))
     image.info.update(**colour.named(image, content))
     return image
+
+
+def _refuse_large(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise PhotoError("too_large", f"{width}x{height} is more than --max-pixels {max_pixels}")
 
 
 def _skip_reduced_pages(image: Image.Image) -> None:

@@ -1,6 +1,7 @@
 """Writes photos as files, with the format, quality, alpha and metadata of the original."""
 
 import contextlib
+import dataclasses
 import functools
 import io
 import zlib
@@ -15,7 +16,7 @@ from pipelines.photos.formats import Encoding
 from pipelines.photos.gain_maps import GainMap
 from pipelines.photos.metadata import Metadata, tags_of_photo
 from pipelines.photos.packets import Event
-from pipelines.photos.pixels import eight_bit_values, image_of
+from pipelines.photos.pixels import eight_bit_values, image_of, scaled, scaled_size, to_srgb
 from pipelines.photos.reading import Photo
 from pipelines.photos.unread import GAIN_MAP
 
@@ -39,16 +40,18 @@ def encode(
     strip_metadata: bool = False,
     event: Event | None = None,
     with_gain_map: bool = False,
+    max_side: int | None = None,
 ) -> Encoded:
     """Encodes pixels as a file like that of the original photo.
 
     Args:
         photo: The original.
         pixels: The new pixels, with the shape and type of `photo.pixels`.
-        quality: For JPEG, WebP and AVIF, 1 to 100; None for about the quality of the original.
+        quality: For JPEG, WebP, AVIF and JPEG XL, 1 to 100; None for about the quality of the original.
         strip_metadata: Whether to leave out EXIF, ICC profile, XMP, DPI, comments and IPTC.
         event: What was done to the photo, for the history in its XMP; None for no entry.
         with_gain_map: Whether to write the photo's gain map behind it. `strip_metadata` leaves it out.
+        max_side: Longest side of the image in pixels; a longer one is scaled down. None for the size of the photo.
 
     Returns:
         The file. If metadata makes the encoder fail, the metadata is left out and there is a note.
@@ -58,6 +61,9 @@ def encode(
     """
     gain_map = photo.gain_map if with_gain_map else None
     notes = []
+    if max_side is not None and max(pixels.shape[:2]) > max_side:
+        with failing_as("encode"):
+            photo, pixels = _scaled(photo, pixels, max_side)
     if not strip_metadata:
         try:
             with failing_as("encode"):
@@ -67,6 +73,16 @@ def encode(
     notes += [GAIN_MAP] if gain_map else []
     with failing_as("encode"):
         return Encoded(_encode(photo, pixels, quality, None), notes)
+
+
+def _scaled(photo: Photo, pixels: np.ndarray, max_side: int) -> tuple[Photo, np.ndarray]:
+    """A smaller copy of a photo and its pixels."""
+    height, width = pixels.shape[:2]
+    size = scaled_size(width, height, max_side)
+    values = scaled(_with_alpha(pixels, photo.alpha), size)
+    alpha = None if photo.alpha is None else values[..., -1]
+    values = values if alpha is None else np.ascontiguousarray(values[..., :-1])
+    return dataclasses.replace(photo, alpha=alpha, metadata=photo.metadata.of_scaled((width, height))), values
 
 
 def _encode_with_metadata(
@@ -96,11 +112,22 @@ def _encode(photo: Photo, pixels: np.ndarray, quality: int | None, metadata: Met
         return writer(_with_alpha(pixels, photo.alpha), options)
     if photo.alpha is not None:
         image = Image.fromarray(_with_alpha(pixels, photo.alpha))
+    if not photo.format.profile and (profile := options.pop("icc_profile", b"")):
+        image = _in_srgb(image, profile)
     original = _estimated_quality(photo.jpeg_tables[0]) if photo.jpeg_tables else 95 if photo.lossless else 90
     encoding = Encoding(quality, original, photo.lossless, photo.jpeg_tables, photo.jpeg_subsampling)
     buffer = io.BytesIO()
     image.save(buffer, photo.format.name, **photo.format.options(encoding), **options)
     return buffer.getvalue()
+
+
+def _in_srgb(image: Image.Image, icc_profile: bytes) -> Image.Image:
+    """An image with or without alpha, converted to sRGB."""
+    alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
+    converted = to_srgb(image.convert("L" if image.mode in ("L", "LA") else "RGB"), icc_profile)
+    if alpha is not None:
+        converted.putalpha(alpha)
+    return converted
 
 
 def _with_alpha(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
