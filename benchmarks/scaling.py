@@ -83,14 +83,6 @@ def measure(count: int) -> None:
 
         timed("append to the journal (workers)", append)
         make_files(Path(out) / "enhanced", count, IMAGE)
-        again = Journal(journal.folder)
-
-        def held() -> int:
-            return sum(
-                again.is_done(task.version, lambda _: ("image",), lambda _: len(IMAGE)) for task in plan.todo.values()
-            )
-
-        replayed = timed("ask what is done (workers)", held)
 
         def resume() -> int:
             return planning.make_plan(listing, out, settings, digest, journal.read(), []).skipped
@@ -101,6 +93,14 @@ def measure(count: int) -> None:
             return results.write_results(out, plan, journal, {}, (), plan.todo)
 
         result = timed("rows, compaction and report", finish)
+        again = Journal(journal.folder)
+
+        def held() -> int:
+            return sum(
+                again.is_done(task.version, lambda _: ("image",), lambda _: len(IMAGE)) for task in plan.todo.values()
+            )
+
+        replayed = timed("ask what is done (workers)", held)
         assert tasks == replayed == resumed == result["counts"]["enhanced"] == count
         tables = [Path(out) / name for name in ("metrics.csv", "metrics.parquet")]
         for kind, files in (("journal", list(Path(journal.folder).iterdir())), ("tables", tables)):

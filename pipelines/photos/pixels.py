@@ -171,10 +171,9 @@ def scaled(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         The image, of the same type. With 8 bits, hidden colours of transparent pixels do not bleed into others.
     """
     if pixels.dtype == np.uint8:
-        mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[pixels.shape[2]]
-        image = Image.fromarray(pixels[..., 0] if mode == "L" else pixels, mode)
+        image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
         return np.asarray(image.resize(size, Image.Resampling.LANCZOS)).reshape(size[1], size[0], -1)
-    planes = (Image.fromarray(np.ascontiguousarray(plane), "I;16") for plane in np.moveaxis(pixels, 2, 0))
+    planes = (Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(pixels, 2, 0))
     return np.dstack([np.asarray(plane.resize(size, Image.Resampling.LANCZOS)) for plane in planes])
 
 
