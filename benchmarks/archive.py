@@ -164,6 +164,12 @@ def journal_bytes(out: Path | str) -> int:
     return sum(entry.size for entry in storage.walk(storage.join(str(out), ".zerodce/journal")))
 
 
+def images_in(out: Path) -> int:
+    """The number of enhanced photos in a folder of results."""
+    folder = str(out / "enhanced")
+    return sum(1 for _ in storage.walk(folder)) if storage.exists(folder) else 0
+
+
 def enhance(folder: Path, photos: Path, count: int) -> list[str]:
     """The table of `zerodce enhance`, killed twice."""
     out = folder / "out"
@@ -174,10 +180,10 @@ def enhance(folder: Path, photos: Path, count: int) -> list[str]:
         def reached(share: int = share, begun: float = begun) -> bool:
             if share == 3 or (time.monotonic() - begun) % 5 > 0.6:  # to ask takes time too
                 return False
-            return sum(1 for _ in storage.walk(str(out / "enhanced"))) > share * count / 3 if out.exists() else False
+            return images_in(out) > share * count / 3
 
         part = run([*ZERODCE, "enhance", photos, out], reached)
-        done = sum(1 for _ in storage.walk(str(out / "enhanced")))
+        done = images_in(out)
         numbers = f"{part.seconds:.0f} | {part.core_seconds:.0f} | {part.peak_mb:.0f} MB | {done:,}"
         lines.append(f"| {start} | {'SIGKILL' if share < 3 else 'itself'} | {numbers} |")
     counts = checked(out, count)["counts"]

@@ -242,6 +242,28 @@ def status(out: str, as_json: bool) -> None:
     job.status(out, as_json)
 
 
+@main.command()
+@click.argument("model", type=PLACE, required=False)
+@click.option(
+    "--to",
+    type=click.Choice(["onnx", "litert", "openvino", "savedmodel"]),
+    required=True,
+    help="onnx: ONNX Runtime and others. litert: LiteRT (TensorFlow Lite). openvino: OpenVINO. savedmodel: TensorFlow.",
+)
+@click.option("--out", type=PLACE, help="The file, or the folder of a SavedModel.  [default: zerodce, with its suffix]")
+@click.option("--overwrite", is_flag=True, help="Replace what is there.")
+def export(model: str | None, to: str, out: str | None, overwrite: bool) -> None:
+    """Write MODEL, or the shipped model, as one graph for other runtimes: phones, browsers, C++.
+
+    The graph takes an image of any size and how much light it gets, and gives the enhanced image. docs/export.md has a
+    script for each runtime.
+    """
+    silence_libraries()
+    from pipelines import export as job
+
+    job.export(model, to, out, overwrite)
+
+
 @main.group()
 def records() -> None:
     """Show, check and export a data set that `preprocess` wrote."""

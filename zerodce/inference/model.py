@@ -37,11 +37,13 @@ class CurveModel:
             gives curve strengths by brightness. Otherwise it gives curve-parameter maps, one for each pixel.
         forward: The network. It takes an image, float32 (height, width, 3) in [0, 1], and, if it sees the whole photo,
             the light in [0, 1]. It gives float32 strengths (KNOTS,) in [0, 1], or maps (height, width, 24) in [-1, 1].
+        weights: The weights of the network, in the order of its layers; empty if Keras runs it.
     """
 
     recipe: Recipe
     sees_whole: bool
     forward: Callable[..., np.ndarray]
+    weights: tuple[np.ndarray, ...] = ()
 
     @classmethod
     def read(cls, content: bytes) -> "CurveModel":
@@ -94,7 +96,7 @@ class CurveModel:
             raise ValueError(f"its weights have the shapes {found}, those of {recipe.architecture} {network.shapes}")
         _check_finite(weights)
         weights = [np.ascontiguousarray(array, np.float32) for array in weights]
-        return cls(recipe, network.sees_whole, functools.partial(network.run, weights))
+        return cls(recipe, network.sees_whole, functools.partial(network.run, weights), tuple(weights))
 
     @classmethod
     def of(cls, model: Any) -> "CurveModel":
