@@ -24,7 +24,8 @@ from zerodce.recipes import FUSION, SIX
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIMES = {"onnx": "ONNX Runtime", "litert": "LiteRT", "openvino": "OpenVINO", "savedmodel": "TensorFlow"}
 SCRIPTS = dict(re.findall(r"### (.*?)\n```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), re.DOTALL))
-SIZES = [(301, 200), (64, 128), (97, 31)]
+SIZES = {(301, 200): 0.3, (97, 31): 0.0}
+"""Width and height of photos, and the light that each gets."""
 
 
 def scene(width: int, height: int) -> np.ndarray:
@@ -56,17 +57,15 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert re.fullmatch(
-        rf"(zerodce{TARGETS[request.param].suffix}|zerodce\.bin), \d\.\d MB", done.stdout.split("\n")[-2]
-    )
+    name = f"zerodce{TARGETS[request.param].suffix}"
+    assert re.search(rf"^{name}, \d\.\d MB$", done.stdout, re.MULTILINE)
     return request.param, folder
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("light", [0.0, 0.3])
-def test_the_script_of_each_runtime_gives_the_pixels_of_zerodce(exported: tuple[str, Path], light: float) -> None:
+def test_the_script_of_each_runtime_gives_the_pixels_of_zerodce(exported: tuple[str, Path]) -> None:
     target, folder = exported
-    for width, height in SIZES:
+    for (width, height), light in SIZES.items():
         image = scene(width, height)
         Image.fromarray(image).save(folder / "photo.png")
         command = [sys.executable, "-c", SCRIPTS[RUNTIMES[target]], "photo.png", "bright.png", str(light)]
