@@ -1,25 +1,26 @@
 """The model in other runtimes, run by the scripts of the documentation: its pixels are those of zerodce."""
 
+import hashlib
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
 import zerodce
-from pipelines import cli
+from pipelines import export
 from zerodce.curves.brightening import brighten, surroundings
 from zerodce.curves.tones import tables
 from zerodce.exporting import targets
 from zerodce.exporting.targets import TARGETS
 from zerodce.images.pixels import small_copy
 from zerodce.inference.model import SHIPPED, CurveModel, shipped
-from zerodce.recipes import FUSION, SIX
+from zerodce.recipes import SIX
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIMES = {"onnx": "ONNX Runtime", "litert": "LiteRT", "openvino": "OpenVINO", "savedmodel": "TensorFlow"}
@@ -44,9 +45,11 @@ def expected(image: np.ndarray, light: float) -> np.ndarray:
     return brighten(image, tables(grid), surroundings(small))
 
 
-def invoke(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(cli.main, ["export", *map(str, arguments)])
-    return result.exit_code, result.output
+def refused(model: Path | None, to: str, out: Path | None = None) -> tuple[int, str]:
+    """Exit code and message of an export that is refused."""
+    with pytest.raises(click.ClickException) as error:
+        export.export(model and str(model), to, out and str(out), overwrite=False)
+    return error.value.exit_code, error.value.message
 
 
 @pytest.fixture(scope="module", params=list(TARGETS))
@@ -95,43 +98,38 @@ def test_the_file_says_which_model_it_is(exported: tuple[str, Path]) -> None:
         found = {name: model.get_rt_info(["zerodce", name]).value for name in ("zerodce", "model_sha256", "recipe")}
     else:
         return  # a .tflite file has no place for it
-    import hashlib
-
     digest = hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
     assert found == {"zerodce": zerodce.__version__, "model_sha256": digest, "recipe": "fusion"}
 
 
 def test_what_exists_stays(tmp_path: Path) -> None:
-    (tmp_path / "a.onnx").write_text("mine")
-    code, said = invoke("--to", "onnx", "--out", tmp_path / "a.onnx")
-    assert (code, (tmp_path / "a.onnx").read_text()) == (2, "mine")
-    assert "a.onnx exists: choose another name, or replace it with --overwrite" in said
+    (path := tmp_path / "a.onnx").write_text("mine")
+    message = f"{path} exists: choose another name, or replace it with --overwrite"
+    assert refused(None, "onnx", path) == (2, message)
+    assert path.read_text() == "mine"
 
 
 def test_a_wrong_name_is_refused(tmp_path: Path) -> None:
-    code, said = invoke("--to", "litert", "--out", tmp_path / "model.onnx")
-    assert code == 2
-    assert "the name of this format ends in .tflite: write model.onnx.tflite" in said
+    message = "the name of this format ends in .tflite: write model.onnx.tflite"
+    assert refused(None, "litert", tmp_path / "model.onnx") == (2, message)
 
 
 def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     find = targets.importlib.util.find_spec
     monkeypatch.setattr(targets.importlib.util, "find_spec", lambda name: None if name == "tf2onnx" else find(name))
-    assert invoke("--to", "onnx") == (1, "Error: --to onnx needs tf2onnx: pip install 'zerodce[export]'\n")
+    assert refused(None, "onnx") == (1, "--to onnx needs tf2onnx: pip install 'zerodce[export]'")
 
 
 def test_a_model_of_another_recipe_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CurveModel, "read", lambda content: CurveModel(SIX, False, np.copy))
-    code, said = invoke("--to", "onnx", "--out", tmp_path / "a.onnx")
+    code, message = refused(None, "onnx", tmp_path / "a.onnx")
     assert code == 1
-    assert "a model of the recipe 'six' sees parts of a photo and cannot be exported" in said
-    assert FUSION.name == "fusion"
+    assert "a model of the recipe 'six' sees parts of a photo and cannot be exported" in message
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "model.keras").write_bytes(b"no model")
-    code, said = invoke(tmp_path / "model.keras", "--to", "savedmodel", "--out", tmp_path / "made")
-    assert code == 1
-    assert "model.keras is not a model that `zerodce train` wrote (it is no .keras file)" in said
+    (path := tmp_path / "model.keras").write_bytes(b"no model")
+    message = f"{path} is not a model that `zerodce train` wrote (it is no .keras file)"
+    assert refused(path, "savedmodel", tmp_path / "made") == (1, message)
     assert not (tmp_path / "made").exists()
