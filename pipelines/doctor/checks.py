@@ -32,7 +32,7 @@ EXTRAS = {
         ("keras", "matplotlib", "tensorboard", "tensorflow"),
     ),
     "lol": ("download", ("gdown",)),
-    "export": ("export", ("onnx", "openvino", "tensorflow", "tf2onnx")),
+    "export": ("export", ("ai-edge-litert", "onnx", "onnxruntime", "openvino", "tensorflow", "tf2onnx")),
     "aws": ("s3://", ("obstore", "boto3")),
     "gcp": ("gs://, Dataflow", ("obstore", "google-cloud-storage")),
     "azure": ("az://", ("obstore",)),
