@@ -5,12 +5,15 @@ import errno
 import marshal
 import os
 import sqlite3
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, ValuesView
 from typing import Any, Generic, TypeVar, overload
 
 CACHE_BYTES = 16 * 2**20
 """Bytes of a map that stay in memory."""
+
+_AT_A_TIME = 256  # rows that an iterator reads
 
 _Value = TypeVar("_Value")
 _Default = TypeVar("_Default")
@@ -22,7 +25,8 @@ class SortedMap(Mapping[str, _Value]):
 
     SQLite keeps the map: in memory up to `CACHE_BYTES`, and beyond that in a file without a name, which the system
     deletes even if the process is killed. The file lies in `SQLITE_TMPDIR`, `TMPDIR`, `/var/tmp` or `/tmp`, whichever
-    comes first (https://sqlite.org/tempfiles.html). A map must not be changed while it is read by an iterator.
+    comes first (https://sqlite.org/tempfiles.html). A map must not be changed while it is read by an iterator. Threads
+    may use a map at the same time.
 
     Args:
         pack: Makes of a value what `marshal` can store: numbers, texts, bytes, None, and tuples and dicts of them.
@@ -39,6 +43,7 @@ class SortedMap(Mapping[str, _Value]):
         self._pack, self._unpack, self._rank = pack, unpack, rank
         # autocommit is off for ever: one transaction, which is never rolled back, so that nothing is written twice
         self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._lock = threading.RLock()  # threads that ask at the same time would share a statement
         weakref.finalize(self, self._connection.close)
         for statement in (
             "PRAGMA journal_mode = OFF",
@@ -72,13 +77,14 @@ class SortedMap(Mapping[str, _Value]):
     def _insert(self, statement: str, pairs: _Pairs[_Value]) -> None:
         self._count = None
         rows = ((_key(path), self._rank(value), marshal.dumps(self._pack(value))) for path, value in pairs)
-        with _saying_full():
+        with self._lock, _saying_full():
             self._connection.executemany(statement, rows)
 
     def discard(self, path: str) -> bool:
         """Removes a path. Returns whether it was there."""
-        self._count = None
-        return self._connection.execute("DELETE FROM map WHERE path = ?", (_key(path),)).rowcount == 1
+        with self._lock:
+            self._count = None
+            return self._connection.execute("DELETE FROM map WHERE path = ?", (_key(path),)).rowcount == 1
 
     def __getitem__(self, path: str) -> _Value:
         found = self._row("value", path)
@@ -102,9 +108,10 @@ class SortedMap(Mapping[str, _Value]):
         return (path.decode("utf-8", "surrogatepass") for (path,) in self._rows("path"))
 
     def __len__(self) -> int:
-        if self._count is None:
-            self._count = int(self._connection.execute("SELECT count(*) FROM map").fetchone()[0])
-        return self._count
+        with self._lock:
+            if self._count is None:
+                self._count = int(self._connection.execute("SELECT count(*) FROM map").fetchone()[0])
+            return self._count
 
     def values(self) -> "_Values[_Value]":
         return _Values(self)
@@ -112,15 +119,21 @@ class SortedMap(Mapping[str, _Value]):
     def _row(self, column: str, path: str) -> tuple[Any] | None:
         if self._count == 0:
             return None
-        found: tuple[Any] | None = self._connection.execute(
-            f"SELECT {column} FROM map WHERE path = ?", (_key(path),)
-        ).fetchone()
+        with self._lock:
+            cursor = self._connection.execute(f"SELECT {column} FROM map WHERE path = ?", (_key(path),))
+            found: tuple[Any] | None = cursor.fetchone()
         return found
 
     def _rows(self, columns: str) -> Iterator[tuple[Any, ...]]:
-        cursor = self._connection.execute(f"SELECT {columns} FROM map ORDER BY path")
+        with self._lock:
+            cursor = self._connection.execute(f"SELECT {columns} FROM map ORDER BY path")
         with contextlib.closing(cursor):
-            yield from cursor
+            while True:
+                with self._lock:
+                    rows = cursor.fetchmany(_AT_A_TIME)
+                if not rows:
+                    return
+                yield from rows
 
 
 class _Values(ValuesView[_Value], Generic[_Value]):

@@ -2,6 +2,7 @@
 
 import sqlite3
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,19 @@ def test_a_large_map_spills_and_stays_whole(tmp_path: Path, monkeypatch: pytest.
     assert sum(len(text) for text in texts.values()) == count * 10_000
     assert list(texts) == [f"{number:06}" for number in range(count)]
     assert list(tmp_path.iterdir()) == []  # the file has no name
+
+
+def test_threads_may_ask_at_the_same_time() -> None:
+    numbers: SortedMap[int] = SortedMap()
+    numbers.update((f"{number:04}", number) for number in range(1000))
+
+    def ask(thread: int) -> int:
+        paths = [f"{number:04}" for number in range(thread, 2000, 3)]
+        return sum(numbers.get(path) == int(path) for path in paths) + sum(1 for _ in numbers.values())
+
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(ask, range(3), chunksize=1)) + list(pool.map(ask, [0] * 60))
+    assert found == [1334, 1333, 1333] + [1334] * 60
 
 
 def test_a_full_disk_is_a_line_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
