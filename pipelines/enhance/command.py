@@ -377,8 +377,8 @@ def run_job(
         if settings.reference is not None:
             seen.append(settings.reference)
         requirements = WorkerRequirements.of(options, *seen)
+        spread = not runners.in_one_process(options)  # asked first, because a new pipeline changes the options
         pipeline = runners.new_pipeline(options)
-        spread = not runners.in_one_process(options)
         _ = pipeline | "Plan" >> beam.Create(plans) | Enhance(processor, settings.workers, requirements, spread)
         job = runners.Job(pipeline)
         try:

@@ -747,6 +747,22 @@ def test_results_that_cannot_be_read_are_a_line(photos: Path, tmp_path: Path, mo
         assert error.value.exit_code == 1
 
 
+def test_photos_are_spread_over_worker_processes_only(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+
+    def noted(*arguments: Any) -> None:
+        seen.append(arguments[-1])
+        raise RuntimeError
+
+    monkeypatch.setattr(command, "Enhance", noted)
+    for options in ((), ("--", "--direct_running_mode=multi_processing", "--direct_num_workers=2")):
+        with pytest.raises(RuntimeError):
+            run(photos, tmp_path / "out", *options)
+    assert seen == [False, True]
+
+
 @pytest.mark.parametrize("name", [".jsonl", "metrics.csv", "failures.csv", "run.json", "rows-00000.js", "report.html"])
 def test_a_disk_that_is_full_at_the_end_is_a_line_and_costs_no_photo(
     photos: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
