@@ -31,6 +31,10 @@ class OutputError(Exception):
     """Nothing can be written any more, such as on a full disk. The job ends; a later run goes on."""
 
 
+class InputError(Exception):
+    """The folder of the originals can no longer be read: its disk is gone, or its store does not work. The job ends."""
+
+
 class Listing(NamedTuple):
     """The photos of a folder, sorted by path, and the number of other files by extension."""
 
@@ -214,6 +218,18 @@ def is_writable(out: str) -> bool:
             return False
         storage.write(probe, b"yes")
         storage.delete([probe])
+    except OSError:
+        return False
+    return True
+
+
+def is_readable(source: str) -> bool:
+    """Whether the folder of the originals can still be read: its disk is there, or its store works."""
+    try:
+        if storage.is_local(source):
+            os.listdir(source)
+        else:
+            storage.reach(source)
     except OSError:
         return False
     return True

@@ -77,12 +77,13 @@ class Job(threading.Thread):
 
 
 def failure_reason(error: BaseException) -> str:
-    """Why a job failed, in one line: the message of `OutputError` or `WorkerError`, else the last line from Beam."""
+    """Why a job failed, in one line: the message of an error that ends a job, else the last line from Beam."""
     text = re.sub(r" \[while running '[^\n]*'\]", "", f"{type(error).__name__}: {error}")
-    found = re.search(r"(OutputError|WorkerError): ([^\n]*)", text)
-    if not found:
-        return text.strip().splitlines()[-1]
-    return f"cannot write {found[2]}" if found[1] == "OutputError" else found[2]
+    found = re.search(rf"({'|'.join(_ENDING)}): ([^\n]*)", text)
+    return _ENDING[found[1]] + found[2] if found else text.strip().splitlines()[-1]
+
+
+_ENDING = {"OutputError": "cannot write ", "InputError": "cannot read ", "WorkerError": ""}
 
 
 def pipeline_options(runner: str, beam_args: Sequence[str] = ()) -> PipelineOptions:

@@ -19,7 +19,7 @@ from pipelines.enhance.attempts import Attempt, Attempts
 from pipelines.enhance.journal import Journal, PhotoRecord
 from pipelines.enhance.plan import Task
 from pipelines.enhance.settings import EnhanceSettings, place
-from pipelines.folders import OutputError
+from pipelines.folders import InputError, OutputError
 from pipelines.memory import CancelledError, Share
 from pipelines.options import LOCAL_RUNNERS
 from pipelines.photos.packets import Event
@@ -47,7 +47,7 @@ class _GivenUpError(photos.PhotoError):
     """The photo ended its process too often, or took longer than its time limit. This run does not try it again."""
 
 
-_ENDING = (OutputError, CancelledError)  # the job, not one photo
+_ENDING = (InputError, OutputError, CancelledError)  # the job, not one photo
 
 
 class Prepared(NamedTuple):
@@ -173,6 +173,9 @@ class PhotoProcessor:
         except photos.PhotoError as error:
             share.release()
             return self.failed(task, error, started)
+        except BaseException:  # ends the job; the photos that wait for memory must not wait for ever
+            share.release()
+            raise
 
     def complete(self, prepared: Prepared, curves: Curves | photos.PhotoError) -> Done:
         """Applies the curves at full size, writes the images, measures them, and writes the journal record.
@@ -304,7 +307,13 @@ class PhotoProcessor:
         try:
             return storage.read(storage.join(self.source, task.path), self.settings.max_bytes)
         except OSError as error:
-            raise photos.PhotoError("read", photos.described(error)) from error
+            raise self._unread(photos.described(error), error.strerror or str(error)) from error
+
+    def _unread(self, error: str, reason: str) -> Exception:
+        """The error of a photo that cannot be read, or of the whole folder, if it cannot be read any more."""
+        if folders.is_readable(self.source):
+            return photos.PhotoError("read", error)
+        return InputError(f"{self.source} ({reason})")
 
     @contextlib.contextmanager
     def _target(self, task: Task, kind: str) -> Iterator[tuple[str, bool]]:
@@ -454,7 +463,7 @@ class PhotoProcessor:
                 if replace or zlib.crc32(storage.read(target)) != crc32:
                     raise
             except storage.SourceError as error:
-                raise photos.PhotoError("read", str(error)) from error
+                raise self._unread(str(error), str(error)) from error
         outcome.images.append(Image(target, task.size, crc32))
         outcome.notes.append(f"{folder} unchanged, copied byte for byte")
 
@@ -473,6 +482,8 @@ class PhotoProcessor:
             try:
                 reference = photos.load(storage.read(path), path, max_pixels=self.settings.max_pixels).eight_bits
             except (OSError, photos.PhotoError) as error:
+                if not folders.is_readable(self.settings.reference):
+                    raise InputError(f"{self.settings.reference} ({photos.described(error)})") from error
                 notes.append(f"reference not readable: {error}")
         if reference is not None and reference.shape[:2] != before.shape[:2]:
             notes.append("size differs from reference")

@@ -11,6 +11,7 @@ import functools
 import io
 import math
 import os
+import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +26,7 @@ ONE_PUT = 8 * 2**20
 """The largest number of bytes that is written by one put."""
 
 WAIT_SECONDS = 60.0
-"""Seconds for which a call waits for an object store that has answered before and does not answer now."""
+"""Seconds for which a call waits for an object store that does not work now."""
 
 SAY_SECONDS = 10.0
 """Seconds between lines that say for which store the command waits."""
@@ -47,11 +48,14 @@ _Result = TypeVar("_Result")
 
 
 class _GoneError(OSError):
-    """An object store does not answer, or answers that it is out of order."""
+    """An object store does not answer, or answers that it cannot work now, as S3 does if it is asked too often."""
+
+    refuses = False
+    """Whether it has answered."""
 
 
 class _StillGoneError(OSError):
-    """An object store still does not answer, after waiting."""
+    """An object store still does not work, after waiting."""
 
 
 _options: dict[str, str] = {}
@@ -132,7 +136,10 @@ def _asking(path: str) -> Iterator[None]:
         status = _status(text)
         gone = status in _OUT_OF_ORDER or (status is None and "HTTP error" in text)
         kind = _GoneError if gone else FileExistsError if isinstance(error, _conflicts()) else OSError
-        raise kind(errno.ENOSPC if status == _FULL else errno.EIO, _reason(error), path) from error
+        converted = kind(errno.ENOSPC if status == _FULL else errno.EIO, _reason(error), path)
+        if isinstance(converted, _GoneError):
+            converted.refuses = status is not None
+        raise converted from error
 
 
 def _conflicts() -> tuple[type[Exception], ...]:
@@ -160,14 +167,15 @@ def _reason(error: Exception) -> str:
     return line
 
 
-_answered: set[str] = set()  # stores that have answered in this process
+_works: dict[str, bool] = {}  # for each store: whether it has worked in this process; False once it was given up
 _said = {"time": -math.inf}  # when the last line about waiting was printed
 
 
 def _patient(function: Callable[..., _Result]) -> Callable[..., _Result]:
-    """Decorates a function of a path with retries and exponential backoff, for a store that no longer answers.
+    """Decorates a function of a path with retries and exponential backoff, for a store that no longer works.
 
-    It prints that it waits, and waits for at most `WAIT_SECONDS`. It does not wait for a store that has never answered.
+    It prints that it waits, and waits for at most `WAIT_SECONDS`. It does not wait for a store that has never answered,
+    nor a second time for a store that was given up.
     """
 
     @functools.wraps(function)
@@ -178,34 +186,36 @@ def _patient(function: Callable[..., _Result]) -> Callable[..., _Result]:
             try:
                 with _asking(path):
                     result = function(path, *arguments, **options)
-                _answered.add(store)
+                _works[store] = True
                 return result
             except FileNotFoundError:
-                _answered.add(store)
+                _works[store] = True
                 raise
             except _GoneError as error:
                 now = time.monotonic()
                 started = now if math.isnan(started) else started
                 left = started + WAIT_SECONDS - now
-                if store not in _answered:
+                if not _works.get(store, error.refuses):
                     raise _StillGoneError(error.errno, error.strerror, path) from error
                 if left <= 0 or STOP.is_set():
-                    _answered.discard(store)  # the next call must not wait again
-                    text = f"{store} has not answered for {now - started:.0f} s ({error.strerror})"
+                    _works[store] = False
+                    does = "refused to work" if error.refuses else "not answered"
+                    text = f"{store} has {does} for {now - started:.0f} s ({error.strerror})"
                     raise _StillGoneError(errno.EIO, text, path) from error
-                _say_waiting(store, str(error.strerror), left)
-                STOP.wait(min(pause, left))
+                _say_waiting(store, error, left)
+                STOP.wait(min(random.uniform(0.5, 1) * pause, left))  # workers that were refused together come apart
                 pause = min(2 * pause, 10)
 
     return patient
 
 
-def _say_waiting(store: str, reason: str, left: float) -> None:
+def _say_waiting(store: str, error: _GoneError, left: float) -> None:
     """Prints a line about the store that the command waits for, at most one every `SAY_SECONDS` over all threads."""
     now = time.monotonic()
     if now - _said["time"] >= SAY_SECONDS:
         _said["time"] = now
-        click.echo(f"Waiting for {store}, which does not answer ({reason}): for {left:.0f} s more.", err=True)
+        does = "refuses to work now" if error.refuses else "does not answer"
+        click.echo(f"Waiting for {store}, which {does} ({error.strerror}): for {left:.0f} s more.", err=True)
 
 
 @_patient

@@ -464,7 +464,7 @@ def test_an_outage_that_lasts_is_an_error(fragile: Fragile, capsys: pytest.Captu
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(objects, "WAIT_SECONDS", 0.2)
         for call in every_call():
-            objects._answered.add(BUCKET)
+            objects._works[BUCKET] = True
             with pytest.raises(OSError, match=r"has not answered for \d s \(.*127\.0\.0\.1") as error:
                 call()
             assert "\n" not in error.value.strerror
@@ -512,7 +512,7 @@ def test_a_copy_that_an_outage_breaks_off_blames_the_store_not_the_photo(fragile
         patch.setattr(objects, "WAIT_SECONDS", 0.2)
         with pytest.raises(OSError, match=r"has not answered for \d s"):
             storage.copy(BUCKET, entry, f"{BUCKET}/c", zlib.crc32(b"1"))
-        patch.setattr(objects, "_copy", lambda path, source: objects._answered.add(BUCKET))
+        patch.setattr(objects, "_copy", lambda path, source: objects._works.update({BUCKET: True}))
         with pytest.raises(OSError, match=r"has not answered for \d s"):
             storage.copy(BUCKET, entry, f"{BUCKET}/c", zlib.crc32(b"1"))
     fragile.begin()
@@ -521,7 +521,7 @@ def test_a_copy_that_an_outage_breaks_off_blames_the_store_not_the_photo(fragile
 def test_a_store_that_has_never_answered_is_not_waited_for(
     fragile: Fragile, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(objects, "_answered", set())
+    monkeypatch.setattr(objects, "_works", {})
     fragile.end()
     for call in every_call():
         with pytest.raises(OSError, match=r"127\.0\.0\.1:\d+: Connection refused"):
