@@ -2,9 +2,11 @@
 
 import collections
 import dataclasses
+import io
 import json
 import pickle
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -385,6 +387,41 @@ def test_a_bucket_that_fills_up_ends_the_job_and_the_next_run_goes_on(
     counts = json.loads(storage.read(f"{BUCKET}/out/run.json"))["counts"]
     assert (counts["enhanced"], counts["skipped"], counts["failed"]) == (8 - written, written, 0)
     assert storage.read(f"{BUCKET}/out/metrics.csv").count(b"\n") == 9
+
+
+def test_photos_that_go_or_change_after_they_were_listed_are_a_row_and_done_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    generator = np.random.default_rng(0)
+
+    def put(name: str) -> None:
+        buffer = io.BytesIO()
+        Image.fromarray(generator.integers(0, 60, (40, 60, 3), dtype=np.uint8)).save(buffer, "PNG")
+        storage.write(f"{BUCKET}/in/{name}.png", buffer.getvalue())
+
+    for name in ("changes", "goes", "stays"):
+        put(name)
+    write_plan = command.write_plan
+
+    def change_and_write_plan(*arguments: Any) -> list[str]:
+        storage.delete([f"{BUCKET}/in/goes.png"])
+        time.sleep(1.1)  # times on S3 are whole seconds
+        put("changes")
+        put("comes")
+        return write_plan(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "write_plan", change_and_write_plan)
+        assert enhance(f"{BUCKET}/in", f"{BUCKET}/out") == 1
+    counts = json.loads(storage.read(f"{BUCKET}/out/run.json"))["counts"]
+    assert (counts["found"], counts["enhanced"], counts["failed"]) == (3, 2, 1)
+    assert b"goes.png,read,FileNotFoundError" in storage.read(f"{BUCKET}/out/failures.csv")
+
+    assert enhance(f"{BUCKET}/in", f"{BUCKET}/out") == 0
+    counts = json.loads(storage.read(f"{BUCKET}/out/run.json"))["counts"]
+    assert (counts["found"], counts["enhanced"], counts["skipped"], counts["failed"]) == (3, 2, 1, 0)
+    table = storage.read(f"{BUCKET}/out/metrics.csv").decode().splitlines()
+    assert [line.split(",")[0] for line in table[1:]] == ["changes.png", "comes.png", "stays.png"]
 
 
 class Fragile:

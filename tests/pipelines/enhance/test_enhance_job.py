@@ -1199,3 +1199,34 @@ def test_a_list_cuts_an_archive_into_parts_that_share_a_folder_of_results(photos
     assert run(photos, out) == 0
     assert counts(out)["skipped"] == 3
     assert [row["path"] for row in rows(out)] == ["0.png", "1.png", "2.png", "trip ü/3.jpg"]
+
+
+def test_a_disk_of_photos_that_goes_ends_the_job_and_the_next_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The photos that are left are no failures, although they cannot be read."""
+    photos, disk = tmp_path / "photos", tmp_path / "disk"
+    disk.mkdir()
+    for number in range(8):
+        Image.fromarray(np.full((20, 30, 3), 20 + number, np.uint8)).save(disk / f"{number}.png")
+    photos.symlink_to(disk)
+    read = storage.read
+
+    def read_and_unplug(path: str, max_bytes: int | None = None) -> bytes:
+        if path.endswith("3.png"):
+            photos.unlink(missing_ok=True)
+        return read(path, max_bytes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "read", read_and_unplug)
+        assert run(photos, tmp_path / "out", "--workers", "1") == 1
+    assert f"Error: cannot read {photos} (No such file or directory); " in capsys.readouterr().err
+    counts = json.loads((tmp_path / "out" / "run.json").read_text())["counts"]
+    assert 0 < counts["enhanced"] <= 3
+    assert counts["failed"] == 0
+
+    photos.symlink_to(disk)
+    done = counts["enhanced"]
+    assert run(photos, tmp_path / "out") == 0
+    counts = json.loads((tmp_path / "out" / "run.json").read_text())["counts"]
+    assert (counts["enhanced"], counts["skipped"], counts["failed"]) == (8 - done, done, 0)
