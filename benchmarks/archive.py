@@ -3,10 +3,12 @@
     python -m benchmarks.archive enhance 100000 --photos photos
     python -m benchmarks.archive preprocess 100000 --photos photos
     python -m benchmarks.archive cluster 10000 --photos photos
+    python -m benchmarks.archive workers 960 --photos photos
 
 `enhance` kills the command twice, after a third and after two thirds. `cluster` runs on the cluster of
 `scripts/local-cluster`, which must be up: from a folder to a folder, from S3 to S3, and once more with one of the two
-workers killed. Each photo is a part of a sample photo, of 160x120 pixels. Every third one is a PNG file.
+workers killed. `workers` compares one worker process of the local runner with two. Each photo is a part of a sample
+photo, of 160x120 pixels, for `workers` of 1200x900. Every third one is a PNG file.
 """
 
 import argparse
@@ -32,7 +34,7 @@ from benchmarks.enhance import photos_of, show
 from pipelines import storage
 from pipelines.enhance import status
 
-WIDTH, HEIGHT = 160, 120
+SMALL, LARGE = (160, 120), (1200, 900)
 FILES_IN_A_FOLDER = 1000
 ZERODCE = (sys.executable, "-m", "pipelines.cli")
 CLUSTER = Path(__file__).resolve().parents[1] / "scripts" / "local-cluster"
@@ -53,22 +55,23 @@ class Part(NamedTuple):
     peak_mb: float
 
 
-def make_photos(samples: Sequence[Path], folder: Path, count: int) -> None:
-    """Writes small photos: parts of the samples, each at another place."""
+def make_photos(samples: Sequence[Path], folder: Path, count: int, size: tuple[int, int]) -> None:
+    """Writes photos of this width and height: parts of the samples, each at another place."""
+    width, height = size
     images: list[Image.Image] = []
     for path in samples:
         with Image.open(path) as file:
-            file.draft("RGB", (4 * WIDTH, 4 * HEIGHT))
+            file.draft("RGB", (4 * width, 4 * height))
             small = file.convert("RGB")
-            small.thumbnail((4 * WIDTH, 4 * WIDTH))
+            small.thumbnail((4 * width, 4 * width))
             images.append(small)
     places = np.random.default_rng(0)
     for number in range(count):
         image = images[number % len(images)]
-        left, top = (int(places.integers(max(1, side))) for side in (image.width - WIDTH, image.height - HEIGHT))
+        left, top = (int(places.integers(max(1, side))) for side in (image.width - width, image.height - height))
         path = folder / f"{number // FILES_IN_A_FOLDER:05}" / f"IMG_{number:07}.{'png' if number % 3 == 0 else 'jpg'}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        image.crop((left, top, left + WIDTH, top + HEIGHT)).save(path, quality=85, compress_level=1)
+        image.crop((left, top, left + width, top + height)).save(path, quality=85, compress_level=1)
 
 
 def processes_of(session: int) -> list[int]:
@@ -208,6 +211,26 @@ def preprocess(folder: Path, photos: Path, count: int) -> list[str]:
     return [*lines, f"| {records:,} | {shards} | {numbers} |"]
 
 
+def workers(folder: Path, photos: Path, count: int) -> list[str]:
+    """The table of one and of two worker processes. The start of the processes is taken off."""
+    few = folder / "few"
+    few.mkdir()
+    for path in sorted(photos.rglob("*.*"))[: count // 4]:
+        os.link(path, few / path.name)
+    lines = ["| worker processes | seconds | of these without the start | core seconds |", "|---|---|---|---|"]
+    taken = []
+    for number in (1, 2):
+        parts = []
+        for source, size in ((few, count // 4), (photos, count)):
+            out = folder / f"{number}-{size}"
+            processes = ["--direct_running_mode=multi_processing", f"--direct_num_workers={number}"]
+            parts.append(run([*ZERODCE, "enhance", source, out, "--workers", "1", "--", *processes]))
+            checked(out, size)
+        taken.append((parts[1].seconds - parts[0].seconds) * 4 / 3)  # the start is in both
+        lines.append(f"| {number} | {parts[1].seconds:.0f} | {taken[-1]:.0f} | {parts[1].core_seconds:.0f} |")
+    return [*lines, "", f"Two worker processes are {taken[0] / taken[1]:.2f} times as fast as one."]
+
+
 def workers_of_cluster() -> list[int]:
     """The Python processes on the hosts of the workers."""
     found = []
@@ -265,18 +288,27 @@ def cluster(folder: Path, photos: Path, count: int) -> list[str]:
     return [*rows, "", f"Folder to folder takes {taken[0] / taken[1]:.2f} of the core time of S3 to S3."]
 
 
+JOBS = {
+    "enhance": (enhance, SMALL),
+    "preprocess": (preprocess, SMALL),
+    "cluster": (cluster, SMALL),
+    "workers": (workers, LARGE),
+}
+
+
 def main() -> None:
     """Makes the photos, runs the job, and prints its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("job", choices=("enhance", "preprocess", "cluster"))
+    parser.add_argument("job", choices=tuple(JOBS))
     parser.add_argument("count", type=int, help="number of photos")
     parser.add_argument("--photos", type=Path, required=True, help="folder of sample photos")
     arguments = parser.parse_args()
-    job = {"enhance": enhance, "preprocess": preprocess, "cluster": cluster}[arguments.job]
     with tempfile.TemporaryDirectory() as folder:
         photos = Path(folder) / "photos"
-        make_photos(photos_of(arguments.photos)[:40], photos, arguments.count)
-        show([f"{arguments.count:,} photos, {WIDTH}x{HEIGHT}.", "", *job(Path(folder), photos, arguments.count)])
+        job, size = JOBS[arguments.job]
+        make_photos(photos_of(arguments.photos)[:40], photos, arguments.count, size)
+        lines = job(Path(folder), photos, arguments.count)
+        show([f"{arguments.count:,} photos, {size[0]}x{size[1]}.", "", *lines])
 
 
 if __name__ == "__main__":
