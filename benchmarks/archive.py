@@ -215,7 +215,7 @@ def workers(folder: Path, photos: Path, count: int) -> list[str]:
     """The table of one and of two worker processes. The start of the processes is taken off."""
     few = folder / "few"
     few.mkdir()
-    for path in sorted(photos.rglob("*.*"))[: count // 4]:
+    for path in photos_of(photos)[: count // 4]:
         os.link(path, few / path.name)
     lines = ["| worker processes | seconds | of these without the start | core seconds |", "|---|---|---|---|"]
     taken = []

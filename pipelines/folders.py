@@ -223,16 +223,24 @@ def is_writable(out: str) -> bool:
     return True
 
 
-def is_readable(source: str) -> bool:
-    """Whether the folder of the originals can still be read: its disk is there, or its store works."""
+def check_readable(folder: str, error: Exception) -> None:
+    """Tells an error of one file from that of its whole folder, whose disk is gone or whose store does not work.
+
+    Args:
+        folder: The folder of the originals, or of the references.
+        error: Why a file of it could not be read.
+
+    Raises:
+        InputError: The folder cannot be read any more either.
+    """
     try:
-        if storage.is_local(source):
-            os.listdir(source)
+        if storage.is_local(folder):
+            with os.scandir(folder) as entries:
+                next(entries, None)
         else:
-            storage.reach(source)
+            storage.reach(folder)
     except OSError:
-        return False
-    return True
+        raise InputError(f"{folder} ({getattr(error, 'strerror', None) or error})") from error
 
 
 def folds_case(out: str) -> bool:

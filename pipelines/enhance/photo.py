@@ -307,13 +307,8 @@ class PhotoProcessor:
         try:
             return storage.read(storage.join(self.source, task.path), self.settings.max_bytes)
         except OSError as error:
-            raise self._unread(photos.described(error), error.strerror or str(error)) from error
-
-    def _unread(self, error: str, reason: str) -> Exception:
-        """The error of a photo that cannot be read, or of the whole folder, if it cannot be read any more."""
-        if folders.is_readable(self.source):
-            return photos.PhotoError("read", error)
-        return InputError(f"{self.source} ({reason})")
+            folders.check_readable(self.source, error)
+            raise photos.PhotoError("read", photos.described(error)) from error
 
     @contextlib.contextmanager
     def _target(self, task: Task, kind: str) -> Iterator[tuple[str, bool]]:
@@ -463,7 +458,8 @@ class PhotoProcessor:
                 if replace or zlib.crc32(storage.read(target)) != crc32:
                     raise
             except storage.SourceError as error:
-                raise self._unread(str(error), str(error)) from error
+                folders.check_readable(self.source, error)
+                raise photos.PhotoError("read", str(error)) from error
         outcome.images.append(Image(target, task.size, crc32))
         outcome.notes.append(f"{folder} unchanged, copied byte for byte")
 
@@ -482,8 +478,8 @@ class PhotoProcessor:
             try:
                 reference = photos.load(storage.read(path), path, max_pixels=self.settings.max_pixels).eight_bits
             except (OSError, photos.PhotoError) as error:
-                if not folders.is_readable(self.settings.reference):
-                    raise InputError(f"{self.settings.reference} ({photos.described(error)})") from error
+                if isinstance(error, OSError):
+                    folders.check_readable(self.settings.reference, error)
                 notes.append(f"reference not readable: {error}")
         if reference is not None and reference.shape[:2] != before.shape[:2]:
             notes.append("size differs from reference")

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from pipelines import storage
-from pipelines.folders import InputError, OutputError, is_readable
+from pipelines.folders import OutputError, check_readable
 from pipelines.photos import PhotoError
 from pipelines.preprocess.plan import STATE, Source
 from pipelines.preprocess.resizing import load_resized
@@ -254,10 +254,8 @@ class ShardWriter:
         try:
             content = storage.read(storage.join(folder, path))
         except OSError as error:
-            reason = error.strerror or str(error)
-            if not is_readable(folder):
-                raise InputError(f"{folder} ({reason})") from error
-            raise PhotoError("read", reason) from error
+            check_readable(folder, error)
+            raise PhotoError("read", error.strerror or str(error)) from error
         outcome.source_bytes += len(content)
         outcome.source_sha256 += hashlib.sha256(content).hexdigest()
         settings = self.settings

@@ -89,7 +89,7 @@ def configure(options: Mapping[str, Any]) -> None:
 
 
 def reach(path: str) -> None:
-    """Checks that an object store answers. If it has never answered before, this asks only once.
+    """Checks that an object store answers. It does not wait for one that has never answered.
 
     Raises:
         OSError: It does not answer. `strerror` gives the reason in one line.

@@ -48,10 +48,11 @@ _Result = TypeVar("_Result")
 
 
 class _GoneError(OSError):
-    """An object store does not answer, or answers that it cannot work now, as S3 does if it is asked too often."""
+    """An object store does not answer."""
 
-    refuses = False
-    """Whether it has answered."""
+
+class _RefusedError(_GoneError):
+    """An object store answers that it cannot work now, as S3 does if it is asked too often."""
 
 
 class _StillGoneError(OSError):
@@ -134,12 +135,12 @@ def _asking(path: str) -> Iterator[None]:
         if isinstance(error, FileNotFoundError) and not re.search("NoSuchBucket|ContainerNotFound", text):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
         status = _status(text)
-        gone = status in _OUT_OF_ORDER or (status is None and "HTTP error" in text)
-        kind = _GoneError if gone else FileExistsError if isinstance(error, _conflicts()) else OSError
-        converted = kind(errno.ENOSPC if status == _FULL else errno.EIO, _reason(error), path)
-        if isinstance(converted, _GoneError):
-            converted.refuses = status is not None
-        raise converted from error
+        kind: type[OSError] = FileExistsError if isinstance(error, _conflicts()) else OSError
+        if status in _OUT_OF_ORDER:
+            kind = _RefusedError
+        elif status is None and "HTTP error" in text:
+            kind = _GoneError
+        raise kind(errno.ENOSPC if status == _FULL else errno.EIO, _reason(error), path) from error
 
 
 def _conflicts() -> tuple[type[Exception], ...]:
@@ -195,11 +196,12 @@ def _patient(function: Callable[..., _Result]) -> Callable[..., _Result]:
                 now = time.monotonic()
                 started = now if math.isnan(started) else started
                 left = started + WAIT_SECONDS - now
-                if not _works.get(store, error.refuses):
+                refuses = isinstance(error, _RefusedError)
+                if not _works.get(store, refuses):
                     raise _StillGoneError(error.errno, error.strerror, path) from error
                 if left <= 0 or STOP.is_set():
                     _works[store] = False
-                    does = "refused to work" if error.refuses else "not answered"
+                    does = "refused to work" if refuses else "not answered"
                     text = f"{store} has {does} for {now - started:.0f} s ({error.strerror})"
                     raise _StillGoneError(errno.EIO, text, path) from error
                 _say_waiting(store, error, left)
@@ -214,7 +216,7 @@ def _say_waiting(store: str, error: _GoneError, left: float) -> None:
     now = time.monotonic()
     if now - _said["time"] >= SAY_SECONDS:
         _said["time"] = now
-        does = "refuses to work now" if error.refuses else "does not answer"
+        does = "refuses to work now" if isinstance(error, _RefusedError) else "does not answer"
         click.echo(f"Waiting for {store}, which {does} ({error.strerror}): for {left:.0f} s more.", err=True)
 
 
