@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3
 import click
 import pytest
 from moto.server import ThreadedMotoServer
 
 from pipelines import folders, lease, storage
 from pipelines.storage import objects
+from tests.pipelines import jobs
 
 pytestmark = pytest.mark.slow
 
@@ -27,20 +27,12 @@ JOURNAL = ".zerodce/journal"
 
 
 @pytest.fixture(autouse=True)
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def bucket() -> Iterator[Any]:
     service = ThreadedMotoServer(port=0, verbose=False)
     service.start()
     host, port = service.get_host_and_port()
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "local")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    objects._client.cache_clear()
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="leases")
-    yield client
-    storage.delete(f"s3://leases/{entry.path}" for entry in storage.walk("s3://leases"))  # outlives the service
-    objects._client.cache_clear()
+    with jobs.bucket(f"http://{host}:{port}", "leases") as client:
+        yield client
     service.stop()
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import click
 import numpy as np
 import obstore
@@ -21,16 +20,15 @@ from moto.server import ThreadedMotoServer
 from obstore.exceptions import GenericError
 from PIL import Image
 
-from pipelines import cli, runners, storage
+from pipelines import runners, storage
 from pipelines.enhance import command, following, report
 from pipelines.enhance import journal as journal_module
 from pipelines.enhance.attempts import Attempts
 from pipelines.enhance.journal import _NUMBERS, Journal, PhotoRecord, Version
-from pipelines.enhance.settings import EnhanceSettings
-from pipelines.preprocess.command import preprocess
-from pipelines.preprocess.settings import PreprocessSettings
 from pipelines.preprocess.shards import ShardResult, ShardWriter
 from pipelines.storage import objects
+from tests.pipelines import jobs
+from tests.pipelines.jobs import enhance, preprocess
 
 pytestmark = pytest.mark.slow
 
@@ -48,18 +46,10 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def bucket(server: str) -> Iterator[Any]:
     """An empty bucket that this process may use."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "local")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    objects._client.cache_clear()
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="archive")
-    yield client
-    storage.delete(f"{BUCKET}/{entry.path}" for entry in storage.walk(BUCKET))
-    client.delete_bucket(Bucket="archive")
+    with jobs.bucket(server, "archive") as client:
+        yield client
 
 
 def test_files_are_found_as_on_a_disk() -> None:
@@ -352,11 +342,6 @@ def test_a_photo_costs_few_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert counts[1].total() <= 4.3 * 30
 
 
-def enhance(*arguments: str) -> int:
-    params = cli.enhance.make_context("enhance", list(arguments)).params
-    return command.enhance(params.pop("photos"), params.pop("out"), EnhanceSettings(**params))
-
-
 def test_a_bucket_that_fills_up_ends_the_job_and_the_next_run_goes_on(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -577,8 +562,7 @@ def test_a_data_set_goes_on_after_an_outage(
     arguments = ["--size", "8", "--split", "all=1", "--shard-records", "2", "--workers", "1"]
 
     def make(out: str) -> int:
-        params = cli.preprocess.make_context("preprocess", [str(tmp_path / "images"), out, *arguments]).params
-        return preprocess(params.pop("data"), params.pop("out"), PreprocessSettings(**params))
+        return preprocess(tmp_path / "images", out, *arguments)
 
     remember = ShardWriter.remember
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import click
 import numpy as np
 import pytest
@@ -15,12 +14,10 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from PIL import Image
 from werkzeug.serving import make_server
 
-from pipelines import cli, storage
-from pipelines.enhance import command
-from pipelines.enhance.settings import EnhanceSettings
-from pipelines.preprocess.command import preprocess
-from pipelines.preprocess.settings import PreprocessSettings
+from pipelines import storage
 from pipelines.storage import objects
+from tests.pipelines import jobs
+from tests.pipelines.jobs import enhance, preprocess
 
 pytestmark = pytest.mark.slow
 
@@ -29,22 +26,26 @@ PHOTOS = 12
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 
 
+def refuses_nothing(path: str) -> bool:
+    return False
+
+
 class Throttle:
     """Stands before an S3 service, and refuses the requests that `refuses` names, as S3 does.
 
     Attributes:
-        refuses: Says of the method and the path of a request whether it is refused.
+        refuses: Says of the path of a request whether it is refused.
         refused: How many requests have been refused.
     """
 
     def __init__(self, service: Callable[..., Iterable[bytes]]) -> None:
         self.service, self.lock = service, threading.Lock()
         self.refused = 0
-        self.refuses: Callable[[str, str], bool] = lambda method, path: False
+        self.refuses: Callable[[str], bool] = refuses_nothing
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         with self.lock:
-            refuses = self.refuses(environ["REQUEST_METHOD"], environ["PATH_INFO"])
+            refuses = self.refuses(environ["PATH_INFO"])
             self.refused += refuses
         if not refuses:
             return self.service(environ, start)
@@ -59,18 +60,10 @@ def throttle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Throttle]:
     throttle = Throttle(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, throttle, threaded=True, request_handler=MotoRequestHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "local")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setattr(objects, "SAY_SECONDS", 0.0)
-    objects._client.cache_clear()
-    boto3.client("s3").create_bucket(Bucket="throttled")
-    yield throttle
-    throttle.refuses = lambda method, path: False
-    storage.delete(f"{BUCKET}/{entry.path}" for entry in storage.walk(BUCKET))  # moto keeps them for the process
-    boto3.client("s3").delete_bucket(Bucket="throttled")
-    objects._client.cache_clear()
+    with jobs.bucket(f"http://127.0.0.1:{server.server_port}", "throttled"):
+        yield throttle
+        throttle.refuses = refuses_nothing
     server.shutdown()
 
 
@@ -88,11 +81,6 @@ def upload(photos: Path) -> str:
     for path in photos.iterdir():
         storage.write(f"{BUCKET}/photos/{path.name}", path.read_bytes())
     return f"{BUCKET}/photos"
-
-
-def enhance(*arguments: str) -> int:
-    params = cli.enhance.make_context("enhance", list(arguments)).params
-    return command.enhance(params.pop("photos"), params.pop("out"), EnhanceSettings(**params))
 
 
 def rows(out: str, table: str) -> list[dict[str, str]]:
@@ -113,14 +101,14 @@ def test_a_run_goes_through_where_a_share_of_the_requests_is_refused(
 ) -> None:
     source, out = upload(photos), f"{BUCKET}/out"
     numbers = iter(np.random.default_rng(0).random(100_000) < 0.4)
-    throttle.refuses = lambda method, path: bool(next(numbers))
+    throttle.refuses = lambda path: bool(next(numbers))
     assert enhance(source, out) == 0
     assert throttle.refused > 20
     said = lines(capsys.readouterr().err)
     assert said
     assert all(line.startswith(f"Waiting for {BUCKET}, which refuses to work now (") for line in said)
     assert all(line.endswith("503 Service Unavailable): for 60 s more.") or "(SlowDown, 503)" in line for line in said)
-    throttle.refuses = lambda method, path: False
+    throttle.refuses = refuses_nothing
     assert counts(out) == {"found": PHOTOS, "enhanced": PHOTOS, "skipped": 0, "failed": 0, "ignored": 0, "unchanged": 0}
     assert [row["path"] for row in rows(out, "metrics.csv")] == sorted(path.name for path in photos.iterdir())
     assert len(list(storage.walk(f"{out}/enhanced"))) == PHOTOS
@@ -134,15 +122,14 @@ def test_a_store_that_refuses_at_the_start_is_waited_for(
     """It has answered, so its address is right."""
     monkeypatch.setattr(objects, "_works", {})
     refused = iter([True] * 3 + [False] * 100)
-    throttle.refuses = lambda method, path: next(refused)
+    throttle.refuses = lambda path: next(refused)
     storage.write(f"{BUCKET}/a", b"1")
     assert len(lines(capsys.readouterr().err)) == 1
     monkeypatch.setattr(objects, "WAIT_SECONDS", 1.0)
-    throttle.refuses = lambda method, path: True
+    throttle.refuses = lambda path: True
     with pytest.raises(OSError, match=rf"{BUCKET} has refused to work for \d s .*\(SlowDown, 503\)"):
         storage.read(f"{BUCKET}/a")
-    waited = len(lines(capsys.readouterr().err))
-    assert waited
+    assert lines(capsys.readouterr().err)
     with pytest.raises(OSError, match="SlowDown"):  # once is enough
         storage.read(f"{BUCKET}/a")
     assert capsys.readouterr().err == ""
@@ -152,7 +139,7 @@ def refusing_after(throttle: Throttle, share: str, requests: int) -> None:
     """Lets everything be refused once as many requests have had a text in their path."""
     seen = 0
 
-    def refuses(method: str, path: str) -> bool:
+    def refuses(path: str) -> bool:
         nonlocal seen
         seen += share in path
         return seen > requests
@@ -179,7 +166,7 @@ def test_photos_on_a_store_that_refuses_for_ever_are_no_failures(
     assert found["failed"] == 0
     assert rows(out, "failures.csv") == []
 
-    throttle.refuses = lambda method, path: False
+    throttle.refuses = refuses_nothing
     assert enhance(source, out) == 0
     assert counts(out) == {**found, "enhanced": PHOTOS - found["enhanced"], "skipped": found["enhanced"]}
 
@@ -193,7 +180,7 @@ def test_results_on_a_store_that_refuses_for_ever_are_not_counted(
     refusing_after(throttle, "/enhanced/", 5)
     with pytest.raises(click.ClickException, match=r"503.*; finished photos are kept, and the same command goes on"):
         enhance(str(photos), out, "--workers", "1")
-    throttle.refuses = lambda method, path: False
+    throttle.refuses = refuses_nothing
     assert not storage.exists(f"{out}/run.json")
     assert enhance(str(photos), out) == 0
     found = counts(out)
@@ -209,14 +196,10 @@ def test_images_on_a_store_that_refuses_for_ever_are_not_rejected(
     source, out = upload(photos), tmp_path / "shards"
     arguments = ["--size", "8", "--split", "all=1", "--shard-records", "3", "--workers", "1"]
 
-    def make() -> int:
-        params = cli.preprocess.make_context("preprocess", [source, str(out), *arguments]).params
-        return preprocess(params.pop("data"), params.pop("out"), PreprocessSettings(**params))
-
     refusing_after(throttle, "/photos/", 5)
     with pytest.raises(click.ClickException, match=rf"cannot read {source} \(.*refused to work.*the same command"):
-        make()
-    throttle.refuses = lambda method, path: False
-    assert make() == 0
+        preprocess(source, out, *arguments)
+    throttle.refuses = refuses_nothing
+    assert preprocess(source, out, *arguments) == 0
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["splits"]["all"]["records"] == PHOTOS

@@ -19,7 +19,8 @@ from pipelines import folders, storage
 from pipelines.enhance import beside, naming
 from pipelines.enhance import photo as photo_module
 from pipelines.photos import output_path
-from tests.pipelines.enhance.test_enhance_job import counts, dark, rows, run
+from tests.pipelines.enhance.test_enhance_job import counts, dark, rows
+from tests.pipelines.jobs import enhance as run
 
 BRIGHT = ("a_bright.jpg", "b_bright.png", "trip/c_bright.jpg")
 

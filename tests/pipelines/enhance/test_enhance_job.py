@@ -24,12 +24,12 @@ from PIL import Image, ImageOps, TiffImagePlugin, TiffTags
 from skimage.metrics import peak_signal_noise_ratio
 
 import zerodce
-from pipelines import cli, folders, memory, models, storage
+from pipelines import folders, memory, models, storage
 from pipelines.enhance import command, output_folder, report, transforms
 from pipelines.enhance import photo as photo_module
-from pipelines.enhance.settings import EnhanceSettings
 from pipelines.photos import reading, writing
 from pipelines.workers import WorkerRequirements
+from tests.pipelines.jobs import enhance as run
 from zerodce.applying.enhancement import Enhancer
 from zerodce.images import metrics
 from zerodce.recipes import SIX
@@ -57,12 +57,6 @@ def photos(tmp_path: Path) -> Path:
     for number, path in enumerate(sorted(folder.rglob("*.*"))):
         os.utime(path, (1_000_000 + number, 1_000_000 + number))
     return folder
-
-
-def run(photos: Path | str, out: Path | str, *options: str) -> int:
-    """`zerodce enhance` in this process; returns the exit code."""
-    params = cli.enhance.make_context("enhance", [str(photos), str(out), *options]).params
-    return command.enhance(params.pop("photos"), params.pop("out"), EnhanceSettings(**params))
 
 
 def rows(out: Path, name: str = "metrics.csv") -> list[dict[str, str]]:
@@ -1205,10 +1199,10 @@ def test_a_disk_of_photos_that_goes_ends_the_job_and_the_next_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The photos that are left are no failures, although they cannot be read."""
-    photos, disk = tmp_path / "photos", tmp_path / "disk"
+    photos, disk, out = tmp_path / "photos", tmp_path / "disk", tmp_path / "out"
     disk.mkdir()
-    for number in range(8):
-        Image.fromarray(np.full((20, 30, 3), 20 + number, np.uint8)).save(disk / f"{number}.png")
+    for seed in range(8):
+        dark(seed, 30, 20).save(disk / f"{seed}.png")
     photos.symlink_to(disk)
     read = storage.read
 
@@ -1219,14 +1213,13 @@ def test_a_disk_of_photos_that_goes_ends_the_job_and_the_next_run_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(storage, "read", read_and_unplug)
-        assert run(photos, tmp_path / "out", "--workers", "1") == 1
+        assert run(photos, out, "--workers", "1") == 1
     assert f"Error: cannot read {photos} (No such file or directory); " in capsys.readouterr().err
-    counts = json.loads((tmp_path / "out" / "run.json").read_text())["counts"]
-    assert 0 < counts["enhanced"] <= 3
-    assert counts["failed"] == 0
+    found = json.loads((out / "run.json").read_text())["counts"]
+    assert 0 < found["enhanced"] <= 3
+    assert found["failed"] == 0
 
     photos.symlink_to(disk)
-    done = counts["enhanced"]
-    assert run(photos, tmp_path / "out") == 0
-    counts = json.loads((tmp_path / "out" / "run.json").read_text())["counts"]
-    assert (counts["enhanced"], counts["skipped"], counts["failed"]) == (8 - done, done, 0)
+    done = found["enhanced"]
+    assert run(photos, out) == 0
+    assert (counts(out)["enhanced"], counts(out)["skipped"], counts(out)["failed"]) == (8 - done, done, 0)

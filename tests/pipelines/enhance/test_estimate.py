@@ -17,7 +17,8 @@ from pipelines.enhance.journal import Journal
 from pipelines.enhance.photo import PhotoProcessor
 from pipelines.enhance.plan import EnhancePlan, Task
 from pipelines.enhance.settings import EnhanceSettings
-from tests.pipelines.enhance.test_enhance_job import dark, run
+from tests.pipelines.enhance.test_enhance_job import dark
+from tests.pipelines.jobs import enhance as run
 
 GB = 10**9
 

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import cli
-from pipelines.enhance import command
 from pipelines.enhance.settings import EnhanceSettings
+from tests.pipelines.jobs import enhance
 from tests.pipelines.photos.gain_map_samples import ULTRA, apple, second_picture, ultra_hdr
 
 pytestmark = pytest.mark.slow
@@ -37,8 +36,7 @@ def photos(tmp_path: Path) -> Path:
 
 def run(photos: Path, out: Path, *options: str) -> dict[str, Any]:
     """`zerodce enhance` in this process, which has to succeed; returns run.json."""
-    params = cli.enhance.make_context("enhance", [str(photos), str(out), *options]).params
-    assert command.enhance(params.pop("photos"), params.pop("out"), EnhanceSettings(**params)) == 0
+    assert enhance(photos, out, *options) == 0
     found: dict[str, Any] = json.loads((out / "run.json").read_text())
     return found
 

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 import zerodce
-from pipelines import cli, models
-from pipelines.enhance import command, history
+from pipelines import models
+from pipelines.enhance import history
 from pipelines.enhance.settings import EnhanceSettings
+from tests.pipelines.jobs import enhance
 
 pytestmark = pytest.mark.slow
 
@@ -48,8 +49,7 @@ def photos(tmp_path: Path) -> Path:
 
 def run(photos: Path, out: Path, *options: str) -> dict[str, int]:
     """`zerodce enhance` in this process, which has to succeed; returns the counts."""
-    params = cli.enhance.make_context("enhance", [str(photos), str(out), *options]).params
-    assert command.enhance(params.pop("photos"), params.pop("out"), EnhanceSettings(**params)) == 0
+    assert enhance(photos, out, *options) == 0
     counts: dict[str, int] = json.loads((out / "run.json").read_text())["counts"]
     return counts
 

@@ -14,11 +14,12 @@ from PIL import ExifTags, Image
 
 import zerodce
 from pipelines import cli, models, storage
-from pipelines.enhance import command, originals
+from pipelines.enhance import originals
 from pipelines.enhance.journal import Journal
 from pipelines.enhance.photo import Done, PhotoProcessor, Prepared
 from pipelines.enhance.plan import Task
 from pipelines.enhance.settings import EnhanceSettings
+from tests.pipelines.jobs import enhance
 
 pytestmark = pytest.mark.slow
 
@@ -50,8 +51,7 @@ def photos(tmp_path: Path) -> Path:
 
 def run(photos: Path, out: Path, *options: str) -> dict[str, dict[str, str]]:
     """`zerodce enhance` in this process, which has to succeed; returns the rows by path."""
-    params = cli.enhance.make_context("enhance", [str(photos), str(out), *options]).params
-    assert command.enhance(params.pop("photos"), params.pop("out"), EnhanceSettings(**params)) == 0
+    assert enhance(photos, out, *options) == 0
     with open(out / "metrics.csv", newline="", encoding="utf-8") as file:
         return {row["path"]: row for row in csv.DictReader(file)}
 

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
 from pipelines import cli, photos
-from pipelines.enhance import command
-from pipelines.enhance.settings import EnhanceSettings
 from pipelines.photos import formats, jpeg_xl
 from pipelines.photos.pixels import scaled, scaled_size
+from tests.pipelines.jobs import enhance
 
 jpeg_xl.register()
 GREY = np.arange(60 * 90, dtype=np.uint16).reshape(60, 90, 1) * 12
@@ -133,12 +132,6 @@ class TestScaling:
         assert small[..., 1][small[..., 3] > 0].max() == 0
 
 
-def enhance(source: Path, out: Path, *options: str) -> None:
-    """`zerodce enhance` in this process."""
-    params = cli.enhance.make_context("enhance", [str(source), str(out), *options]).params
-    assert command.enhance(params.pop("photos"), params.pop("out"), EnhanceSettings(**params)) == 0
-
-
 def test_small_copies_end_to_end(tmp_path: Path) -> None:
     (source := tmp_path / "photos").mkdir()
     exif = Image.Exif()
@@ -148,8 +141,9 @@ def test_small_copies_end_to_end(tmp_path: Path) -> None:
     coloured(40, 30).point(lambda value: value // 5).save(source / "small.png")
     Image.new("L", (90, 60), 255).save(source / "white.png")
     out = tmp_path / "out"
-    enhance(source, out, "--max-side", "60")
-    enhance(source, full := tmp_path / "full")
+    full = tmp_path / "full"
+    assert enhance(source, out, "--max-side", "60") == 0
+    assert enhance(source, full) == 0
     with Image.open(out / "enhanced" / "turned.jpg") as image:
         assert image.size == (40, 60)
         directory = image.getexif().get_ifd(0x8769)
@@ -173,7 +167,7 @@ def test_another_size_makes_the_photos_again(tmp_path: Path) -> None:
     coloured(120, 80).save(source / "a.png")
     out = tmp_path / "out"
     for side in ("60", "30", "30"):
-        enhance(source, out, "--max-side", side, "--format", "webp", "--no-autocontrast")
+        assert enhance(source, out, "--max-side", side, "--format", "webp", "--no-autocontrast") == 0
         with Image.open(out / "enhanced" / "a.png.webp") as image:
             assert image.size == (int(side), int(side) * 2 // 3)
     assert '"skipped": 1' in (out / "run.json").read_text()
